@@ -1,0 +1,271 @@
+"""Backboard: find an assistant by its name, create one, and what every answer means.
+
+Backboard's names are not unique and it has no idempotency key, so a create is never repeated blindly: its
+outcome is *done*, *rejected*, *not sent*, *throttled* or *unknown*, and an unknown one is looked up by name
+before the next try creates anything. Facts: the vendor's OpenAPI document "Backboard API" 1.0.0 and
+backboard-sdk 1.5.19.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from app import logs
+from app.breaker import Breaker
+from app.deadline import Deadline
+from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unavailable, Unknown
+
+LOOKUP_SECONDS = 2.0
+CREATE_SECONDS = 6.0
+# A create that could not be waited for would only leave a doubt behind.
+CREATE_NEEDS_SECONDS = 2.0
+
+# An assistant echoes its prompt, perhaps twice.
+ASSISTANT_BYTES = 256 * 1024
+LOOKUP_BYTES = 1024 * 1024
+PAGE_BYTES = 16 * 1024 * 1024
+
+LOOKUP_LIMIT = 10
+PAGE_LIMIT = 200
+# The vendor's SDK clamps `skip` here, so nothing behind it can be seen.
+LAST_SKIP = 10_000
+
+RETRY_AFTER_RANGE = (1, 30)
+
+_NOTHING_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """An assistant at Backboard. `id` is a UUID in lower case; `created_at` orders, and may be a guess."""
+
+    id: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+
+
+def build_client(
+    *, url: str, api_key: str, connections: int, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    """The HTTP client for Backboard; `connections` is how many users are provisioned at a time.
+
+    Idle connections are dropped early: a POST on one that Backboard has just closed would be a doubt made at
+    home. Nothing of the environment (proxies, .netrc) is trusted, and no redirect is followed.
+    """
+    return httpx.AsyncClient(
+        base_url=url,
+        headers={"X-API-Key": api_key, "User-Agent": "clerk-backboard-sync", "Accept-Encoding": "identity"},
+        timeout=httpx.Timeout(CREATE_SECONDS, connect=2.0, write=2.0, pool=1.0),
+        limits=httpx.Limits(max_connections=connections, keepalive_expiry=4.0),
+        follow_redirects=False,
+        trust_env=False,
+        transport=transport,
+    )
+
+
+class Backboard:
+    """The two calls that provisioning needs; both raise AssistantUnavailable or a class below it."""
+
+    def __init__(self, client: httpx.AsyncClient, *, name_prefix: str, system_prompt: str | None) -> None:
+        self._client = client
+        self._name_prefix = name_prefix
+        self._system_prompt = system_prompt
+        self.breaker = Breaker()
+
+    def name_of(self, clerk_id: str) -> str:
+        """The assistant's name: how an assistant whose row did not commit is known again."""
+        return self._name_prefix + clerk_id
+
+    async def create_assistant(self, clerk_id: str, deadline: Deadline) -> Assistant:
+        """Create the user's assistant. Unknown: it may exist all the same."""
+        body: dict[str, str] = {"name": self.name_of(clerk_id)}
+        if self._system_prompt is not None:
+            body["system_prompt"] = self._system_prompt
+        request = self._client.build_request("POST", "/assistants", json=body)
+        seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
+        try:
+            answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
+        except NotSent:
+            seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
+            answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
+        assistant = _assistant(_json(answer))
+        if assistant.name != body["name"]:
+            # It may be somebody else's: bind nothing, delete nothing.
+            logs.alarm("backboard_wrong_name", clerk_id=clerk_id, assistant_id=assistant.id)
+            raise Unknown("backboard_wrong_name")
+        return assistant
+
+    async def find_assistant(self, clerk_id: str, deadline: Deadline) -> Assistant | None:
+        """The oldest assistant of exactly this user's name, or None if there surely is none.
+
+        A lookup that failed is an error, never "none". Older servers ignore the name filter; other names in
+        the answer give that away, and then every page is read.
+        """
+        name = self.name_of(clerk_id)
+        until = Deadline(deadline.left(LOOKUP_SECONDS))
+        listed = await self._list(until, LOOKUP_BYTES, name=name, limit=LOOKUP_LIMIT)
+        if any(assistant.name != name for assistant in listed):
+            listed = await self._list_everything(until, name)
+        matches = [assistant for assistant in listed if assistant.name == name]
+        if len(matches) > 1:
+            logs.note(duplicates=len(matches))
+        return min(matches, key=lambda match: (match.created_at, match.id), default=None)
+
+    async def _list_everything(self, until: Deadline, name: str) -> list[Assistant]:
+        everything: list[Assistant] = []
+        for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
+            page = await self._list(until, PAGE_BYTES, name=name, skip=skip, limit=PAGE_LIMIT)
+            everything += page
+            if len(page) < PAGE_LIMIT:
+                return everything
+        raise Unknown("backboard_listing_cut")
+
+    async def _list(self, until: Deadline, cap: int, **parameters: str | int) -> list[Assistant]:
+        request = self._client.build_request("GET", "/assistants", params=parameters)
+        answer = await self._call(request, seconds=until.left(LOOKUP_SECONDS), cap=cap)
+        items = _json(answer)
+        if not isinstance(items, list):
+            raise Unknown("backboard_unreadable")
+        return [_assistant(item) for item in items]
+
+    async def _call(self, request: httpx.Request, *, seconds: float, cap: int) -> Answer:
+        """Send one request and judge its status; the breaker learns of every outcome."""
+        try:
+            answer, retry_after = await self._exchange(request, seconds=seconds, cap=cap)
+            _judge(answer, retry_after)
+        except Throttled as error:
+            self.breaker.throttled(error.retry_after)
+            raise
+        except Rejected as error:
+            refused = error.status in (401, 402, 403)
+            if refused or error.status == 404 or error.status < 400:  # noqa: PLR2004  # HTTP's own numbers.
+                logs.alarm("backboard_refused", status=error.status)
+            if refused:
+                self.breaker.failed(refused=True)
+            else:
+                self.breaker.succeeded()
+            raise
+        except AssistantUnavailable:
+            self.breaker.failed()
+            raise
+        self.breaker.succeeded()
+        return answer
+
+    async def _exchange(self, request: httpx.Request, *, seconds: float, cap: int) -> tuple[Answer, str | None]:
+        """One exchange under one total limit: httpx's own timeouts are per read, and a drip outlives them."""
+        try:
+            with logs.stopwatch("backboard_ms"):
+                async with asyncio.timeout(seconds):
+                    response = await self._client.send(request, stream=True)
+                    try:
+                        body = await _read(response, cap)
+                    finally:
+                        await response.aclose()
+        except _NOTHING_SENT as error:
+            raise NotSent("backboard_unreachable") from error
+        except TimeoutError as error:
+            raise Unknown("backboard_timeout") from error
+        except httpx.HTTPError as error:
+            raise Unknown(
+                "backboard_timeout" if isinstance(error, httpx.TimeoutException) else "backboard_dropped"
+            ) from error
+        return Answer(response.status_code, body), response.headers.get("Retry-After")
+
+
+async def _read(response: httpx.Response, cap: int) -> bytes:
+    """The body, at most `cap` bytes; identity was asked for, so anything else could be a bomb."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Unknown("backboard_unreadable")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > cap:
+            raise Unknown("backboard_unreadable")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _judge(answer: Answer, retry_after: str | None) -> None:
+    """Raise what a status that is not 200 or 201 means for a create.
+
+    Any 5xx, 408 and 409 leave it open whether the work was done: a 500 after the commit has been reported for
+    other endpoints of Backboard.
+    """
+    status = answer.status
+    if status in (200, 201):
+        return
+    if status == 429:  # noqa: PLR2004  # HTTP's own number.
+        raise Throttled("backboard_throttled", retry_after=_seconds(retry_after))
+    if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
+        raise Unknown("backboard_error", retry_after=_seconds(retry_after))
+    raise Rejected("backboard_refused", status=status)
+
+
+def _seconds(retry_after: str | None) -> int:
+    """Retry-After in seconds or as a date, kept within 1 to 30; 5 when it is missing or garbage."""
+    if retry_after is None:
+        return Unavailable.default_retry_after
+    low, high = RETRY_AFTER_RANGE
+    if retry_after.isascii() and retry_after.isdigit():
+        # Sliced, since int() of thousands of digits is an error of its own.
+        return min(high, max(low, int(retry_after[:6])))
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return Unavailable.default_retry_after
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return min(high, max(low, round((until - datetime.now(UTC)).total_seconds())))
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise Unknown("backboard_unreadable") from error
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _assistant(item: Any) -> Assistant:
+    """Read only what is needed, and nothing that is not exactly so."""
+    try:
+        return Assistant(str(UUID(item["assistant_id"])), _text(item["name"]), _time(item.get("created_at")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unknown("backboard_unreadable") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _time(value: object) -> datetime:
+    """Backboard's timestamp; naive ones are UTC, and an unreadable one counts as the youngest."""
+    try:
+        time = datetime.fromisoformat(_text(value))
+    except (TypeError, ValueError):
+        return datetime.max.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

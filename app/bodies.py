@@ -1,0 +1,63 @@
+"""Bodies: what may come in, how it is read, and how JSON goes out."""
+
+import asyncio
+import re
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from app.problems import Headers, Refusal
+
+BODY_BYTES = 256 * 1024
+# From the first byte of the request to the last one of its body.
+BODY_SECONDS = 5.0
+
+_JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE)
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+# An answer sent before the body was read leaves bytes in the connection that nobody may take for a request.
+CLOSE: Headers = [(b"connection", b"close")]
+
+
+def headers_named(scope: Scope, name: bytes) -> list[bytes]:
+    """All values of a header, as they came; a dict would hide that it stands twice."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+async def read_json_body(scope: Scope, receive: Receive) -> bytes:
+    """The body of a JSON request; judged by its headers before a byte is read, then read under a cap and a limit."""
+    types = headers_named(scope, b"content-type")
+    if len(types) != 1 or not _JSON.fullmatch(types[0].strip()) or headers_named(scope, b"content-encoding"):
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
+    lengths = headers_named(scope, b"content-length")
+    if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > BODY_BYTES):
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read(receive)
+    except TimeoutError:
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout", headers=CLOSE) from None
+
+
+async def _read(receive: Receive) -> bytes:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
+        if not message.get("more_body", False):
+            return body
+
+
+async def answer_json(send: Send, status: int, content: Any) -> None:
+    """Send a JSON answer in two messages."""
+    body = orjson.dumps(content)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

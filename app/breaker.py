@@ -1,0 +1,45 @@
+"""Remembers that Backboard is down, so that new users are refused in milliseconds and existing ones not at all."""
+
+from time import monotonic
+
+from app.errors import AssistantUnavailable
+
+FAILURES = 5
+# A partner that is down is asked again soon; one that refuses our key or account needs a person.
+PAUSE_SECONDS = 5.0
+REFUSED_PAUSE_SECONDS = 30.0
+
+
+class Breaker:
+    """Refuses after five failures in a row, then lets one probe through; the first success opens the way."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._closed_until = 0.0
+        self._probing_until = 0.0
+
+    def check(self) -> None:
+        """Raise AssistantUnavailable while Backboard is known to be down."""
+        now = monotonic()
+        left = max(self._closed_until, self._probing_until) - now
+        if left > 0:
+            raise AssistantUnavailable("backboard_down", retry_after=max(1, round(left)))
+        if self._failures >= FAILURES:
+            # Whoever passes here is the probe; the others wait for its answer, or for it to be overdue.
+            self._probing_until = now + PAUSE_SECONDS
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._closed_until = self._probing_until = 0.0
+
+    def failed(self, *, refused: bool = False) -> None:
+        """Count a failure; `refused` is a 401, 402 or 403."""
+        self._failures += 1
+        self._probing_until = 0.0
+        if self._failures >= FAILURES:
+            self._closed_until = monotonic() + (REFUSED_PAUSE_SECONDS if refused else PAUSE_SECONDS)
+
+    def throttled(self, seconds: float) -> None:
+        """Backboard said 429: nobody asks again before `seconds` have passed."""
+        self._probing_until = 0.0
+        self._closed_until = monotonic() + seconds

@@ -1,0 +1,222 @@
+"""Clerk's events, without I/O: from headers and bytes to an event, and back for whoever plays the sender.
+
+Three steps, three errors of their own: the headers' grammar and the signature (BadSignature, a stranger), then
+JSON and shape (BadEvent, Clerk's or ours to mend). The scheme is Svix's, which is also Standard Webhooks 1.0.0:
+HMAC-SHA256 over `id.timestamp.body`. The library's own verify() is not used, because on hostile headers it
+raises errors of other kinds, lets one malformed entry hide a right one, takes signs and fractions in the
+timestamp, and has no clock to set; its sign() computes the code, and we compare.
+"""
+
+import base64
+import binascii
+import hmac
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from svix.webhooks import Webhook
+
+from app.errors import BadEvent, BadSignature
+from app.users import CLERK_ID, EMAIL_LENGTH, EPOCH, NAME_LENGTH, Profile, usable_text
+
+# The tolerance of every Svix library, either way.
+TOLERANCE_SECONDS = 300
+SIGNATURE_BYTES = 2048
+SIGNATURE_ENTRIES = 10
+MAC_BYTES = 32
+# An update dated further ahead than any clock is wrong would make every genuine later one look old.
+AHEAD = timedelta(days=1)
+
+_ID = re.compile(rb"[A-Za-z0-9_-]{1,128}")
+_TIMESTAMP = re.compile(rb"[1-9][0-9]{0,11}")
+_NAMES = ("id", "timestamp", "signature")
+
+USER_EVENTS = ("user.created", "user.updated")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Who vouches for a body: the message's id (the same at every retry) and which secret matched."""
+
+    svix_id: str
+    secret: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A signed event. `profile` is there only for the types that carry a user."""
+
+    type: str
+    profile: Profile | None
+    instance_id: str | None
+
+
+class Verifier:
+    """Knows the signing secrets; during a rotation there are two, and either may have signed."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._secrets = [(Webhook(secret), secret) for secret in secrets]
+
+    def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> Delivery:
+        """Judge a delivery by its raw headers and raw body; BadSignature for anything that is not right.
+
+        `now` is in seconds since the epoch.
+        """
+        svix_id, timestamp, signature = _signature_headers(headers)
+        if abs(int(now) - timestamp) > TOLERANCE_SECONDS:
+            raise BadSignature("stale")
+        macs = _macs(signature)
+        # Every entry meets every secret, so the time taken tells nothing about which one came close.
+        matching = [
+            index
+            for index, (webhook, secret) in enumerate(self._secrets)
+            if _matches(_expected(webhook, secret, svix_id, timestamp, body), macs)
+        ]
+        if not matching:
+            raise BadSignature("signature")
+        return Delivery(svix_id, matching[0])
+
+
+def sign(secret: bytes, svix_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers with which Clerk's sender would deliver `body`; for the trigger command and the tests."""
+    moment = datetime.fromtimestamp(timestamp, tz=UTC)
+    return {
+        "svix-id": svix_id,
+        "svix-timestamp": str(timestamp),
+        "svix-signature": Webhook(secret).sign(svix_id, moment, body.decode()),
+    }
+
+
+def _signature_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int, bytes]:
+    """Exactly one of each of svix-*, or, where none of those is there, of webhook-*; never a mixture."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name.startswith((b"svix-", b"webhook-")):
+            values.setdefault(name, []).append(value)
+    families = [[values.get(f"{family}-{name}".encode(), []) for name in _NAMES] for family in ("svix", "webhook")]
+    three = families[0] if any(families[0]) else families[1]
+    if any(len(given) != 1 for given in three):
+        raise BadSignature("headers")
+    svix_id, timestamp, signature = (given[0] for given in three)
+    if not _ID.fullmatch(svix_id) or not _TIMESTAMP.fullmatch(timestamp):
+        raise BadSignature("headers")
+    if not signature or len(signature) > SIGNATURE_BYTES:
+        raise BadSignature("headers")
+    return svix_id.decode(), int(timestamp), signature
+
+
+def _macs(signature: bytes) -> list[bytes]:
+    """The v1 codes of a signature header; entries of another version or shape are passed over."""
+    entries = signature.split(b" ")
+    if len(entries) > SIGNATURE_ENTRIES:
+        raise BadSignature("headers")
+    macs = []
+    for entry in entries:
+        version, _, code = entry.partition(b",")
+        if version != b"v1":
+            continue
+        try:
+            mac = base64.b64decode(code, validate=True)
+        except binascii.Error:
+            continue
+        # b64decode forgives some spellings (loose bits, more padding); only the canonical one counts.
+        if len(mac) == MAC_BYTES and base64.b64encode(mac) == code:
+            macs.append(mac)
+    return macs
+
+
+def _expected(webhook: Webhook, secret: bytes, svix_id: str, timestamp: int, body: bytes) -> bytes:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        # The library signs text only. A rightly signed body that is not text is Clerk's mistake, not a
+        # stranger's, and the answer must say so.
+        return hmac.digest(secret, b"%s.%d." % (svix_id.encode(), timestamp) + body, "sha256")
+    signed = webhook.sign(svix_id, datetime.fromtimestamp(timestamp, tz=UTC), text)
+    return base64.b64decode(signed.removeprefix("v1,"))
+
+
+def _matches(expected: bytes, macs: Sequence[bytes]) -> bool:
+    return sum([hmac.compare_digest(expected, mac) for mac in macs]) > 0
+
+
+def parse(body: bytes, now: datetime) -> Event:
+    """Read a verified body; BadEvent when it cannot be used.
+
+    `type`, `data` and `data.id` identify, so they must be right. Everything else decorates: what is unusable
+    counts as absent and never costs the user the row.
+    """
+    document = read_json(body)
+    event_type = document.get("type")
+    if not isinstance(event_type, str) or not event_type:
+        raise BadEvent("type")
+    instance_id = document.get("instance_id")
+    profile = _profile(document.get("data"), now) if event_type in USER_EVENTS else None
+    return Event(event_type, profile, instance_id if isinstance(instance_id, str) else None)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8 with one value per key and plain numbers; BadEvent for anything else.
+
+    Nobody downstream may read the same bytes differently from us.
+    """
+    try:
+        document = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise BadEvent("json") from error
+    if not isinstance(document, dict):
+        raise BadEvent("json")
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice")
+    return members
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _profile(data: object, now: datetime) -> Profile:
+    if not isinstance(data, dict):
+        raise BadEvent("data")
+    clerk_id = data.get("id")
+    if not isinstance(clerk_id, str) or not CLERK_ID.fullmatch(clerk_id):
+        raise BadEvent("clerk_id")
+    updated_at = _moment(data.get("updated_at"))
+    if updated_at is None or updated_at > now + AHEAD:
+        updated_at = EPOCH
+    return Profile(clerk_id, _email(data), _name(data), updated_at, _moment(data.get("last_sign_in_at")))
+
+
+def _email(data: dict[str, Any]) -> str | None:
+    """The primary address. Never simply the first: Clerk promises no order, and the primary may be missing."""
+    primary, addresses = data.get("primary_email_address_id"), data.get("email_addresses")
+    if not isinstance(primary, str) or not isinstance(addresses, list):
+        return None
+    for address in addresses:
+        if isinstance(address, dict) and address.get("id") == primary:
+            return usable_text(address.get("email_address"), EMAIL_LENGTH)
+    return None
+
+
+def _name(data: dict[str, Any]) -> str | None:
+    parts = [usable_text(data.get(key), NAME_LENGTH) for key in ("first_name", "last_name")]
+    joined = usable_text(" ".join(part for part in parts if part), NAME_LENGTH)
+    return joined or usable_text(data.get("username"), NAME_LENGTH)
+
+
+def _moment(milliseconds: object) -> datetime | None:
+    """A time in Clerk's milliseconds, or None; exact, where a float of seconds would round."""
+    if not isinstance(milliseconds, int) or isinstance(milliseconds, bool) or milliseconds < 0:
+        return None
+    try:
+        return EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None

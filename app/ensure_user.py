@@ -1,0 +1,80 @@
+"""POST /ensure-user: the chat backend asks for a user before it talks to them."""
+
+import hmac
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from pydantic import BaseModel, Field, ValidationError
+from starlette.types import Receive, Scope, Send
+
+from app import logs
+from app.bodies import CLOSE, answer_json, headers_named, read_json_body
+from app.clerk_events import read_json
+from app.deadline import Deadline
+from app.errors import BadEvent
+from app.problems import Refusal
+from app.provisioning import Provisioning
+from app.users import EMAIL_LENGTH, NAME_LENGTH, Profile, User, usable_text
+
+_BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
+
+
+class EnsureUserRequest(BaseModel):
+    """Who is wanted; `email` and `name` fill a new row until Clerk's own event says better."""
+
+    clerk_id: str = Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True)
+    email: str | None = Field(default=None, strict=True)
+    name: str | None = Field(default=None, strict=True)
+
+    def profile(self) -> Profile:
+        return Profile(self.clerk_id, usable_text(self.email, EMAIL_LENGTH), usable_text(self.name, NAME_LENGTH))
+
+
+class EnsureUser:
+    """The endpoint, as an ASGI application: 200 for who was there, 201 for who was made."""
+
+    def __init__(self, *, tokens: Sequence[bytes], provisioning: Provisioning) -> None:
+        self._tokens = tokens
+        self._provisioning = provisioning
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        logs.note(event="ensure_user")
+        deadline = Deadline()
+        self._authorize(scope)
+        profile = _profile(await read_json_body(scope, receive))
+        logs.note(clerk_id=profile.clerk_id)
+        ensured = await self._provisioning.ensure(profile, deadline)
+        logs.note(outcome=ensured.outcome)
+        if ensured.user is None:
+            raise Refusal(HTTPStatus.GONE, "deleted")
+        logs.note(assistant_id=ensured.user.assistant_id)
+        created = ensured.outcome == "created"
+        await answer_json(send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(ensured.user))
+
+    def _authorize(self, scope: Scope) -> None:
+        """Exactly one bearer token, compared with every known one in constant time."""
+        given = headers_named(scope, b"authorization")
+        match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+        token = match[1] if match else b""
+        if not sum([hmac.compare_digest(token, known) for known in self._tokens]):
+            challenge = (b"www-authenticate", b"Bearer")
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "token", headers=[challenge, *CLOSE])
+
+
+def _profile(body: bytes) -> Profile:
+    try:
+        return EnsureUserRequest.model_validate(read_json(body)).profile()
+    except ValidationError as error:
+        raise BadEvent("clerk_id" if error.errors()[0]["loc"] == ("clerk_id",) else "shape") from None
+
+
+def _content(user: User) -> dict[str, object]:
+    return {
+        "id": user.id,
+        "clerk_id": user.clerk_id,
+        "assistant_id": user.assistant_id,
+        "email": user.email,
+        "name": user.name,
+        "created_at": user.created_at,
+    }

@@ -1,0 +1,98 @@
+"""The batched reader: many callers, one statement on the wire.
+
+While one query is under way, callers queue; when it returns, the next one goes out for all of them. There is
+no timer and nothing to tune: alone, a caller's query leaves at once; under load, the database sees one
+statement for dozens of callers. It knows no table.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.database import Connection, Pool, Rows, Statement, hung_up, send
+from app.errors import DatabaseUnavailable
+
+# From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
+READ_SECONDS = 2.0
+
+
+class Batch(Protocol):
+    """Makes the one statement that asks for all of `keys`."""
+
+    def __call__(self, keys: Sequence[str]) -> Statement: ...
+
+
+class Lookup:
+    """Asks for rows by key, on a connection that it keeps."""
+
+    def __init__(self, pool: Pool, batch: Batch, *, key_column: int) -> None:
+        self._pool = pool
+        self._batch = batch
+        self._key_column = key_column
+        self._connection: Connection | None = None
+        self._waiting: dict[str, asyncio.Future[Rows]] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    async def find(self, key: str) -> Rows:
+        """All rows of one key; DatabaseUnavailable when they could not be read."""
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        # Shielded, because callers of one key share the answer and one of them may be cancelled.
+        return await asyncio.shield(answer)
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            await self._pool.give_back(self._connection, broken=True)
+            self._connection = None
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, {}
+                await self._answer(asked)
+        finally:
+            self._running = None
+
+    async def _answer(self, asked: dict[str, asyncio.Future[Rows]]) -> None:
+        try:
+            rows = await self._read(list(asked))
+        except Exception as error:  # noqa: BLE001  # Whatever it is, it is the callers' to handle, each of them.
+            # Whoever queued meanwhile would only wait as long again for the same.
+            asked |= self._waiting
+            self._waiting = {}
+            for answer in asked.values():
+                answer.set_exception(error)
+            return
+        found: dict[str, Rows] = {key: [] for key in asked}
+        for row in rows:
+            found[row[self._key_column]].append(row)
+        for key, answer in asked.items():
+            answer.set_result(found[key])
+
+    async def _read(self, keys: list[str]) -> Rows:
+        """Read on the kept connection, and once more on a fresh one: a read may be repeated."""
+        give_up_at = asyncio.get_running_loop().time() + READ_SECONDS
+        if self._connection is not None and not hung_up(self._connection):
+            try:
+                return await self._send(self._connection, keys, READ_SECONDS)
+            except DatabaseUnavailable:
+                pass
+        await self.close()
+        left = give_up_at - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise DatabaseUnavailable("database_slow")
+        self._connection = await self._pool.take(left)
+        left = max(0.1, give_up_at - asyncio.get_running_loop().time())
+        try:
+            return await self._send(self._connection, keys, left)
+        except DatabaseUnavailable:
+            await self.close()
+            raise
+
+    async def _send(self, connection: Connection, keys: list[str], seconds: float) -> Rows:
+        (rows,) = await send(connection, self._batch(keys), seconds=seconds)
+        return rows

@@ -1,0 +1,118 @@
+"""Migrations: dbmate applies the files of sql/migrations, and we see to it that only one runs at a time.
+
+dbmate alone fails when two run at once, and its own lock deadlocks with CREATE INDEX CONCURRENTLY. So we hold
+the lock: an advisory one of a transaction, polled instead of waited for, since a waiting statement would hold a
+snapshot that such an index build waits for in turn. It works through a transaction pooler too.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from app.database import Connection, connection_string
+
+FOLDER = Path(__file__).parent.parent / "sql" / "migrations"
+
+CONNECT_SECONDS = 30.0
+LOCK_SECONDS = 300.0
+POLL_SECONDS = 0.25
+
+# Any number will do as long as it stays the same: 'migrate' in ASCII, shortened.
+_LOCK = b"SELECT pg_try_advisory_xact_lock(7235437)"
+_NO_IDLE_LIMIT = b"SET LOCAL idle_in_transaction_session_timeout = 0"
+
+# What dbmate's driver does not know is left out: Neon puts channel_binding into every URL.
+_KNOWN_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
+
+
+class MigrationError(Exception):
+    """The schema could not be brought up to date; the text says what to do."""
+
+
+def newest() -> str:
+    """The version that the code expects: the number of the last file."""
+    return max(path.name.split("_")[0] for path in FOLDER.glob("*.sql"))
+
+
+async def migrate(url: str) -> None:
+    """Apply what is missing and return, or raise MigrationError. Two at once: one waits, both succeed."""
+    connection = await _connect(url)
+    async with connection, _lock(connection):
+        code = await _run_dbmate(url)
+    if code != 0:
+        raise MigrationError("dbmate failed; what it said stands above. Nothing of the failing file was kept.")
+
+
+async def _connect(url: str) -> Connection:
+    """Connect, patiently: in a release phase the database may only just be starting."""
+    give_up_at = monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return await psycopg.AsyncConnection.connect(connection_string(url), autocommit=True)
+        except psycopg.OperationalError as error:
+            if monotonic() > give_up_at:
+                raise MigrationError(
+                    "The database does not answer; check DATABASE_URL and whether it is running."
+                ) from error
+            await asyncio.sleep(1.0)
+
+
+@asynccontextmanager
+async def _lock(connection: Connection) -> AsyncIterator[None]:
+    give_up_at = monotonic() + LOCK_SECONDS
+    while True:
+        await connection.execute(b"BEGIN")
+        await connection.execute(_NO_IDLE_LIMIT)
+        cursor = await connection.execute(_LOCK)
+        if await cursor.fetchone() == (True,):
+            break
+        await connection.execute(b"ROLLBACK")
+        if monotonic() > give_up_at:
+            raise MigrationError("Another migration has been running for minutes; see what it waits for.")
+        await asyncio.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        await connection.execute(b"ROLLBACK")
+
+
+async def _run_dbmate(url: str) -> int:
+    """Run dbmate as a child. The URL goes through the environment, since arguments are public."""
+    program = Path(sys.executable).parent / "dbmate"
+    arguments = ("--env-file", "", "--migrations-dir", str(FOLDER), "--no-dump-schema", "migrate", "--strict")
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, env={"PATH": os.environ.get("PATH", ""), "DATABASE_URL": dbmate_url(url)}
+    )
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
+
+
+def dbmate_url(url: str) -> str:
+    """The URL as dbmate's driver reads it; it would demand TLS where libpq only prefers it."""
+    parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
+    host = parts.get("host", "")
+    query = {key: parts[key] for key in _KNOWN_PARAMETERS if key in parts}
+    if host.startswith("/"):
+        query |= {"host": host}
+        host = ""
+    query.setdefault("sslmode", "disable" if not host else "prefer")
+    credentials = quote(parts.get("user", ""), safe="")
+    if "password" in parts:
+        credentials += ":" + quote(parts["password"], safe="")
+    address = f"[{host}]" if ":" in host else host
+    if "port" in parts:
+        address += ":" + parts["port"]
+    name = quote(parts.get("dbname", ""), safe="")
+    return f"postgres://{credentials}@{address}/{name}?{urlencode(query)}"

@@ -1,0 +1,72 @@
+"""GET /healthz: the process answers. GET /readyz: it can do its work."""
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from app import logs
+from app.bodies import answer_json
+from app.database import Pool, Statement
+from app.database import send as send_statements
+from app.errors import DatabaseUnavailable
+from app.queries import Queries
+
+CHECK_SECONDS = 1.0
+# Anybody may ask; the database is asked once for all who do.
+REMEMBERED_SECONDS = 1.0
+
+
+async def healthz(_: Request) -> JSONResponse:
+    """Touch nothing."""
+    logs.note(event="healthz")
+    return JSONResponse({"status": "ok"})
+
+
+class Readyz:
+    """Whether the database is reachable and has the schema this code expects, and the pools' figures.
+
+    Backboard is not asked: existing users are served without it, and its outage must not take dynos away.
+    """
+
+    def __init__(self, *, queries: Queries, pool: Pool, places: Pool, expected: str) -> None:
+        self._queries = queries
+        self._pool = pool
+        self._places = places
+        self._expected = expected
+        self._known: tuple[float, str] = (float("-inf"), "")
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature.
+        logs.note(event="readyz")
+        state = await self._state()
+        if state != "ready":
+            logs.note(reason=state)
+        await answer_json(send, 200 if state == "ready" else 503, self._report(state))
+
+    def _report(self, state: str) -> dict[str, Any]:
+        pools = {pool.name: pool.figures() for pool in (self._pool, self._places)}
+        return {"status": state, "schema": self._expected, "pools": pools}
+
+    async def _state(self) -> str:
+        async with self._lock:
+            asked_at, state = self._known
+            if monotonic() - asked_at > REMEMBERED_SECONDS:
+                state = await self._ask()
+                self._known = (monotonic(), state)
+            return state
+
+    async def _ask(self) -> str:
+        statement: Statement = (self._queries.get_schema_version, {})
+        try:
+            async with self._pool.connection(CHECK_SECONDS) as connection:
+                (rows,) = await send_statements(connection, statement, seconds=CHECK_SECONDS)
+        except DatabaseUnavailable as error:
+            return error.reason
+        version = rows[0][0]
+        if version == self._expected:
+            return "ready"
+        return "schema_missing" if version is None else "schema_differs"

@@ -1,0 +1,81 @@
+"""The table from our errors to HTTP, as application/problem+json (RFC 9457); nothing of the request in it."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+
+from app.errors import (
+    AssistantUnavailable,
+    BadEvent,
+    BadSignature,
+    DatabaseUnavailable,
+    ServiceError,
+    Unavailable,
+)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Refusal(ServiceError):
+    """What HTTP itself settles: a path, a method, a size, a token."""
+
+    def __init__(self, status: HTTPStatus, reason: str, *, headers: Headers | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = headers or []
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    status: int
+    title: str
+    detail: str
+    headers: Headers
+
+    def body(self) -> bytes:
+        return orjson.dumps({"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail})
+
+
+# One sentence for each status: what the caller can do about it.
+_DETAILS = {
+    HTTPStatus.BAD_REQUEST: "The request's headers or signature are not acceptable.",
+    HTTPStatus.UNAUTHORIZED: "A bearer token of this service is needed.",
+    HTTPStatus.NOT_FOUND: "There is nothing here.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This path takes another method; see the Allow header.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
+    HTTPStatus.GONE: "This user was deleted.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send application/json without a content encoding.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not what this path takes.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's header is too large.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something unexpected happened; the log has the request id.",
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """What to answer for an error; whatever is not ours is a 500."""
+    if isinstance(error, Refusal):
+        return _plain(error.status, error.headers)
+    if isinstance(error, BadSignature):
+        return _plain(HTTPStatus.BAD_REQUEST)
+    if isinstance(error, BadEvent):
+        return _plain(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if isinstance(error, Unavailable):
+        return _unavailable(error)
+    return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _plain(status: HTTPStatus, headers: Headers | None = None) -> Problem:
+    return Problem(status, status.phrase, _DETAILS[status], headers or [])
+
+
+def _unavailable(error: Unavailable) -> Problem:
+    retry_after = [(b"retry-after", b"%d" % error.retry_after)]
+    if isinstance(error, DatabaseUnavailable):
+        detail = "The database cannot be used at the moment; try again."
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable", detail, retry_after)
+    detail = "The user's assistant could not be made ready; try again."
+    if isinstance(error, AssistantUnavailable) or error.reason == "deadline":
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service initialization failed", detail, retry_after)
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable", "Try again.", retry_after)

@@ -1,0 +1,67 @@
+"""What uvicorn's HTTP protocol leaves unbounded: the size of a request's head, and the time it takes to come.
+
+With httptools a head of megabytes gets through, and a connection that sends nothing stays open for ever. The
+application judges complete heads (see middleware); only here can one that never completes be seen.
+"""
+
+from asyncio import TimerHandle, Transport
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.middleware import HEAD_BYTES
+
+HEAD_SECONDS = 10.0
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. A head is under way from its first byte until its blank line."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_under_way = True
+        self._head_bytes = 0
+        self._head_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._head_under_way:
+            self._stop_timer()
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_under_way = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._head_under_way = False
+        super().on_headers_complete()
+
+    def _hang_up(self) -> None:
+        self._head_timer = None
+        self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

@@ -1,0 +1,29 @@
+"""The SQL statements, read from sql/queries once at start, so that a missing file stops the process."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent / "sql" / "queries"
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """One attribute for each file in sql/queries, named like the file.
+
+    They are bytes because psycopg takes bytes as trusted SQL, where it refuses a str it cannot know.
+    """
+
+    delete_first_attempt: bytes
+    find_users: bytes
+    get_facts: bytes
+    get_schema_version: bytes
+    insert_user: bytes
+    lock_user: bytes
+    note_attempt: bytes
+    resolve_attempt: bytes
+    set_limits: bytes
+    update_user: bytes
+
+    @classmethod
+    def load(cls) -> "Queries":
+        return cls(**{field.name: (FOLDER / f"{field.name}.sql").read_bytes() for field in fields(cls)})

@@ -1,0 +1,147 @@
+"""The composition root: create_app(settings) builds everything, the lifespan opens it, uvicorn serves it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+from uvicorn.supervisors import Multiprocess
+
+from app import logs
+from app import settings as environment
+from app.backboard import Backboard, build_client
+from app.clerk_events import Verifier
+from app.database import LOOKUP_CONNECTIONS, Pool
+from app.ensure_user import EnsureUser
+from app.middleware import Frame
+from app.migrations import newest
+from app.probes import Readyz, healthz
+from app.protocol import Protocol
+from app.provisioning import Provisioning
+from app.queries import Queries
+from app.settings import Settings
+from app.webhooks import ClerkWebhook
+
+# Heroku's router keeps idle connections for 90 s; ours must not be the side that hangs up first.
+KEEP_ALIVE_SECONDS = 95
+# A request takes at most 12 s; Heroku kills 30 s after SIGTERM.
+SHUTDOWN_SECONDS = 20
+FLIGHT_SECONDS = 12.0
+# How many sign-ups may queue for each place before more are refused at once.
+WAITING_PER_PLACE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What lives as long as the process."""
+
+    pool: Pool
+    places: Pool
+    client: httpx.AsyncClient
+    provisioning: Provisioning
+
+
+def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
+    """Build the application; nothing is connected before its lifespan begins."""
+    verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
+    queries = Queries.load()
+    parts = _build_parts(settings, queries, backboard_transport)
+    webhook = ClerkWebhook(verifier=verifier, provisioning=parts.provisioning, instance_id=settings.clerk_instance_id)
+    tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
+    ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning)
+    readyz = Readyz(queries=queries, pool=parts.pool, places=parts.places, expected=newest())
+    app = Starlette(
+        routes=[
+            Route("/webhooks/clerk", webhook, methods=["POST"]),
+            Route("/ensure-user", ensure_user, methods=["POST"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+        ],
+        middleware=[Middleware(Frame)],
+        lifespan=_lifespan(parts),
+    )
+    # A redirect to a path with a slash would name whatever host the request claimed.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _build_parts(settings: Settings, queries: Queries, backboard_transport: httpx.AsyncBaseTransport | None) -> Parts:
+    url = settings.database_url.get_secret_value()
+    places = settings.provisioning_concurrency
+    pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
+    provisioning_pool = Pool(url, name="provisioning", size=places, waiting=places * WAITING_PER_PLACE)
+    client = build_client(
+        url=settings.backboard_api_url,
+        api_key=settings.backboard_api_key.get_secret_value(),
+        connections=places,
+        transport=backboard_transport,
+    )
+    backboard = Backboard(
+        client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt
+    )
+    provisioning = Provisioning(queries=queries, pool=pool, places=provisioning_pool, backboard=backboard)
+    return Parts(pool, provisioning_pool, client, provisioning)
+
+
+def _lifespan(parts: Parts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Open on start, close in reverse; a database that is down stops neither."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await parts.pool.open()
+        await parts.places.open()
+        try:
+            yield
+        finally:
+            await parts.provisioning.close(FLIGHT_SECONDS)
+            await parts.client.aclose()
+            await asyncio.gather(parts.pool.close(), parts.places.close())
+
+    return lifespan
+
+
+def app_from_environment() -> Starlette:
+    """What each process that uvicorn starts builds for itself."""
+    settings = environment.load(Settings)
+    logs.configure(settings.log_format, settings.log_level)
+    return create_app(settings)
+
+
+def serve(settings: Settings) -> None:
+    """Run the web process until SIGTERM or Ctrl-C."""
+    logs.configure(settings.log_format, settings.log_level)
+    if not settings.service_tokens:
+        logs.say("ensure_user_closed", reason="SERVICE_TOKENS is not set")
+    per_process = LOOKUP_CONNECTIONS + settings.provisioning_concurrency
+    logs.say("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
+    config = _uvicorn_config(settings)
+    if settings.web_concurrency == 1:
+        uvicorn.Server(config).run()
+        return
+    with config.bind_socket() as listening:
+        Multiprocess(config, sockets=[listening]).run()
+
+
+def _uvicorn_config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "app.server:app_from_environment",
+        factory=True,
+        host="0.0.0.0",  # noqa: S104  # A dyno is reached from outside.
+        port=settings.port,
+        workers=settings.web_concurrency,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        backlog=128,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )

@@ -1,0 +1,172 @@
+"""The environment, read in one place, once; every problem is reported at the same time, by variable name."""
+
+import base64
+import binascii
+import ipaddress
+import re
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
+# Standard Webhooks 1.0.0: 24 to 64 bytes.
+KEY_LENGTHS = (24, 64)
+# The modes of libpq that never fall back to plain text.
+TLS_MODES = ("require", "verify-ca", "verify-full")
+
+
+class ConfigurationError(Exception):
+    """The environment cannot be used; `problems` has a sentence for each variable, without any value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _split(value: Any) -> Any:
+    """A comma-separated list; blanks around an entry and empty entries do not count."""
+    if isinstance(value, str):
+        return [part for part in (piece.strip() for piece in value.split(",")) if part]
+    return value
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if text.startswith(("prisma://", "prisma+postgres://")):
+        raise ValueError("is a Prisma Accelerate address, which speaks Prisma's own protocol; give the postgres:// one")
+    if not text.startswith(("postgres://", "postgresql://")):
+        raise ValueError("must begin with postgres:// or postgresql://")
+    try:
+        parts = conninfo_to_dict(text)
+    except ProgrammingError:
+        raise ValueError(
+            "cannot be read by libpq: look for a character that needs percent-encoding, and take out parameters"
+            " that only an ORM knows (schema, pgbouncer, connection_limit)"
+        ) from None
+    if all(_is_local(host) for host in str(parts.get("host") or "").split(",")):
+        return url
+    mode = parts.setdefault("sslmode", "require")
+    if mode not in TLS_MODES:
+        raise ValueError("must not turn TLS off (sslmode) for a database on another machine")
+    return SecretStr(make_conninfo(text, sslmode=str(mode)))
+
+
+def _is_local(host: str) -> bool:
+    """Whether a libpq host means this machine: a socket's folder, localhost, a loopback address."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _signing_secrets(value: Any) -> Any:
+    """Each `whsec_` and strict base64 of 24 to 64 bytes; the library would take almost anything for a key."""
+    return [_signing_key(secret) for secret in _split(value)] if isinstance(value, str) else value
+
+
+def _signing_key(secret: str) -> SecretBytes:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    shortest, longest = KEY_LENGTHS
+    if not secret.startswith("whsec_") or not shortest <= len(key) <= longest:
+        raise ValueError("must be whsec_ and base64, exactly as Clerk's dashboard shows it")
+    return SecretBytes(key)
+
+
+def _service_tokens(tokens: list[SecretStr]) -> list[SecretStr]:
+    if not all(re.fullmatch(r"[!-~]{16,}", token.get_secret_value()) for token in tokens):
+        raise ValueError("each needs at least 16 printable ASCII characters without blanks")
+    return tokens
+
+
+def _partner_url(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    plain = parts.scheme == "http" and (host == "localhost" or (bool(host) and _is_local(host)))
+    if not host or not (parts.scheme == "https" or plain):
+        raise ValueError("must be an https:// address (http:// only for this machine)")
+    if parts.username or parts.password or parts.query or parts.fragment or not url.isascii():
+        raise ValueError("must not carry a user, a query or a fragment")
+    return url.rstrip("/")
+
+
+def _header_value(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise ValueError("must be printable ASCII without blanks")
+    return secret
+
+
+class DatabaseSettings(BaseSettings):
+    """What the commands need that only touch the database."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True
+    )
+
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        validation_alias=AliasChoices(*DATABASE_VARIABLES)
+    )
+
+
+class SenderSettings(BaseSettings):
+    """What it takes to play Clerk's sender against a server on this machine."""
+
+    model_config = DatabaseSettings.model_config
+
+    clerk_webhook_signing_secret: Annotated[
+        list[SecretBytes], NoDecode, BeforeValidator(_signing_secrets), Field(min_length=1)
+    ]
+    port: int = Field(default=8000, ge=1, le=65535)
+
+
+class Settings(DatabaseSettings, SenderSettings):
+    """Everything, as .env.example explains it variable by variable."""
+
+    backboard_api_key: Annotated[SecretStr, AfterValidator(_header_value)]
+    backboard_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://app.backboard.io/api"
+    service_tokens: Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), AfterValidator(_service_tokens)] = []
+    assistant_name_prefix: str = Field(default="clerk:", pattern=r"^[!-~]{1,100}$")
+    assistant_system_prompt: str | None = None
+    clerk_instance_id: str | None = Field(default=None, pattern=r"^ins_[A-Za-z0-9]+$")
+    provisioning_concurrency: int = Field(default=5, ge=1, le=100)
+    web_concurrency: int = Field(default=1, ge=1, le=64)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["logfmt", "json", "console"] = "logfmt"
+
+
+Read = TypeVar("Read", bound=BaseSettings)
+
+
+def load(settings: type[Read]) -> Read:
+    """Read the environment; ConfigurationError names everything that is wrong with it."""
+    try:
+        return settings()
+    except ValidationError as error:
+        problems = [_sentence(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors()]
+        raise ConfigurationError(problems) from None
+
+
+def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:
+    """A problem by variable name; pydantic's messages say what is expected, and its inputs stay out."""
+    name = str(loc[0]).upper()
+    if kind == "missing":
+        others = "".join(f" (or {other})" for other in DATABASE_VARIABLES[1:] if name == DATABASE_VARIABLES[0])
+        return f"{name} is not set{others}"
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    return f"{name} {text}"

@@ -1,0 +1,50 @@
+"""POST /webhooks/clerk: bytes in, outcome out."""
+
+from datetime import UTC, datetime
+from time import time
+
+from starlette.types import Receive, Scope, Send
+
+from app import logs
+from app.bodies import answer_json, read_json_body
+from app.clerk_events import Event, Verifier, parse
+from app.deadline import Deadline
+from app.provisioning import Provisioning
+
+
+class ClerkWebhook:
+    """The endpoint, as an ASGI application.
+
+    A 2xx means that the event's effect is committed, or that it has none here. Everything that may heal is a
+    503, because Clerk's sender is a queue that comes again for 28 hours.
+    """
+
+    def __init__(self, *, verifier: Verifier, provisioning: Provisioning, instance_id: str | None = None) -> None:
+        self._verifier = verifier
+        self._provisioning = provisioning
+        self._instance_id = instance_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        logs.note(event="webhook")
+        deadline = Deadline()
+        body = await read_json_body(scope, receive)
+        delivery = self._verifier.verify(scope["headers"], body, time())
+        logs.note(svix_id=delivery.svix_id, secret=delivery.secret)
+        event = parse(body, datetime.now(UTC))
+        logs.note(type=event.type)
+        outcome = await self._handle(event, deadline)
+        logs.note(outcome=outcome)
+        await answer_json(send, 200, {"outcome": outcome})
+
+    async def _handle(self, event: Event, deadline: Deadline) -> str:
+        if self._is_foreign(event) or event.profile is None:
+            return "ignored"
+        logs.note(clerk_id=event.profile.clerk_id)
+        ensured = await self._provisioning.ensure(event.profile, deadline)
+        if ensured.user is not None:
+            logs.note(assistant_id=ensured.user.assistant_id)
+        return ensured.outcome
+
+    def _is_foreign(self, event: Event) -> bool:
+        """Whether another Clerk instance sent this. Samples of the dashboard name none and are ours."""
+        return self._instance_id is not None and event.instance_id not in (None, self._instance_id)
