@@ -196,7 +196,7 @@ async def _read(response: httpx.Response, cap: int) -> bytes:
         raise Unknown("backboard_unreadable")
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_bytes():
         size += len(chunk)
         if size > cap:
             raise Unknown("backboard_unreadable")

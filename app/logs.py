@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
@@ -27,24 +27,24 @@ _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 _ORDER = ("timestamp", "level", "event", "outcome", "status", "reason", "type", "clerk_id", "assistant_id")
 
 
-def configure(log_format: Format, level: str) -> None:
-    """Send our lines and everybody else's log records to stdout, in one format."""
+def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) -> None:
+    """Send our lines and everybody else's log records to one stream, in one format."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, _clean, *_renderer(log_format)],
+        processors=[structlog.processors.add_log_level, stamp, _clean, *_renderer(log_format, colors=stream.isatty())],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(stream.buffer),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_anonymous, stamp],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _clean,
-                *_renderer(log_format)[:-1],
+                *_renderer(log_format, colors=stream.isatty())[:-1],
                 _to_text(log_format),
             ],
         )
@@ -151,12 +151,11 @@ def _anonymous(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str,
     return kept
 
 
-def _renderer(log_format: Format) -> list[Any]:
+def _renderer(log_format: Format, *, colors: bool) -> list[Any]:
     """The last processors: they turn the fields into one line of bytes."""
     if log_format == "json":
         return [_ordered, _render_json]
     if log_format == "console":
-        colors = sys.stdout.isatty()
         return [structlog.dev.ConsoleRenderer(colors=colors), _encode]
     renderer = structlog.processors.LogfmtRenderer(key_order=_ORDER, drop_missing=True, bool_as_flag=False)
     return [renderer, _encode]

@@ -43,11 +43,11 @@ class Lookup:
         # Shielded, because callers of one key share the answer and one of them may be cancelled.
         return await asyncio.shield(answer)
 
-    async def close(self) -> None:
+    async def close(self, *, broken: bool = False) -> None:
         """Give the connection back."""
-        if self._connection is not None:
-            await self._pool.give_back(self._connection, broken=True)
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.give_back(connection, broken=broken)
 
     async def _run(self) -> None:
         try:
@@ -81,7 +81,7 @@ class Lookup:
                 return await self._send(self._connection, keys, READ_SECONDS)
             except DatabaseUnavailable:
                 pass
-        await self.close()
+        await self.close(broken=True)
         left = give_up_at - asyncio.get_running_loop().time()
         if left <= 0:
             raise DatabaseUnavailable("database_slow")
@@ -90,7 +90,7 @@ class Lookup:
         try:
             return await self._send(self._connection, keys, left)
         except DatabaseUnavailable:
-            await self.close()
+            await self.close(broken=True)
             raise
 
     async def _send(self, connection: Connection, keys: list[str], seconds: float) -> Rows:

@@ -73,7 +73,7 @@ class Answer:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status = int(message["status"])
             message["headers"] += [
                 (b"cache-control", b"no-store"),
                 (b"x-request-id", self.request_id.encode()),

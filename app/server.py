@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import httpx
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.supervisors import Multiprocess
 
@@ -63,11 +66,17 @@ def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransp
             Route("/readyz", readyz, methods=["GET"]),
         ],
         middleware=[Middleware(Frame)],
+        exception_handlers={HTTPException: _leave_to_frame},
         lifespan=_lifespan(parts),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
     return app
+
+
+async def _leave_to_frame(_: Request, error: Exception) -> Response:
+    """Starlette would answer 404 and 405 in plain text; the frame answers every error in one way."""
+    raise error
 
 
 def _build_parts(settings: Settings, queries: Queries, backboard_transport: httpx.AsyncBaseTransport | None) -> Parts:
