@@ -151,12 +151,15 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
     Raises DatabaseUnavailable, or BadEvent for a value that Postgres cannot hold. After `seconds` the
     connection is cut, so this returns in time whatever the server does.
     """
-    timer = asyncio.get_running_loop().call_later(seconds, cut, connection)
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(seconds, cut, connection)
     try:
         async with connection.pipeline():
             cursors = [await connection.execute(text, values) for text, values in statements]
         return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except (psycopg.Error, UnicodeEncodeError) as error:
+        if loop.time() >= timer.when():
+            raise DatabaseUnavailable("database_slow") from error
         raise _translated(error) from error
     finally:
         timer.cancel()
