@@ -24,10 +24,9 @@ import psycopg
 from dotenv import dotenv_values
 from psycopg.rows import dict_row
 
-from app import trigger
 from app.migrations import MigrationError, migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
-from local.backboard import Sandbox
+from local.backboard import LOCAL_KEY, Sandbox
 from local.postgres import Postgres, PostgresUnavailable
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +34,6 @@ FOLDER = ROOT / ".local"
 READY_SECONDS = 30.0
 # A request in flight may take 12 s, and uvicorn gives it 20.
 STOP_SECONDS = 25.0
-LOCAL_KEY = "espr_local"
 
 
 class CannotRun(Exception):
@@ -169,11 +167,14 @@ def _found_by_others() -> Iterator[None]:
 
 def _sign_up(settings: Settings) -> str:
     """Deliver one signed user.created through HTTP, as Clerk would; returns the new user's Clerk id."""
+    # Imported while the server starts: svix takes half a second, and the server needs it as well.
+    from app import trigger
+
     clerk_id = f"user_{secrets.token_hex(14)}"
     (message,) = trigger.messages(event="user.created", file=None, count=1, clerk_id=clerk_id, duplicate=False)
     secret = settings.clerk_webhook_signing_secret[0].get_secret_value()
     url = f"http://127.0.0.1:{settings.port}"
-    print(f"\nDelivering a signed user.created to {url}{trigger.PATH} ...", flush=True)
+    print(f"\nDelivering a signed user.created to {url} ...", flush=True)
     if not trigger.deliver([message], secret=secret, url=url, say=print):
         print("It was refused; the server's line above has the reason. It goes on serving.")
     return clerk_id

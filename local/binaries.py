@@ -84,6 +84,5 @@ def _account(folder: Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return our environment without what would change a server: PGPORT, PGDATA, a locale, a time zone."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+    """Return our environment with a locale and a time zone that every machine has."""
+    return {**os.environ, "LC_ALL": "C", "TZ": "UTC"}

@@ -27,7 +27,8 @@ __all__ = ["Postgres", "PostgresUnavailable"]
 _START_SECONDS = 30  # Recovery after a crash takes seconds; more means that something is wrong.
 _STOP_SECONDS = 10  # A shutdown takes 50 ms; the checkpoint before it, with much data, longer.
 _SOCKET_BYTES = 103  # The longest path of a socket: 107 bytes on Linux, 103 on macOS.
-_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# synchronous_commit stays on: without it, a crash of Postgres alone loses what was committed a moment before.
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
@@ -40,7 +41,7 @@ class Postgres:
     def __init__(
         self, data: Path, *, durable: bool = True, max_connections: int = 100, settings: Mapping[str, str] | None = None
     ) -> None:
-        """Start nothing yet; without `durable` it is faster, and a crash of the machine loses the data."""
+        """Start nothing yet; without `durable` it is faster, and only a crash of the machine loses what it held."""
         self._home = data.absolute()
         self._cluster = self._home / "cluster"
         self._log = self._home / "server.log"

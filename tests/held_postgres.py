@@ -10,10 +10,9 @@ import psycopg
 import pytest
 
 from local.postgres import Postgres
-from tests.services import ROOT
 
-SETPRIV = shutil.which("setpriv")
-linux_only = pytest.mark.skipif(not SETPRIV, reason="only Linux' setpriv ties a server's life to ours")
+ROOT = Path(__file__).parent.parent
+linux_only = pytest.mark.skipif(not shutil.which("setpriv"), reason="only Linux' setpriv ties a server's life to ours")
 
 HOLDER = """
 import pathlib, sys, time
@@ -30,7 +29,7 @@ def hold(folder: Path, *before: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*before, sys.executable, "-c", HOLDER, str(folder)],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env={**os.environ, "TMPDIR": str(folder.parent), **variables},  # A killed owner leaves its socket's folder.
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -5,16 +5,16 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from tests.services import ROOT
-
+ROOT = Path(__file__).parent.parent
 # Stands in for .venv/bin/python and says what it was started with.
 ECHO = """#!/bin/sh
 echo "$@"
@@ -60,11 +60,13 @@ def dev(checkout: Path) -> Any:
     return load(checkout / "dev")
 
 
-def run(checkout: Path, *words: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    checkout: Path, *words: str, cwd: Path | None = None, variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(checkout / "dev"), *words],
         cwd=cwd,
-        env=CLEAN | variables,
+        env={**CLEAN, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -133,7 +135,7 @@ def test_commands_find_what_is_running_here(
     """Real variables win, the database's three names count as one, and neither tests nor another run look."""
     (checkout / ".local" / "environment").write_text("DATABASE_URL=postgresql://local?a=b\nPORT=9000\n")
 
-    assert run(checkout, word, **variables).stdout.splitlines()[2] == expected
+    assert run(checkout, word, variables=variables).stdout.splitlines()[2] == expected
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from local.binaries import find_binaries
 from local.postgres import Postgres, PostgresUnavailable
-from tests.held_postgres import ask, hold, is_running, linux_only, pids_from
-from tests.services import ROOT, wait_until
+from tests.held_postgres import ROOT, ask, hold, is_running, linux_only, pids_from
+from tests.services import wait_until
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -69,7 +69,7 @@ def test_an_ordinary_user_gets_a_server() -> None:
     home.mkdir(mode=0o700)
     shutil.chown(home, "nobody", "nogroup")
     try:
-        with hold(home / "data", *as_nobody, HOME=str(home), TMPDIR=str(home)) as holder:
+        with hold(home / "data", *as_nobody, HOME=str(home)) as holder:
             pids = pids_from(holder)
             holder.kill()
         assert len(pids) > 3

@@ -9,7 +9,6 @@ A control names the invariant it breaks and the fewest faults it takes; with one
 from dataclasses import dataclass
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from tests.model import (
     ACKNOWLEDGED_IS_COMMITTED,
@@ -71,7 +70,7 @@ CONTROLS_OF_EVERYBODY = (
 )
 
 
-def controls(fewest_faults: int = 0) -> list[ParameterSet]:
+def controls(fewest_faults: int = 0) -> list[pytest.ParameterSet]:
     """Each control with its actors, named for what it does wrong."""
     ensure = [(control, TWO_HANDLERS) for control in CONTROLS_OF_ENSURE]
     everybody = [(control, EVERYBODY) for control in CONTROLS_OF_EVERYBODY]

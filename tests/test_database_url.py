@@ -1,0 +1,140 @@
+"""The database's address: under which name, in which form, and with TLS wherever it leaves this machine."""
+
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from app.settings import DATABASE_VARIABLES, DatabaseSettings, Settings, load
+from tests.variables import URL, complete_environment, problems
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a .env would be read."""
+    complete_environment(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def database(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """The parts of the address that the service uses for a DATABASE_URL."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    return dict(conninfo_to_dict(load(Settings).database_url.get_secret_value()))
+
+
+def test_a_missing_database_names_all_three_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is on a host that sets another name finds it in the message."""
+    monkeypatch.delenv("DATABASE_URL")
+
+    (problem,) = problems()
+    assert all(name in problem for name in DATABASE_VARIABLES)
+
+
+def test_the_first_name_of_the_database_that_is_set_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DATABASE_URL, else POSTGRES_URL, else PRISMA_DATABASE_URL; an empty one is not set."""
+    for name in DATABASE_VARIABLES:
+        monkeypatch.setenv(name, f"postgresql://localhost/{name.lower()}")
+
+    for name in DATABASE_VARIABLES:
+        assert load(DatabaseSettings).database_url.get_secret_value().endswith(name.lower())
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.parametrize("name", DATABASE_VARIABLES)
+def test_a_malformed_address_is_told_with_the_name_that_was_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks for a mistake in a variable that they never set."""
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv(name, "canary")
+
+    (problem,) = problems()
+    assert name in problem
+    assert "canary" not in problem
+
+
+@pytest.mark.parametrize("scheme", ["prisma", "prisma+postgres"])
+def test_an_accelerate_address_is_refused_with_the_reason(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an HTTP service of Prisma's, not a Postgres, and the sentence says what to give instead."""
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://accelerate.prisma-data.net/?api_key=canary")
+
+    (problem,) = problems()
+    assert problem.startswith("DATABASE_URL ")
+    assert "Prisma Accelerate" in problem
+    assert "postgres://" in problem
+    assert "canary" not in problem
+
+
+@pytest.mark.parametrize("name", DATABASE_VARIABLES[1:])
+def test_a_real_database_wins_over_the_file_under_any_name(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of the three names counts within the environment and within the file, not between the two."""
+    (folder / ".env").write_text("DATABASE_URL=postgresql://localhost/file\n")
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv(name, "postgresql://localhost/real")
+
+    assert load(Settings).database_url.get_secret_value() == "postgresql://localhost/real"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://app:p%40ss%2Fword@localhost:5432/app",
+        "postgresql://app:p%40ss%2Fword@127.0.0.1:5432/app",
+        "postgresql://app:p%40ss%2Fword@[::1]/app",
+        "postgresql://app:p%40ss%2Fword@/app?host=/var/run/postgresql",
+    ],
+)
+def test_both_schemes_and_an_encoded_password_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine nothing is added, so a server without TLS will do."""
+    parts = database(url, monkeypatch)
+
+    assert (parts["user"], parts["password"], parts["dbname"]) == ("app", "p@ss/word", "app")
+    assert "sslmode" not in parts
+
+
+@pytest.mark.parametrize("parameter", ["schema=public", "pgbouncer=true", "connection_limit=1"])
+def test_a_parameter_that_only_an_orm_knows_is_refused(parameter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a sentence that says what to take out."""
+    monkeypatch.setenv("DATABASE_URL", f"{URL}?{parameter}")
+
+    assert parameter.partition("=")[0] in problems()[0]
+
+
+REMOTE = [
+    "postgresql://app:canary@db.example.com/app",
+    "postgresql://app:canary@10.0.0.1/app",
+    "postgresql://app:canary@localhost,db.example.com/app",
+    "postgresql://app:canary@localhost/app?host=db.example.com",
+    "postgresql://app:canary@localhost/app?hostaddr=10.0.0.1",
+]
+
+
+@pytest.mark.parametrize("url", REMOTE)
+def test_tls_is_required_of_another_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the address says nothing, whatever way it names the other machine."""
+    parts = database(url, monkeypatch)
+
+    assert (parts["sslmode"], parts["password"]) == ("require", "canary")
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_a_stricter_mode_stays(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the address asks for is what is used."""
+    assert database(f"{REMOTE[0]}?sslmode={mode}", monkeypatch)["sslmode"] == mode
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+@pytest.mark.parametrize("url", REMOTE)
+def test_tls_cannot_be_turned_off_for_another_machine(mode: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modes that may fall back to plain text would send the password through somebody's network."""
+    monkeypatch.setenv("DATABASE_URL", f"{url}{'&' if '?' in url else '?'}sslmode={mode}")
+
+    (problem,) = problems()
+    assert problem.startswith("DATABASE_URL ")
+    assert "sslmode" in problem
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require"])
+def test_any_mode_will_do_on_this_machine(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens on the loopback."""
+    assert database(f"{URL}?sslmode={mode}", monkeypatch)["sslmode"] == mode

@@ -1,0 +1,135 @@
+"""What is logged beside our own lines: other people's records, and errors that nobody thought of."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from typing import get_args
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app import logs
+from app.middleware import Frame
+from tests.written import Configure, capturing
+
+FORMATS: tuple[logs.Format, ...] = get_args(logs.Format)
+every_format = pytest.mark.parametrize("log_format", FORMATS)
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    with capturing() as start:
+        yield start
+
+
+def failing() -> Exception:
+    """An error that was raised here, so that it has a place."""
+    try:
+        raise LookupError("canary\ncanary")  # noqa: TRY301  # A traceback is what this is for.
+    except LookupError as error:
+        return error
+
+
+@every_format
+@pytest.mark.parametrize("end", ["\r", "\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"], ids=ascii)
+def test_no_message_of_a_library_ends_a_line(log_format: logs.Format, end: str, configure: Configure) -> None:
+    """Those go through the standard library's logging, and come out like ours."""
+    written = configure(log_format)
+
+    logging.getLogger("uvicorn.error").info("Started %s", f"here{end}level=error event=forged")
+
+    assert len(written.lines) == 1
+    assert re.fullmatch(r"[ -~]+", written.lines[0])
+    assert "Started here" in written.lines[0]
+
+
+@every_format
+@pytest.mark.parametrize("name", ["psycopg.pool", "psycopg", "httpx", "asyncio", "somebody.else"])
+def test_other_peoples_records_are_anonymous(name: str, log_format: logs.Format, configure: Configure) -> None:
+    """Level and logger are told, the text is not: it names hosts, users, URLs and values."""
+    written = configure(log_format)
+
+    logging.getLogger(name).warning("error connecting in %r: %s", "pool", "canary", extra={"host": "canary"})
+
+    assert len(written.lines) == 1
+    assert name in written.text
+    assert "warning" in written.text
+    assert "canary" not in written.text
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore", "psycopg.pool", "asyncio"])
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_chatty_libraries_are_heard_from_warning_on(name: str, level: str, configure: Configure) -> None:
+    """Whatever the level of the settings; httpx tells every URL at INFO."""
+    written = configure(level=level)
+
+    logging.getLogger(name).info("HTTP Request: GET canary")
+
+    assert written.lines == []
+
+
+@every_format
+def test_a_bug_is_one_line_with_class_and_place(log_format: logs.Format, configure: Configure) -> None:
+    """Its message may quote a row, so that is not told; neither is its traceback."""
+    written = configure(log_format)
+
+    logs.bug(failing())
+
+    assert len(written.lines) == 1
+    assert "LookupError" in written.text
+    assert re.search(r"test_log_records\.py:\d+", written.text)
+    assert "canary" not in written.text
+    assert "Traceback" not in written.text
+
+
+@every_format
+@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio"])
+def test_an_exception_in_a_library_is_one_line_too(name: str, log_format: logs.Format, configure: Configure) -> None:
+    """The standard library would print the whole traceback below it."""
+    written = configure(log_format)
+
+    logging.getLogger(name).error("Exception in ASGI application: canary", exc_info=failing())
+
+    assert len(written.lines) == 1
+    assert "LookupError" in written.text
+    assert re.search(r"test_log_records\.py:\d+", written.text)
+    assert "canary" not in written.text
+
+
+@pytest.mark.anyio
+async def test_a_bug_bears_the_id_of_its_request(configure: Configure) -> None:
+    """So that it is found from the answer that somebody got."""
+    written = configure("json")
+
+    async def fail(_: Request) -> Response:
+        raise failing()
+
+    app = Starlette(routes=[Route("/", fail)], middleware=[Middleware(Frame)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.get("/")
+
+    bug, closing = (json.loads(line) for line in written.lines)
+    assert (answer.status_code, bug["event"], closing["status"]) == (500, "bug", 500)
+    assert closing["request_id"] == answer.headers["x-request-id"]
+    assert bug.get("request_id") == closing["request_id"]
+    assert "canary" not in written.text
+
+
+def test_a_line_is_written_from_its_level_on(configure: Configure) -> None:
+    """Ours and other people's; a 5xx is a warning."""
+    written = configure(level="warning")
+
+    for status in (200, 404, 503):
+        logs.close(logs.begin(), status)
+    logs.say("quiet")
+    logs.alarm("alarming")
+    for level in (logging.INFO, logging.WARNING):
+        logging.getLogger("uvicorn.error").log(level, "level %s", level)
+
+    assert [re.findall(r"level=(\w+)", line)[0] for line in written.lines] == ["warning", "error", "warning"]

@@ -1,0 +1,179 @@
+"""The environment: what is taken, what is refused, and that a refusal repeats no value."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, load
+from tests.variables import COMPLETE, SECRET, URL, complete_environment, problems
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a .env would be read."""
+    complete_environment(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def whsec(length: int) -> str:
+    return "whsec_" + base64.b64encode(b"k" * length).decode()
+
+
+def test_three_variables_are_enough() -> None:
+    """Everything else has a default."""
+    settings = load(Settings)
+
+    assert settings.database_url.get_secret_value() == URL
+    assert [secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret] == [
+        b"canary-signing-secret-0001"
+    ]
+    assert (settings.port, settings.backboard_api_url) == (8000, "https://app.backboard.io/api")
+    assert (settings.assistant_name_prefix, settings.service_tokens) == ("clerk:", [])
+    assert (settings.provisioning_concurrency, settings.web_concurrency) == (5, 1)
+    assert (settings.log_level, settings.log_format) == ("info", "logfmt")
+
+
+@pytest.mark.parametrize("value", [None, "", "   "], ids=["unset", "empty", "blank"])
+def test_all_that_is_missing_is_told_at_once(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset, empty and blank are the same mistake, and one message names every variable that has it."""
+    for name in COMPLETE:
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+
+    assert sorted(problem.split()[0] for problem in problems()) == sorted(COMPLETE)
+
+
+BAD_VALUES = {
+    "DATABASE_URL": "mysql://canary:canary@canary.example/canary",
+    "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_canary",
+    "BACKBOARD_API_KEY": "canary key",
+    "BACKBOARD_API_URL": "ftp://canary.example/",
+    "SERVICE_TOKENS": "canary",
+    "ASSISTANT_NAME_PREFIX": "canary canary",
+    "CLERK_INSTANCE_ID": "canary",
+    "PROVISIONING_CONCURRENCY": "canary",
+    "PORT": "canary",
+    "WEB_CONCURRENCY": "canary",
+    "LOG_LEVEL": "canary",
+    "LOG_FORMAT": "canary",
+}
+
+
+def test_all_that_is_malformed_is_told_at_once_and_no_value_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and what is expected; the values may be secrets, so not even the harmless ones are shown."""
+    for name, value in BAD_VALUES.items():
+        monkeypatch.setenv(name, value)
+
+    told = problems()
+
+    assert sorted(problem.split()[0] for problem in told) == sorted(BAD_VALUES)
+    assert "canary" not in "\n".join(told).lower()
+
+
+def test_settings_never_show_a_secret() -> None:
+    """Neither in a log line that prints them nor in a debugger."""
+    assert "canary" not in repr(load(Settings)) + str(load(Settings))
+
+
+def test_a_real_variable_wins_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the file over the default; what the file holds beside that is somebody else's."""
+    (folder / ".env").write_text("PORT=9001\nWEB_CONCURRENCY=3\nUNKNOWN=canary\n")
+    monkeypatch.setenv("PORT", "9002")
+
+    settings = load(Settings)
+
+    assert (settings.port, settings.web_concurrency) == (9002, 3)
+
+
+def test_a_file_that_is_not_text_is_a_configuration_error(folder: Path) -> None:
+    """It is the operator's to mend, like any other mistake in there."""
+    (folder / ".env").write_bytes(b"PORT=\xff\xfe\n")
+
+    assert ".env" in problems()[0]
+
+
+BAD_SECRETS = {
+    "a version before it": f"v1,{SECRET}",
+    "a Clerk key": "sk_test_canarycanarycanarycanarycanarycanary",
+    "no prefix": SECRET.removeprefix("whsec_"),
+    "not base64": "whsec_not base64 at all, not at all, not at all!",
+    "loose padding": whsec(26).rstrip("="),
+    "URL-safe base64": "whsec_" + base64.urlsafe_b64encode(b"\xff" * 32).decode(),
+    "not ASCII": whsec(24) + "\u00e4",
+    "23 bytes": whsec(23),
+    "65 bytes": whsec(65),
+    "a second one that is wrong": f"{SECRET},whsec_canary",
+}
+
+
+@pytest.mark.parametrize("value", BAD_SECRETS.values(), ids=BAD_SECRETS)
+def test_a_signing_secret_is_exactly_what_clerk_shows(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would make a key of almost anything, and every genuine event would then be refused."""
+    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", value)
+
+    (problem,) = problems()
+    assert problem.startswith("CLERK_WEBHOOK_SIGNING_SECRET ")
+    assert value not in problem
+
+
+@pytest.mark.parametrize("length", [24, 64])
+def test_a_signing_key_has_24_to_64_bytes(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard Webhooks sets the two ends."""
+    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", whsec(length))
+
+    (secret,) = load(Settings).clerk_webhook_signing_secret
+    assert len(secret.get_secret_value()) == length
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanks around an entry and a comma too many do no harm."""
+    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", f" {whsec(24)} ,{whsec(32)},")
+    monkeypatch.setenv("SERVICE_TOKENS", "first-token-of-16, second-token-of-17,")
+
+    settings = load(Settings)
+
+    assert [len(secret.get_secret_value()) for secret in settings.clerk_webhook_signing_secret] == [24, 32]
+    assert [token.get_secret_value() for token in settings.service_tokens] == [
+        "first-token-of-16",
+        "second-token-of-17",
+    ]
+
+
+@pytest.mark.parametrize("url", ["https://backboard.example/api", "http://localhost:9000", "http://127.0.0.1/api/"])
+def test_backboard_is_https_or_on_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash at the end makes no difference."""
+    monkeypatch.setenv("BACKBOARD_API_URL", url)
+
+    assert load(Settings).backboard_api_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("BACKBOARD_API_URL", url) for url in ("http://169.254.169.254/", "file:///etc/passwd", "ftp://localhost/")),
+        *(
+            ("BACKBOARD_API_URL", url)
+            for url in ("https://", "localhost:9000", "http://localhost.example/", "http://[")
+        ),
+        *(
+            ("BACKBOARD_API_URL", f"https://{rest}")
+            for rest in ("me:canary@a.example", "a.example/?b=c", "a.example/#b")
+        ),
+        *(("PORT", port) for port in ("0", "-1", "65536", "99999", "abc", "80.5")),
+        *(("PROVISIONING_CONCURRENCY", number) for number in ("0", "-1", "x", "101")),
+        *(("WEB_CONCURRENCY", number) for number in ("0", "x", "1000")),
+        *(("LOG_FORMAT", word) for word in ("xml", "LOGFMT ")),
+        *(("CLERK_WEBHOOK_SIGNING_SECRET", nothing) for nothing in (",", "whsec_")),
+        *(("BACKBOARD_API_KEY", key) for key in ("two words", "k\u00e9y")),
+        ("LOG_LEVEL", "loud"),
+        ("SERVICE_TOKENS", "first-token-of-16,short"),
+        ("SERVICE_TOKENS", "a token with blanks in it"),
+        ("CLERK_INSTANCE_ID", "app_2abc"),
+    ],
+)
+def test_a_value_outside_its_range_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start and by name, instead of at the first request that meets it."""
+    monkeypatch.setenv(name, value)
+
+    (problem,) = problems()
+    assert problem.startswith(f"{name} ")

@@ -1,0 +1,63 @@
+"""What the service logs during a test, line by line."""
+
+import io
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from app import logs
+
+_PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=]*)(?: |$)')
+
+
+class Written:
+    """A stream that remembers what was written to it."""
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+        self.stream = io.TextIOWrapper(self._bytes, encoding="utf-8", write_through=True)
+
+    @property
+    def text(self) -> str:
+        return self._bytes.getvalue().decode()
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines, split at everything that Python takes for the end of one."""
+        return self.text.splitlines()
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of the only line, which is logfmt."""
+        (line,) = self.lines
+        assert "".join(match[0] for match in _PAIR.finditer(line)) == line, f"this is not logfmt: {line}"
+        return {key: value.strip('"') for key, value in _PAIR.findall(line)}
+
+
+Configure = Callable[..., Written]
+
+
+@contextmanager
+def capturing() -> Iterator[Configure]:
+    """logs.configure on a stream of one's own; afterwards everything logs where it did before."""
+    root = logging.getLogger()
+    loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "psycopg", "asyncio"))]
+    before, levels = structlog.get_config(), [logger.level for logger in loggers]
+    # Not pytest's own handlers, which come and go with each phase of a test.
+    handlers = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
+
+    def start(log_format: logs.Format = "logfmt", level: str = "info") -> Written:
+        written = Written()
+        logs.configure(log_format, level, stream=written.stream)
+        return written
+
+    try:
+        yield start
+    finally:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
