@@ -36,7 +36,7 @@ def environment(database_url: str, backboard_url: str, **changed: str) -> dict[s
 def settings_of(variables: dict[str, str]) -> Settings:
     """Settings as they would come from these variables, and from nothing else."""
     aliased = {name if name in DATABASE_VARIABLES else name.lower(): value for name, value in variables.items()}
-    return Settings(_env_file=None, **aliased)  # type: ignore[arg-type]  # Text, as from the environment.
+    return Settings(_env_file=None, **aliased)  # type: ignore[arg-type, call-arg]  # Text, as from the environment.
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def in_seconds(seconds: int) -> str:
 @respx.mock
 async def test_a_429_passes_its_wait_on(backboard: Backboard, header: dict[str, str], expected: int) -> None:
     """Clamped to 1 to 30 s; 5 s when it says nothing that can be read."""
-    encoded = [(name, value.encode("latin-1")) for name, value in header.items()]
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in header.items()]
     respx.post(ASSISTANTS).mock(return_value=httpx.Response(429, headers=encoded))
 
     with pytest.raises(Throttled) as caught:

@@ -80,7 +80,7 @@ async def test_an_answer_that_never_comes_is_given_up_in_time(service: Service, 
         for fault in (hangs(after_commit=True), drips(pace=0.2), drips(head=True, pace=0.2), hints(pace=0.2))
     }
     for person, fault in people.items():
-        backboard.next_create(fault, where=lambda name, wanted=person.assistant_name: name == wanted)
+        backboard.next_create(fault, where=person.assistant_name.__eq__)
     started = time.monotonic()
 
     first = await asyncio.gather(*(service.deliver(user_created(person)) for person in people))

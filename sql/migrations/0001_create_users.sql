@@ -46,6 +46,7 @@ CREATE TABLE deleted_users (
 CREATE TABLE provisioning_attempts (
     clerk_id TEXT NOT NULL,
     -- How often a create may have been sent. Above 1, Backboard is asked by name before anything is created.
+    -- squawk-ignore prefer-bigint-over-int
     tries INTEGER NOT NULL DEFAULT 1,
     first_at TIMESTAMPTZ NOT NULL DEFAULT now(),
     last_at TIMESTAMPTZ NOT NULL DEFAULT now(),
