@@ -3,12 +3,16 @@
 The modules stand on floors. Imports only go down, and modules of one floor do not see each other; a test
 holds the listing to the code.
 
-6  __main__ · server                                    wiring: the commands, the web process
-5  webhooks · ensure_user · probes · middleware         HTTP
+9  __main__                                             the commands
+8  server                                               wiring: the application, the web process
+7  protocol                                             the connection below HTTP
+6  webhooks · ensure_user · probes · middleware         HTTP
    trigger                                              a command
-4  problems · bodies                                    what every endpoint needs of HTTP
+5  bodies                                               what comes in, what goes out
+4  problems                                             our errors as HTTP
 3  provisioning                                         the use case: make sure of one user
-2  users · lookup · backboard · clerk_events            one table, party or mechanism each
-1  queries · database · migrations · breaker
-0  errors · settings · logs · deadline
+   clerk_events                                         Clerk's side of it
+2  users · lookup · backboard · migrations              one table, party or mechanism each
+1  queries · database · breaker · deadline
+0  errors · settings · logs
 """

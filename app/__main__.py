@@ -5,8 +5,11 @@ together, and migrating does not.
 """
 
 import asyncio
+import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,6 +35,13 @@ def _load(settings: type[Read]) -> Read:
         raise Misconfigured(str(error)) from None
 
 
+async def _until_sigterm(work: Coroutine[Any, Any, None]) -> None:
+    """Run a command's work so that SIGTERM cancels it, and it can end what it has started."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await task
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Give each Clerk user exactly one Backboard assistant and one row in Postgres."""
@@ -54,9 +64,11 @@ def migrate() -> None:
     from app.migrations import migrate as run
 
     try:
-        asyncio.run(run(settings.database_url.get_secret_value()))
+        asyncio.run(_until_sigterm(run(settings.database_url.get_secret_value())))
     except MigrationError as error:
         raise click.ClickException(str(error)) from None
+    except asyncio.CancelledError:
+        raise click.ClickException("Stopped before the end; nothing of the file under way was kept.") from None
 
 
 @main.command()
@@ -71,6 +83,9 @@ def trigger(
 ) -> None:
     """Sign a sample EVENT (user.created, ...) and deliver it as Clerk's sender would."""
     from app import trigger as sender
+
+    if clerk_id is not None and count > 1:
+        raise click.UsageError("--clerk-id names one user; leave --count out.")
 
     settings = _load(SenderSettings)
     try:

@@ -55,9 +55,9 @@ def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) ->
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
 
 
-def begin() -> Fields:
+def begin(request_id: str) -> Fields:
     """Start the line of this request; everything noted from here on lands in the returned fields."""
-    fields: Fields = {}
+    fields: Fields = {"request_id": request_id}
     _fields.set(fields)
     return fields
 
@@ -88,7 +88,9 @@ def alarm(event: str, **fields: Any) -> None:
 
 def bug(error: BaseException) -> None:
     """A line for what nobody thought of: the class and the place, never the message, which may quote a row."""
-    structlog.get_logger().error("bug", error=type(error).__name__, place=_place(error.__traceback__))
+    request_id = (_fields.get() or {}).get("request_id")
+    place = _place(error.__traceback__)
+    structlog.get_logger().error("bug", error=type(error).__name__, place=place, request_id=request_id)
 
 
 class stopwatch:  # noqa: N801  # Used like a function: `with stopwatch("db_ms")`.
@@ -128,11 +130,13 @@ def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any
 
 
 def _cleaned(value: str) -> str:
-    if len(value) > VALUE_LENGTH:
-        value = value[:VALUE_LENGTH] + "..."
-    if value.isascii() and value.isprintable():
-        return value
-    return value.encode("unicode_escape").decode("ascii")
+    # Cut before escaping, so that a huge value costs nothing, and after it, since escapes are longer.
+    kept = value[:VALUE_LENGTH]
+    if not (kept.isascii() and kept.isprintable()):
+        kept = kept.encode("unicode_escape").decode("ascii")
+    if len(kept) > VALUE_LENGTH or len(value) > VALUE_LENGTH:
+        return kept[: VALUE_LENGTH - 3] + "..."
+    return kept
 
 
 def _anonymous(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -35,14 +35,13 @@ class Frame:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        fields = logs.begin()
         answer = Answer(send, _request_id(scope))
+        fields = logs.begin(answer.request_id)
         try:
             await self._answer(scope, receive, answer)
         finally:
             fields["status"] = answer.status
             fields["duration_ms"] = round((perf_counter() - started) * 1000, 1)
-            fields["request_id"] = answer.request_id
             logs.close(fields, answer.status)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "Answer") -> None:

@@ -3,10 +3,12 @@
 import base64
 import binascii
 import ipaddress
+import os
 import re
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import (
@@ -55,7 +57,9 @@ def _database_url(url: SecretStr) -> SecretStr:
             "cannot be read by libpq: look for a character that needs percent-encoding, and take out parameters"
             " that only an ORM knows (schema, pgbouncer, connection_limit)"
         ) from None
-    if all(_is_local(host) for host in str(parts.get("host") or "").split(",")):
+    # hostaddr, where given, is where libpq really connects to.
+    hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
+    if all(_is_local(host) for host in hosts):
         return url
     mode = parts.setdefault("sslmode", "require")
     if mode not in TLS_MODES:
@@ -157,6 +161,8 @@ def load(settings: type[Read]) -> Read:
     """Read the environment; ConfigurationError names everything that is wrong with it."""
     try:
         return settings()
+    except UnicodeDecodeError:
+        raise ConfigurationError([".env is not text in UTF-8"]) from None
     except ValidationError as error:
         problems = [_sentence(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors()]
         raise ConfigurationError(problems) from None
@@ -168,5 +174,8 @@ def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:
     if kind == "missing":
         others = "".join(f" (or {other})" for other in DATABASE_VARIABLES[1:] if name == DATABASE_VARIABLES[0])
         return f"{name} is not set{others}"
+    if name == DATABASE_VARIABLES[0]:
+        given = dotenv_values(".env") | os.environ
+        name = next(variable for variable in DATABASE_VARIABLES if given.get(variable))
     text = message.removeprefix("Value error, ").removeprefix("Input ")
     return f"{name} {text}"

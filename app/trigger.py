@@ -38,10 +38,7 @@ def messages(
     *, event: str | None, file: Path | None, count: int, clerk_id: str | None, duplicate: bool
 ) -> list[Message]:
     """The messages to deliver: `count` users of a sample event, or a file's bytes as they are."""
-    if file is not None:
-        bodies = [file.read_bytes()] * count
-    else:
-        bodies = [sample(event, clerk_id if count == 1 else None) for _ in range(count)]
+    bodies = [file.read_bytes()] * count if file else [sample(event, clerk_id) for _ in range(count)]
     made = [Message(f"msg_{secrets.token_hex(12)}", body) for body in bodies]
     return [message for message in made for _ in range(2 if duplicate else 1)]
 

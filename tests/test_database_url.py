@@ -51,6 +51,16 @@ def test_a_malformed_address_is_told_with_the_name_that_was_set(name: str, monke
     assert "canary" not in problem
 
 
+def test_a_malformed_address_is_told_with_the_name_that_won(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real variable under any name wins over the file, so a mistake in it is not told as the file's."""
+    (folder / ".env").write_text(f"DATABASE_URL={URL}\n")
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("POSTGRES_URL", "canary")
+
+    (problem,) = problems()
+    assert "POSTGRES_URL" in problem
+
+
 @pytest.mark.parametrize("scheme", ["prisma", "prisma+postgres"])
 def test_an_accelerate_address_is_refused_with_the_reason(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an HTTP service of Prisma's, not a Postgres, and the sentence says what to give instead."""

@@ -126,7 +126,7 @@ def test_a_line_is_written_from_its_level_on(configure: Configure) -> None:
     written = configure(level="warning")
 
     for status in (200, 404, 503):
-        logs.close(logs.begin(), status)
+        logs.close(logs.begin("a-request"), status)
     logs.say("quiet")
     logs.alarm("alarming")
     for level in (logging.INFO, logging.WARNING):

@@ -21,8 +21,8 @@ LINE_ENDS = [
     *("\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"),
     *("\0", "\x1b[2J", "\x7f", "\u202e", "\U0001f600", "\ud800"),
 ]
-# What a value is cut to, and the dots that say so.
-VALUE_CHARACTERS = 200 + len("...")
+# What a value is cut to, with the dots that say so.
+VALUE_CHARACTERS = 200
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_line_of_json_is_one_object(configure: Configure) -> None:
 
 @pytest.mark.parametrize("character", ["x", "\0", "\u00e9", "\U0001f600"], ids=ascii)
 def test_a_long_value_is_cut(character: str, configure: Configure) -> None:
-    """At 200 characters as they are written, with dots behind; its beginning stays."""
+    """At 200 characters as they are written, dots included; its beginning stays."""
     written = configure("json")
 
     logs.say("started", reason="begins " + character * 20_000)
@@ -124,13 +124,22 @@ def test_what_a_request_learns_stands_in_its_closing_line(configure: Configure) 
     """Under its own event, in the order in which a person reads, with times that add up."""
     written = configure()
 
-    fields = logs.begin()
+    fields = logs.begin("a-request")
     logs.note(event="webhook", clerk_id="user_a", adopted=True)
     for _ in range(2):
         with logs.stopwatch("db_ms"):
             time.sleep(0.002)
     logs.close(fields | {"status": 200}, 200)
 
-    assert list(written.fields) == ["timestamp", "level", "event", "status", "clerk_id", "adopted", "db_ms"]
+    assert list(written.fields) == [
+        "timestamp",
+        "level",
+        "event",
+        "status",
+        "clerk_id",
+        "request_id",
+        "adopted",
+        "db_ms",
+    ]
     assert (written.fields["event"], written.fields["adopted"]) == ("webhook", "true")
     assert float(written.fields["db_ms"]) >= 4

@@ -97,6 +97,7 @@ BAD_SECRETS = {
     "a Clerk key": "sk_test_canarycanarycanarycanarycanarycanary",
     "no prefix": SECRET.removeprefix("whsec_"),
     "not base64": "whsec_not base64 at all, not at all, not at all!",
+    "a stray character": whsec(32).replace("a", "!a", 1),
     "loose padding": whsec(26).rstrip("="),
     "URL-safe base64": "whsec_" + base64.urlsafe_b64encode(b"\xff" * 32).decode(),
     "not ASCII": whsec(24) + "\u00e4",
