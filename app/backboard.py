@@ -7,22 +7,20 @@ backboard-sdk 1.5.19.
 """
 
 import asyncio
-import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any
+from http import HTTPStatus
 from uuid import UUID
 
 import httpx
 
 from app import logs
+from app.backboard_answers import Answer, Assistant, judge, read_assistant, read_json
 from app.breaker import Breaker
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unavailable, Unknown
+from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
 
 LOOKUP_SECONDS = 2.0
 CREATE_SECONDS = 6.0
+DELETE_SECONDS = 3.0
 # A create that could not be waited for would only leave a doubt behind.
 CREATE_NEEDS_SECONDS = 2.0
 
@@ -36,8 +34,6 @@ PAGE_LIMIT = 200
 # The vendor's SDK clamps `skip` here, so nothing behind it can be seen.
 LAST_SKIP = 10_000
 
-RETRY_AFTER_RANGE = (1, 30)
-
 _NOTHING_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -45,21 +41,6 @@ _NOTHING_SENT = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Assistant:
-    """An assistant at Backboard. `id` is a UUID in lower case; `created_at` orders, and may be a guess."""
-
-    id: str
-    name: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    body: bytes
 
 
 def build_client(
@@ -106,15 +87,15 @@ class Backboard:
         except NotSent:
             seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
             answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
-        assistant = _assistant(_json(answer))
+        assistant = read_assistant(read_json(answer))
         if assistant.name != body["name"]:
             # It may be somebody else's: bind nothing, delete nothing.
             logs.alarm("backboard_wrong_name", clerk_id=clerk_id, assistant_id=assistant.id)
             raise Unknown("backboard_wrong_name")
         return assistant
 
-    async def find_assistant(self, clerk_id: str, deadline: Deadline) -> Assistant | None:
-        """The oldest assistant of exactly this user's name, or None if there surely is none.
+    async def find_assistants(self, clerk_id: str, deadline: Deadline) -> list[Assistant]:
+        """The assistants of exactly this user's name, the oldest first; none only if there surely is none.
 
         A lookup that failed is an error, never "none". Older servers ignore the name filter; other names in
         the answer give that away, and then every page is read.
@@ -122,12 +103,18 @@ class Backboard:
         name = self.name_of(clerk_id)
         until = Deadline(deadline.left(LOOKUP_SECONDS))
         listed = await self._list(until, LOOKUP_BYTES, name=name, limit=LOOKUP_LIMIT)
-        if any(assistant.name != name for assistant in listed):
+        if len(listed) >= LOOKUP_LIMIT or any(assistant.name != name for assistant in listed):
             listed = await self._list_everything(until, name)
-        matches = [assistant for assistant in listed if assistant.name == name]
+        matches = {assistant.id: assistant for assistant in listed if assistant.name == name}
         if len(matches) > 1:
             logs.note(duplicates=len(matches))
-        return min(matches, key=lambda match: (match.created_at, match.id), default=None)
+        return sorted(matches.values(), key=lambda match: (match.created_at, match.id))
+
+    async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
+        """Delete an assistant with its threads, for good; one that is not there is deleted already."""
+        request = self._client.build_request("DELETE", f"/assistants/{UUID(assistant_id)}")
+        seconds = deadline.left(DELETE_SECONDS)
+        await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
 
     async def _list_everything(self, until: Deadline, name: str) -> list[Assistant]:
         everything: list[Assistant] = []
@@ -141,16 +128,17 @@ class Backboard:
     async def _list(self, until: Deadline, cap: int, **parameters: str | int) -> list[Assistant]:
         request = self._client.build_request("GET", "/assistants", params=parameters)
         answer = await self._call(request, seconds=until.left(LOOKUP_SECONDS), cap=cap)
-        items = _json(answer)
+        items = read_json(answer)
         if not isinstance(items, list):
             raise Unknown("backboard_unreadable")
-        return [_assistant(item) for item in items]
+        return [read_assistant(item) for item in items]
 
-    async def _call(self, request: httpx.Request, *, seconds: float, cap: int) -> Answer:
+    async def _call(self, request: httpx.Request, *, seconds: float, cap: int, missing_is_done: bool = False) -> Answer:
         """Send one request and judge its status; the breaker learns of every outcome."""
         try:
             answer, retry_after = await self._exchange(request, seconds=seconds, cap=cap)
-            _judge(answer, retry_after)
+            if not (missing_is_done and answer.status == HTTPStatus.NOT_FOUND):
+                judge(answer, retry_after)
         except Throttled as error:
             self.breaker.throttled(error.retry_after)
             raise
@@ -202,70 +190,3 @@ async def _read(response: httpx.Response, cap: int) -> bytes:
             raise Unknown("backboard_unreadable")
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _judge(answer: Answer, retry_after: str | None) -> None:
-    """Raise what a status that is not 200 or 201 means for a create.
-
-    Any 5xx, 408 and 409 leave it open whether the work was done: a 500 after the commit has been reported for
-    other endpoints of Backboard.
-    """
-    status = answer.status
-    if status in (200, 201):
-        return
-    if status == 429:  # noqa: PLR2004  # HTTP's own number.
-        raise Throttled("backboard_throttled", retry_after=_seconds(retry_after))
-    if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
-        raise Unknown("backboard_error", retry_after=_seconds(retry_after))
-    raise Rejected("backboard_refused", status=status)
-
-
-def _seconds(retry_after: str | None) -> int:
-    """Retry-After in seconds or as a date, kept within 1 to 30; 5 when it is missing or garbage."""
-    if retry_after is None:
-        return Unavailable.default_retry_after
-    low, high = RETRY_AFTER_RANGE
-    if retry_after.isascii() and retry_after.isdigit():
-        # Sliced, since int() of thousands of digits is an error of its own.
-        return min(high, max(low, int(retry_after[:6])))
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return Unavailable.default_retry_after
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return min(high, max(low, round((until - datetime.now(UTC)).total_seconds())))
-
-
-def _json(answer: Answer) -> Any:
-    try:
-        return json.loads(answer.body.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise Unknown("backboard_unreadable") from error
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(constant)
-
-
-def _assistant(item: Any) -> Assistant:
-    """Read only what is needed, and nothing that is not exactly so."""
-    try:
-        return Assistant(str(UUID(item["assistant_id"])), _text(item["name"]), _time(item.get("created_at")))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Unknown("backboard_unreadable") from error
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _time(value: object) -> datetime:
-    """Backboard's timestamp; naive ones are UTC, and an unreadable one counts as the youngest."""
-    try:
-        time = datetime.fromisoformat(_text(value))
-    except (TypeError, ValueError):
-        return datetime.max.replace(tzinfo=UTC)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

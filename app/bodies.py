@@ -1,4 +1,4 @@
-"""Bodies: what may come in, how it is read, and how JSON goes out."""
+"""What may come in and how large, how a body is read, and how JSON goes out."""
 
 import asyncio
 import re
@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.problems import Headers, Refusal
 
+HEAD_BYTES = 32 * 1024
 BODY_BYTES = 256 * 1024
 # From the first byte of the request to the last one of its body.
 BODY_SECONDS = 5.0

@@ -13,28 +13,25 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from svix.webhooks import Webhook
 
+from app.clerk_users import clerk_id_of, profile_of
 from app.errors import BadEvent, BadSignature
-from app.users import CLERK_ID, EMAIL_LENGTH, EPOCH, NAME_LENGTH, Profile, usable_text
+from app.users import Profile
 
 # The tolerance of every Svix library, either way.
 TOLERANCE_SECONDS = 300
 SIGNATURE_BYTES = 2048
 SIGNATURE_ENTRIES = 10
 MAC_BYTES = 32
-# An update dated further ahead than any clock is wrong would make every genuine later one look old.
-AHEAD = timedelta(days=1)
 
 _ID = re.compile(rb"[A-Za-z0-9_-]{1,128}")
 _TIMESTAMP = re.compile(rb"[1-9][0-9]{0,11}")
 _NAMES = ("id", "timestamp", "signature")
-
-USER_EVENTS = ("user.created", "user.updated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +44,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A signed event. `profile` is there only for the types that carry a user."""
+    """A signed event: `profile` of a user to make sure of, or `deleted` with the Clerk id of one who is gone."""
 
     type: str
-    profile: Profile | None
     instance_id: str | None
+    profile: Profile | None = None
+    deleted: str | None = None
 
 
 class Verifier:
@@ -154,8 +152,25 @@ def parse(body: bytes, now: datetime) -> Event:
     if not isinstance(event_type, str) or not event_type:
         raise BadEvent("type")
     instance_id = document.get("instance_id")
-    profile = _profile(document.get("data"), now) if event_type in USER_EVENTS else None
-    return Event(event_type, profile, instance_id if isinstance(instance_id, str) else None)
+    event = Event(event_type, instance_id if isinstance(instance_id, str) else None)
+    return _with_user(event, document.get("data"), now)
+
+
+def _with_user(event: Event, data: object, now: datetime) -> Event:
+    match event.type:
+        case "user.created" | "user.updated":
+            return replace(event, profile=profile_of(data, now))
+        case "user.deleted":
+            # It carries no more than the id, and may be the first thing ever heard of that user.
+            return replace(event, deleted=clerk_id_of(data))
+        case "session.created":
+            if not isinstance(data, dict):
+                raise BadEvent("data")
+            # `data.id` is the session's. Older deliveries carry no user.
+            user = data.get("user")
+            return event if user is None else replace(event, profile=profile_of(user, now))
+        case _:
+            return event
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -181,42 +196,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
-
-
-def _profile(data: object, now: datetime) -> Profile:
-    if not isinstance(data, dict):
-        raise BadEvent("data")
-    clerk_id = data.get("id")
-    if not isinstance(clerk_id, str) or not CLERK_ID.fullmatch(clerk_id):
-        raise BadEvent("clerk_id")
-    updated_at = _moment(data.get("updated_at"))
-    if updated_at is None or updated_at > now + AHEAD:
-        updated_at = EPOCH
-    return Profile(clerk_id, _email(data), _name(data), updated_at, _moment(data.get("last_sign_in_at")))
-
-
-def _email(data: dict[str, Any]) -> str | None:
-    """The primary address. Never simply the first: Clerk promises no order, and the primary may be missing."""
-    primary, addresses = data.get("primary_email_address_id"), data.get("email_addresses")
-    if not isinstance(primary, str) or not isinstance(addresses, list):
-        return None
-    for address in addresses:
-        if isinstance(address, dict) and address.get("id") == primary:
-            return usable_text(address.get("email_address"), EMAIL_LENGTH)
-    return None
-
-
-def _name(data: dict[str, Any]) -> str | None:
-    parts = [usable_text(data.get(key), NAME_LENGTH) for key in ("first_name", "last_name")]
-    joined = usable_text(" ".join(part for part in parts if part), NAME_LENGTH)
-    return joined or usable_text(data.get("username"), NAME_LENGTH)
-
-
-def _moment(milliseconds: object) -> datetime | None:
-    """A time in Clerk's milliseconds, or None; exact, where a float of seconds would round."""
-    if not isinstance(milliseconds, int) or isinstance(milliseconds, bool) or milliseconds < 0:
-        return None
-    try:
-        return EPOCH + timedelta(milliseconds=milliseconds)
-    except OverflowError:
-        return None

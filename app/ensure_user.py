@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import logs
 from app.bodies import CLOSE, answer_json, headers_named, read_json_body
+from app.clerk_api import ClerkApi
 from app.clerk_events import read_json
 from app.deadline import Deadline
 from app.errors import BadEvent
@@ -34,9 +35,10 @@ class EnsureUserRequest(BaseModel):
 class EnsureUser:
     """The endpoint, as an ASGI application: 200 for who was there, 201 for who was made."""
 
-    def __init__(self, *, tokens: Sequence[bytes], provisioning: Provisioning) -> None:
+    def __init__(self, *, tokens: Sequence[bytes], provisioning: Provisioning, clerk: ClerkApi | None = None) -> None:
         self._tokens = tokens
         self._provisioning = provisioning
+        self._clerk = clerk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         logs.note(event="ensure_user")
@@ -44,7 +46,14 @@ class EnsureUser:
         self._authorize(scope)
         profile = _profile(await read_json_body(scope, receive))
         logs.note(clerk_id=profile.clerk_id)
-        ensured = await self._provisioning.ensure(profile, deadline)
+        known = await self._provisioning.find(profile.clerk_id)
+        if self._clerk is not None and known.user is None and not known.gone:
+            # Asked before anything is made: a mistyped id must not get an assistant.
+            said = await self._clerk.get_user(profile.clerk_id, deadline)
+            if said is None:
+                raise Refusal(HTTPStatus.NOT_FOUND, "unknown_user")
+            profile = said
+        ensured = await self._provisioning.ensure(profile, deadline, known=known)
         logs.note(outcome=ensured.outcome)
         if ensured.user is None:
             raise Refusal(HTTPStatus.GONE, "deleted")

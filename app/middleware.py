@@ -13,11 +13,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.bodies import CLOSE, headers_named
+from app.bodies import CLOSE, HEAD_BYTES, headers_named
 from app.errors import ServiceError
 from app.problems import Refusal, problem_of
 
-HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 100
 
 # Heroku's router sets X-Request-Id, and lets a client's own through if it looks like this.

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.middleware import HEAD_BYTES
+from app.bodies import HEAD_BYTES
 
 HEAD_SECONDS = 10.0
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app import logs
-from app.backboard import Assistant, Backboard
+from app.backboard import Backboard
+from app.backboard_answers import Assistant
 from app.database import (
     BEGIN,
     COMMIT,
@@ -72,13 +73,18 @@ class Provisioning:
         self._lookup = Lookup(pool, self._users.find, key_column=1)
         self._flights: dict[str, asyncio.Task[Ensured]] = {}
 
-    async def ensure(self, profile: Profile, deadline: Deadline) -> Ensured:
+    async def find(self, clerk_id: str) -> Facts:
+        """Step 0: the row and the tombstone of a user, as the batched lookup sees them."""
+        with logs.stopwatch("db_ms"):
+            return found(await self._lookup.find(clerk_id))
+
+    async def ensure(self, profile: Profile, deadline: Deadline, *, known: Facts | None = None) -> Ensured:
         """Make sure that the user of `profile` has a row and an assistant, or is known to be gone.
 
-        Raises Unavailable or a class below it; then nothing is lost, and the next call carries on.
+        `known` is what `find` just said, where the caller has asked already. Raises Unavailable or a class below
+        it; then nothing is lost, and the next call carries on.
         """
-        with logs.stopwatch("db_ms"):
-            known = found(await self._lookup.find(profile.clerk_id))
+        known = known or await self.find(profile.clerk_id)
         if not known.gone and known.user is None:
             return await self._join_flight(profile, deadline)
         return await self._apply(profile, known, deadline)
@@ -157,7 +163,7 @@ class Provisioning:
         await self._note_attempt(connection, profile.clerk_id, deadline)
         known = await self._begin_and_lock(connection, profile.clerk_id, deadline)
         if known.gone or known.user is not None:
-            await self._leave(connection, profile.clerk_id, deadline)
+            await self._leave(connection, profile.clerk_id, known, deadline)
             return Ensured("gone", None) if known.gone else Ensured("exists", known.user)
         assistant = await self._adopt_or_create(profile.clerk_id, known.tries, deadline)
         return await self._insert_and_commit(connection, profile, assistant, deadline)
@@ -190,10 +196,10 @@ class Provisioning:
             raise AssistantUnavailable("attempt_missing")
         logs.note(attempt=tries)
         if tries > 1:
-            assistant = await self._backboard.find_assistant(clerk_id, deadline)
-            if assistant is not None:
+            assistants = await self._backboard.find_assistants(clerk_id, deadline)
+            if assistants:
                 logs.note(adopted=True)
-                return assistant
+                return assistants[0]
         return await self._backboard.create_assistant(clerk_id, deadline)
 
     async def _insert_and_commit(
@@ -227,10 +233,15 @@ class Provisioning:
             raise error
         return Ensured("created" if known.user.assistant_id == assistant.id else "exists", known.user)
 
-    async def _leave(self, connection: Connection, clerk_id: str, deadline: Deadline) -> None:
-        """Somebody else provisioned or deleted the user meanwhile: settle our own note and let go."""
+    async def _leave(self, connection: Connection, clerk_id: str, known: Facts, deadline: Deadline) -> None:
+        """Somebody else provisioned or deleted the user meanwhile: settle our own note and let go.
+
+        Beside a tombstone another's note may be a deletion's that is not finished, so it is not marked.
+        """
+        forget, resolve = self._settle(clerk_id)
+        settle = (forget,) if known.gone else (forget, resolve)
         with logs.stopwatch("db_ms"):
-            await send(connection, *self._settle(clerk_id), COMMIT, seconds=deadline.left(COMMIT_SECONDS))
+            await send(connection, *settle, COMMIT, seconds=deadline.left(COMMIT_SECONDS))
 
     def _settle(self, clerk_id: str) -> tuple[Statement, Statement]:
         """Forget the note if this try is the only one ever noted; else mark that a second assistant may exist."""

@@ -14,12 +14,15 @@ class Queries:
     """
 
     delete_first_attempt: bytes
+    empty_user: bytes
     find_users: bytes
     get_facts: bytes
     get_schema_version: bytes
+    insert_tombstone: bytes
     insert_user: bytes
     lock_user: bytes
     note_attempt: bytes
+    note_deletion: bytes
     resolve_attempt: bytes
     set_limits: bytes
     update_user: bytes

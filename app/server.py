@@ -18,9 +18,11 @@ from uvicorn.supervisors import Multiprocess
 from app import logs
 from app import settings as environment
 from app.backboard import Backboard, build_client
+from app.clerk_api import ClerkApi, build_clerk_client
 from app.clerk_events import Verifier
 from app.database import LOOKUP_CONNECTIONS, Pool
 from app.ensure_user import EnsureUser
+from app.lifecycle import Lifecycle
 from app.middleware import Frame
 from app.migrations import newest
 from app.probes import Readyz, healthz
@@ -37,6 +39,8 @@ SHUTDOWN_SECONDS = 20
 FLIGHT_SECONDS = 12.0
 # How many sign-ups may queue for each place before more are refused at once.
 WAITING_PER_PLACE = 4
+# Profiles are read before a place is taken, so more of them may be under way than users are provisioned.
+CLERK_CALLS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Parts:
     places: Pool
     client: httpx.AsyncClient
     provisioning: Provisioning
+    lifecycle: Lifecycle
+    clerk: httpx.AsyncClient | None
 
 
 def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
@@ -54,9 +60,15 @@ def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransp
     verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
     queries = Queries.load()
     parts = _build_parts(settings, queries, backboard_transport)
-    webhook = ClerkWebhook(verifier=verifier, provisioning=parts.provisioning, instance_id=settings.clerk_instance_id)
+    webhook = ClerkWebhook(
+        verifier=verifier,
+        provisioning=parts.provisioning,
+        lifecycle=parts.lifecycle,
+        instance_id=settings.clerk_instance_id,
+    )
     tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
-    ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning)
+    clerk = ClerkApi(parts.clerk) if parts.clerk else None
+    ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk)
     readyz = Readyz(queries=queries, pool=parts.pool, places=parts.places, expected=newest())
     app = Starlette(
         routes=[
@@ -94,7 +106,17 @@ def _build_parts(settings: Settings, queries: Queries, backboard_transport: http
         client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt
     )
     provisioning = Provisioning(queries=queries, pool=pool, places=provisioning_pool, backboard=backboard)
-    return Parts(pool, provisioning_pool, client, provisioning)
+    lifecycle = Lifecycle(queries=queries, pool=pool, backboard=backboard)
+    return Parts(pool, provisioning_pool, client, provisioning, lifecycle, _build_clerk(settings))
+
+
+def _build_clerk(settings: Settings) -> httpx.AsyncClient | None:
+    if settings.clerk_secret_key is None:
+        return None
+    key = settings.clerk_secret_key.get_secret_value()
+    return build_clerk_client(
+        url=settings.clerk_api_url, secret_key=key, connections=settings.provisioning_concurrency * CLERK_CALLS
+    )
 
 
 def _lifespan(parts: Parts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
@@ -109,6 +131,8 @@ def _lifespan(parts: Parts) -> Callable[[Starlette], AbstractAsyncContextManager
         finally:
             await parts.provisioning.close(FLIGHT_SECONDS)
             await parts.client.aclose()
+            if parts.clerk:
+                await parts.clerk.aclose()
             await asyncio.gather(parts.pool.close(), parts.places.close())
 
     return lifespan

@@ -3,12 +3,10 @@
 import base64
 import binascii
 import ipaddress
-import os
 import re
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import (
@@ -116,6 +114,12 @@ def _header_value(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _clerk_key(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"sk_(test|live)_[!-~]+", secret.get_secret_value()):
+        raise ValueError("must begin with sk_test_ or sk_live_")
+    return secret
+
+
 class DatabaseSettings(BaseSettings):
     """What the commands need that only touch the database."""
 
@@ -147,10 +151,15 @@ class Settings(DatabaseSettings, SenderSettings):
     service_tokens: Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), AfterValidator(_service_tokens)] = []
     assistant_name_prefix: str = Field(default="clerk:", pattern=r"^[!-~]{1,100}$")
     assistant_system_prompt: str | None = None
+    clerk_secret_key: Annotated[SecretStr, AfterValidator(_clerk_key)] | None = None
+    clerk_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://api.clerk.com/v1"
+    clerk_issuer: Annotated[str, AfterValidator(_partner_url)] | None = None
+    clerk_authorized_parties: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    clerk_jwt_key: str | None = None
     clerk_instance_id: str | None = Field(default=None, pattern=r"^ins_[A-Za-z0-9]+$")
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
     web_concurrency: int = Field(default=1, ge=1, le=64)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["logfmt", "json", "console"] = "logfmt"
 
 
@@ -171,11 +180,9 @@ def load(settings: type[Read]) -> Read:
 def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:
     """A problem by variable name; pydantic's messages say what is expected, and its inputs stay out."""
     name = str(loc[0]).upper()
-    if kind == "missing":
-        others = "".join(f" (or {other})" for other in DATABASE_VARIABLES[1:] if name == DATABASE_VARIABLES[0])
-        return f"{name} is not set{others}"
     if name == DATABASE_VARIABLES[0]:
-        given = dotenv_values(".env") | os.environ
-        name = next(variable for variable in DATABASE_VARIABLES if given.get(variable))
+        name += f" (or {', '.join(DATABASE_VARIABLES[1:])})"
+    if kind == "missing":
+        return f"{name} is not set"
     text = message.removeprefix("Value error, ").removeprefix("Input ")
     return f"{name} {text}"

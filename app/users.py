@@ -61,6 +61,8 @@ class Facts:
     user: User | None
     gone: bool
     tries: int | None = None
+    # Whether the doubt behind `tries` waits for nothing but a later look.
+    resolved: bool = False
 
 
 class Users:
@@ -79,6 +81,12 @@ class Users:
         values = _values(profile) | {"assistant_id": assistant_id}
         return self._queries.insert_user, values
 
+    def bury(self, clerk_id: str) -> tuple[Statement, Statement, Statement]:
+        """The tombstone, the emptied row, and a note where there was a row: its assistant is still to be deleted."""
+        values = {"clerk_id": clerk_id}
+        queries = self._queries
+        return (queries.insert_tombstone, values), (queries.empty_user, values), (queries.note_deletion, values)
+
     def update(self, profile: Profile) -> Statement:
         return self._queries.update_user, _values(profile)
 
@@ -91,10 +99,10 @@ def found(rows: Rows) -> Facts:
 
 def facts(row: tuple[Any, ...]) -> Facts:
     """The facts in a row of get_facts."""
-    *columns, tombstone_at, tries = row
+    *columns, tombstone_at, tries, resolved = row
     user = User(*columns) if columns[0] is not None else None
     gone = tombstone_at is not None or (user is not None and user.deleted_at is not None)
-    return Facts(user, gone=gone, tries=tries)
+    return Facts(user, gone=gone, tries=tries, resolved=resolved)
 
 
 def _values(profile: Profile) -> dict[str, Any]:

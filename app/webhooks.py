@@ -9,6 +9,7 @@ from app import logs
 from app.bodies import answer_json, read_json_body
 from app.clerk_events import Event, Verifier, parse
 from app.deadline import Deadline
+from app.lifecycle import Lifecycle
 from app.provisioning import Provisioning
 
 
@@ -19,9 +20,12 @@ class ClerkWebhook:
     503, because Clerk's sender is a queue that comes again for 28 hours.
     """
 
-    def __init__(self, *, verifier: Verifier, provisioning: Provisioning, instance_id: str | None = None) -> None:
+    def __init__(
+        self, *, verifier: Verifier, provisioning: Provisioning, lifecycle: Lifecycle, instance_id: str | None = None
+    ) -> None:
         self._verifier = verifier
         self._provisioning = provisioning
+        self._lifecycle = lifecycle
         self._instance_id = instance_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +41,12 @@ class ClerkWebhook:
         await answer_json(send, 200, {"outcome": outcome})
 
     async def _handle(self, event: Event, deadline: Deadline) -> str:
-        if self._is_foreign(event) or event.profile is None:
+        if self._is_foreign(event):
+            return "ignored"
+        if event.deleted is not None:
+            logs.note(clerk_id=event.deleted)
+            return await self._lifecycle.delete(event.deleted, deadline)
+        if event.profile is None:
             return "ignored"
         logs.note(clerk_id=event.profile.clerk_id)
         ensured = await self._provisioning.ensure(event.profile, deadline)

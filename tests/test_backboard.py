@@ -10,7 +10,8 @@ import httpx
 import pytest
 import respx
 
-from app.backboard import Assistant, Backboard, build_client
+from app.backboard import Backboard, build_client
+from app.backboard_answers import Assistant
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
 
@@ -41,7 +42,8 @@ async def create(backboard: Backboard) -> Assistant:
 
 
 async def find(backboard: Backboard) -> Assistant | None:
-    return await backboard.find_assistant(CLERK_ID, Deadline())
+    found = await backboard.find_assistants(CLERK_ID, Deadline())
+    return found[0] if found else None
 
 
 @pytest.mark.parametrize("status", [200, 201])

@@ -24,7 +24,7 @@ Database = psycopg.Connection[dict[str, Any]]
 # What Postgres calls the types of the row class's members.
 TYPES = {UUID: "uuid", str: "text", datetime: "timestamptz"}
 # What get_facts knows beside the row.
-FACTS = {"get_facts": ["tombstone_at", "tries"]}
+FACTS = {"get_facts": ["tombstone_at", "tries", "resolved"]}
 # Words that open a clause, yet may also be names, so that Postgres' own list of reserved words lacks them.
 CLAUSES = frozenset(("by", "conflict", "delete", "insert", "nothing", "over", "set", "update", "values"))
 
@@ -101,7 +101,7 @@ def test_some_queries_return_users(database: Database) -> None:
 @every_query
 def test_a_query_says_what_it_is(stem: str) -> None:
     """A header whose first word is the file's name, verb first, and that ends in a whole sentence."""
-    assert re.fullmatch(r"(find|get|list|count|insert|update|delete|lock|note|settle|resolve|set)_[a-z_]+", stem)
+    assert re.fullmatch(r"(find|get|list|count|insert|update|empty|delete|lock|note|settle|resolve|set)_[a-z_]+", stem)
     assert header(stem)[0].startswith(f"{stem}: ")
     assert header(stem)[-1].endswith(".")
 

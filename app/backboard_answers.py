@@ -1,0 +1,94 @@
+"""What Backboard answers, read strictly: a status that says no or perhaps, a body that is an assistant or is not."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from uuid import UUID
+
+from app.errors import Rejected, Throttled, Unavailable, Unknown
+
+RETRY_AFTER_RANGE = (1, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """An assistant at Backboard. `id` is a UUID in lower case; `created_at` orders, and may be a guess."""
+
+    id: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+
+
+def judge(answer: Answer, retry_after: str | None) -> None:
+    """Raise what a status that is not 200 or 201 means for a create.
+
+    Any 5xx, 408 and 409 leave it open whether the work was done: a 500 after the commit has been reported for
+    other endpoints of Backboard.
+    """
+    status = answer.status
+    if status in (200, 201):
+        return
+    if status == 429:  # noqa: PLR2004  # HTTP's own number.
+        raise Throttled("backboard_throttled", retry_after=_seconds(retry_after))
+    if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
+        raise Unknown("backboard_error", retry_after=_seconds(retry_after))
+    raise Rejected("backboard_refused", status=status)
+
+
+def _seconds(retry_after: str | None) -> int:
+    """Retry-After in seconds or as a date, kept within 1 to 30; 5 when it is missing or garbage."""
+    if retry_after is None:
+        return Unavailable.default_retry_after
+    low, high = RETRY_AFTER_RANGE
+    if retry_after.isascii() and retry_after.isdigit():
+        # Sliced, since int() of thousands of digits is an error of its own.
+        return min(high, max(low, int(retry_after[:6])))
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return Unavailable.default_retry_after
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return min(high, max(low, round((until - datetime.now(UTC)).total_seconds())))
+
+
+def read_json(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise Unknown("backboard_unreadable") from error
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def read_assistant(item: Any) -> Assistant:
+    """Read only what is needed, and nothing that is not exactly so."""
+    try:
+        return Assistant(str(UUID(item["assistant_id"])), _text(item["name"]), _time(item.get("created_at")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unknown("backboard_unreadable") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _time(value: object) -> datetime:
+    """Backboard's timestamp; naive ones are UTC, and an unreadable one counts as the youngest."""
+    try:
+        time = datetime.fromisoformat(_text(value))
+    except (TypeError, ValueError):
+        return datetime.max.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,167 @@
+"""Clerk's Backend API: one user, and pages of all users.
+
+Facts: Clerk's OpenAPI file bapi/2026-05-12.yml. The official Python client is not used: it drops the cursor of a
+listing silently, and repeats for up to an hour.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from app import logs
+from app.clerk_users import profile_of
+from app.deadline import Deadline
+from app.errors import BadEvent, Unavailable
+from app.users import Profile
+
+API_VERSION = "2026-05-12"
+USER_SECONDS = 2.0
+PAGE_SECONDS = 20.0
+USER_BYTES = 1024 * 1024
+# 500 users of a few KB each, and room for their metadata.
+PAGE_BYTES = 64 * 1024 * 1024
+# The largest that Clerk takes; above it, Clerk answers with ten and no error.
+PAGE_LIMIT = 500
+WAIT_RANGE = (1, 60)
+
+
+class ClerkUnavailable(Unavailable):
+    """Clerk did not say whether there is such a user: down, slow, throttled, or our key is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of Clerk's users in the order of their creation; `cursor` asks for the next page, None ends it."""
+
+    profiles: list[Profile]
+    cursor: str | None
+
+
+def build_clerk_client(
+    *, url: str, secret_key: str, connections: int, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    """The HTTP client for Clerk; nothing of the environment is trusted, and no redirect is followed."""
+    headers = {
+        "Authorization": f"Bearer {secret_key}",
+        "Clerk-API-Version": API_VERSION,
+        "User-Agent": "clerk-backboard-sync",
+        "Accept-Encoding": "identity",
+    }
+    return httpx.AsyncClient(
+        base_url=url,
+        headers=headers,
+        timeout=httpx.Timeout(PAGE_SECONDS, connect=2.0, pool=2.0),
+        limits=httpx.Limits(max_connections=connections),
+        follow_redirects=False,
+        trust_env=False,
+        transport=transport,
+    )
+
+
+class ClerkApi:
+    """What the service asks of Clerk; every method raises ClerkUnavailable when there is no definite answer."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def get_user(self, clerk_id: str, deadline: Deadline) -> Profile | None:
+        """The user's profile, or None if Clerk says for certain that there is no such user."""
+        request = self._client.build_request("GET", f"/users/{clerk_id}")
+        status, document = await self._call(request, seconds=deadline.left(USER_SECONDS), cap=USER_BYTES)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        profile = _profile(document)
+        if profile.clerk_id != clerk_id:
+            raise ClerkUnavailable("clerk_unreadable")
+        return profile
+
+    async def list_users(self, cursor: str | None) -> Page:
+        """A page of users, the oldest first; `cursor` is what the page before said."""
+        parameters = {"limit": str(PAGE_LIMIT), "order_by": "+created_at"}
+        if cursor is not None:
+            parameters["starting_after"] = cursor
+        request = self._client.build_request("GET", "/users", params=parameters)
+        _, document = await self._call(request, seconds=PAGE_SECONDS, cap=PAGE_BYTES)
+        if not isinstance(document, list):
+            raise ClerkUnavailable("clerk_unreadable")
+        profiles = [_profile(item) for item in document]
+        return Page(profiles, profiles[-1].clerk_id if len(profiles) >= PAGE_LIMIT else None)
+
+    async def count_users(self) -> int:
+        """How many users the instance has."""
+        request = self._client.build_request("GET", "/users/count")
+        _, document = await self._call(request, seconds=PAGE_SECONDS, cap=USER_BYTES)
+        count = document.get("total_count") if isinstance(document, dict) else None
+        if not isinstance(count, int):
+            raise ClerkUnavailable("clerk_unreadable")
+        return count
+
+    async def _call(self, request: httpx.Request, *, seconds: float, cap: int) -> tuple[int, Any]:
+        """Status and document of a 200, or of a 404 that speaks of the user and not of the address."""
+        try:
+            with logs.stopwatch("clerk_ms"):
+                async with asyncio.timeout(seconds):
+                    response = await self._client.send(request, stream=True)
+                    try:
+                        body = await _read(response, cap)
+                    finally:
+                        await response.aclose()
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise ClerkUnavailable("clerk_unreachable") from error
+        return response.status_code, _document(response, body)
+
+
+def _document(response: httpx.Response, body: bytes) -> Any:
+    try:
+        document = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        document = None
+    status = response.status_code
+    if status == HTTPStatus.OK and document is not None:
+        return document
+    if status == HTTPStatus.NOT_FOUND and _speaks_of_user(document):
+        return document
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise ClerkUnavailable("clerk_throttled", retry_after=_seconds(response.headers.get("Retry-After")))
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+        # A wrong base URL answers 404 as well; only Clerk's own code says that the user is unknown.
+        logs.alarm("clerk_refused", status=status)
+        raise ClerkUnavailable("clerk_refused")
+    raise ClerkUnavailable("clerk_error")
+
+
+def _speaks_of_user(document: Any) -> bool:
+    errors = document.get("errors") if isinstance(document, dict) else None
+    return isinstance(errors, list) and any(
+        isinstance(error, dict) and error.get("code") == "resource_not_found" for error in errors
+    )
+
+
+def _seconds(retry_after: str | None) -> int:
+    low, high = WAIT_RANGE
+    if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
+        return min(high, max(low, int(retry_after[:6])))
+    return Unavailable.default_retry_after
+
+
+def _profile(item: Any) -> Profile:
+    try:
+        return profile_of(item, datetime.now(UTC))
+    except BadEvent as error:
+        raise ClerkUnavailable("clerk_unreadable") from error
+
+
+async def _read(response: httpx.Response, cap: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > cap:
+            raise ClerkUnavailable("clerk_unreadable")
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,85 @@
+"""A user's end: the tombstone is committed first, and only then is the assistant deleted at Backboard.
+
+In between, a note in provisioning_attempts remembers that the assistant is still to be deleted, so a death there is
+found by the redelivery, or by reconcile. Everything here may be repeated.
+"""
+
+from typing import Literal
+
+from app import logs
+from app.backboard import Backboard
+from app.database import BEGIN, COMMIT, Connection, Pool, send, set_limits
+from app.deadline import Deadline
+from app.queries import Queries
+from app.users import Facts, Users, facts
+
+# The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
+LOCK_SECONDS = 3.5
+STATEMENT_SECONDS = 3.0
+
+
+class Lifecycle:
+    """Deletes users, on the pool for short transactions: a deletion never takes a provisioning place."""
+
+    def __init__(self, *, queries: Queries, pool: Pool, backboard: Backboard) -> None:
+        self._queries = queries
+        self._users = Users(queries)
+        self._pool = pool
+        self._backboard = backboard
+
+    async def delete(self, clerk_id: str, deadline: Deadline) -> Literal["deleted", "gone"]:
+        """Delete a user here and at Backboard; `gone` when nothing was left to do.
+
+        Raises Unavailable or a class below it when it could not be finished; the tombstone may stand by then, and
+        the next call goes on.
+        """
+        with logs.stopwatch("db_ms"):
+            async with self._pool.connection(deadline.left(2.0)) as connection:
+                before = await self._lock(connection, clerk_id, deadline)
+                if before.gone and (before.tries is None or before.resolved):
+                    return "gone"
+                await send(connection, *self._users.bury(clerk_id), COMMIT, seconds=deadline.left(STATEMENT_SECONDS))
+        await self._delete_assistants(clerk_id, before, deadline)
+        await self._finish(clerk_id, before, deadline)
+        return "deleted"
+
+    async def _lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> Facts:
+        """The same lock as a try's: whoever comes second sees what the first has committed."""
+        statements = (
+            BEGIN,
+            set_limits(self._queries.set_limits),
+            (self._queries.lock_user, {"clerk_id": clerk_id}),
+            self._users.get_facts(clerk_id),
+        )
+        *_, rows = await send(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
+        return facts(rows[0])
+
+    async def _delete_assistants(self, clerk_id: str, before: Facts, deadline: Deadline) -> None:
+        """The row's own, and, where somebody had noted a try, whatever else bears the user's name.
+
+        The tombstone stands, so nobody adopts one of them any more.
+        """
+        if before.user is None and before.tries is None:
+            return
+        self._backboard.breaker.check()
+        if before.user is not None:
+            await self._backboard.delete_assistant(before.user.assistant_id, deadline)
+        if before.tries is not None:
+            for assistant in await self._backboard.find_assistants(clerk_id, deadline):
+                await self._backboard.delete_assistant(assistant.id, deadline)
+
+    async def _finish(self, clerk_id: str, before: Facts, deadline: Deadline) -> None:
+        """Forget the note that this delivery made, if it is the only one; any other waits for reconcile.
+
+        A create that another try has sent may still arrive at Backboard.
+        """
+        if before.user is None and before.tries is None:
+            return
+        values = {"clerk_id": clerk_id}
+        forget, resolve = (self._queries.delete_first_attempt, values), (self._queries.resolve_attempt, values)
+        settle = (forget, resolve) if before.tries is None else (resolve,)
+        with logs.stopwatch("db_ms"):
+            async with self._pool.connection(deadline.left(2.0)) as connection:
+                limits = set_limits(self._queries.set_limits)
+                whole = (BEGIN, limits, *settle, COMMIT)
+                await send(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
