@@ -16,5 +16,5 @@ holds the listing to the code.
 2  users · lookup · backboard · migrations             one table, party or mechanism each
 1  queries · database · breaker · deadline
    backboard_answers                                   what Backboard's answers mean
-0  errors · settings · logs
+0  errors · settings · logs · metrics
 """

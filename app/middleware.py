@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import logs
 from app.bodies import CLOSE, HEAD_BYTES, headers_named
 from app.errors import ServiceError
+from app.metrics import Metrics
 from app.problems import Refusal, problem_of
 
 HEAD_FIELDS = 100
@@ -26,8 +27,9 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9+/=-]{20,200}")
 class Frame:
     """The outermost layer; nothing below it answers for an error or writes a closing line."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,8 +41,11 @@ class Frame:
         try:
             await self._answer(scope, receive, answer)
         finally:
+            seconds = perf_counter() - started
             fields["status"] = answer.status
-            fields["duration_ms"] = round((perf_counter() - started) * 1000, 1)
+            fields["duration_ms"] = round(seconds * 1000, 1)
+            event = fields.setdefault("event", "request")
+            self._metrics.count(event, fields.get("outcome", ""), answer.status, seconds)
             logs.close(fields, answer.status)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "Answer") -> None:

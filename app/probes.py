@@ -1,11 +1,11 @@
-"""GET /healthz: the process answers. GET /readyz: it can do its work."""
+"""GET /healthz: the process answers. GET /readyz: it can do its work. GET /metrics: how much of it it did."""
 
 import asyncio
 from time import monotonic
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app import logs
@@ -13,6 +13,7 @@ from app.bodies import answer_json
 from app.database import Pool, Statement
 from app.database import send as send_statements
 from app.errors import DatabaseUnavailable
+from app.metrics import CONTENT_TYPE, Metrics
 from app.queries import Queries
 
 CHECK_SECONDS = 1.0
@@ -24,6 +25,18 @@ async def healthz(_: Request) -> JSONResponse:
     """Touch nothing."""
     logs.note(event="healthz")
     return JSONResponse({"status": "ok"})
+
+
+class MetricsProbe:
+    """GET /metrics, in Prometheus' text format."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        logs.note(event="metrics")
+        answer = Response(self._metrics.text(), media_type=CONTENT_TYPE)
+        await answer(scope, receive, send)
 
 
 class Readyz:

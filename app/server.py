@@ -23,9 +23,10 @@ from app.clerk_events import Verifier
 from app.database import LOOKUP_CONNECTIONS, Pool
 from app.ensure_user import EnsureUser
 from app.lifecycle import Lifecycle
+from app.metrics import Metrics
 from app.middleware import Frame
 from app.migrations import newest
-from app.probes import Readyz, healthz
+from app.probes import MetricsProbe, Readyz, healthz
 from app.protocol import Protocol
 from app.provisioning import Provisioning
 from app.queries import Queries
@@ -70,14 +71,16 @@ def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransp
     clerk = ClerkApi(parts.clerk) if parts.clerk else None
     ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk)
     readyz = Readyz(queries=queries, pool=parts.pool, places=parts.places, expected=newest())
+    metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
     app = Starlette(
         routes=[
             Route("/webhooks/clerk", webhook, methods=["POST"]),
             Route("/ensure-user", ensure_user, methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
+            Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
         ],
-        middleware=[Middleware(Frame)],
+        middleware=[Middleware(Frame, metrics=metrics)],
         exception_handlers={HTTPException: _leave_to_frame},
         lifespan=_lifespan(parts),
     )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import logs
+from app.metrics import Metrics
 from app.middleware import Frame
 from tests.written import Configure, capturing
 
@@ -110,7 +111,7 @@ async def test_a_bug_bears_the_id_of_its_request(configure: Configure) -> None:
     async def fail(_: Request) -> Response:
         raise failing()
 
-    app = Starlette(routes=[Route("/", fail)], middleware=[Middleware(Frame)])
+    app = Starlette(routes=[Route("/", fail)], middleware=[Middleware(Frame, metrics=Metrics({}))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.get("/")
 

@@ -359,3 +359,14 @@ async def test_the_database_that_is_down_is_a_503(variables: dict[str, str], tmp
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
     assert took < 3
     assert (ready.status_code, alive.status_code) == (503, 200)
+
+
+async def test_the_figures_count_what_was_answered(service: Service) -> None:
+    """By event, outcome and status; with the time it took and the pools' connections."""
+    await service.deliver(user_created(Person()))
+
+    figures = (await service.client.get("/metrics")).text
+
+    assert 'requests_total{event="webhook",outcome="created",status="200"} 1.0' in figures
+    assert 'request_seconds_count{event="webhook"} 1.0' in figures
+    assert 'pool_connections{pool="provisioning",state="max"} 5.0' in figures
