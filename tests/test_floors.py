@@ -102,7 +102,7 @@ def test_imports_only_go_down(name: str) -> None:
     ("package", "allowed"),
     [
         ("svix", {"clerk_events"}),
-        ("httpx", {"backboard", "clerk_api", "clerk_api", "trigger", "server"}),
+        ("httpx", {"backboard", "clerk_api", "trigger", "server"}),
         ("psycopg", {"database", "migrations", "settings"}),
         ("psycopg_pool", {"database", "migrations"}),
         ("uvicorn", {"server", "protocol"}),

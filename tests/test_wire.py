@@ -1,0 +1,189 @@
+"""Raw sockets against a real server: what the HTTP parser lets through, and senders that take their time."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from local.backboard import Sandbox
+from tests import factories
+from tests.factories import Person, event, signed
+from tests.services import ServerProcess, answers
+
+pytestmark = pytest.mark.anyio
+
+StartServer = Callable[..., ServerProcess]
+HOST = b"Host: x\r\n"
+
+
+@pytest.fixture
+def server(start_server: StartServer) -> Iterator[ServerProcess]:
+    server = start_server()
+    yield server
+    assert answers(server.url, "/healthz")(), "the server must have lived through it"
+
+
+async def talk(
+    server: ServerProcess, *sent: bytes, seconds: float = 8.0, pause: float = 0.0, end: bool = False
+) -> bytes:
+    """Send pieces, and return everything that comes back until the server closes or falls silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.url).port)
+    try:
+        for piece in sent:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        if end:
+            writer.write_eof()
+        return await _read(reader, seconds)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def _read(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    received = b""
+    try:
+        async with asyncio.timeout(seconds):
+            while piece := await reader.read(65536):
+                received += piece
+    except (TimeoutError, ConnectionError):
+        pass
+    return received
+
+
+def status(received: bytes) -> int:
+    return int(received.split(b" ", 2)[1]) if received.startswith(b"HTTP/1.1 ") else 0
+
+
+def request(body: bytes = b"", *, more: bytes = b"", length: bytes | None = None, headers: bytes = HOST) -> bytes:
+    """A delivery of `body`, rightly signed, as bytes."""
+    known = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items()).encode()
+    announced = b"Content-Length: %s\r\n" % (str(len(body)).encode() if length is None else length)
+    return b"POST /webhooks/clerk HTTP/1.1\r\n" + headers + known + announced + more + b"\r\n" + body
+
+
+BODY = event("x.y", {})
+
+REFUSED = {
+    "no Host": (request(BODY, headers=b""), 400),
+    "two Hosts": (request(BODY, headers=HOST + b"Host: y\r\n"), 400),
+    "length and chunks": (request(BODY, more=b"Transfer-Encoding: chunked\r\n"), 400),
+    "two lengths": (request(BODY, more=b"Content-Length: 1\r\n"), 400),
+    "a length of letters": (request(BODY, length=b"abc"), 400),
+    "a chunk of ZZ": (b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", 400),
+    "NUL in a header": (request(BODY, more=b"X: a\0b\r\n"), 400),
+    "blank before the colon": (request(BODY, more=b"svix-x : y\r\n"), 400),
+    "bare CR": (request(BODY, more=b"X: a\rb\r\n"), 400),
+    "an invented method": (b"FOO /webhooks/clerk HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "a raw byte in the path": (b"POST /\xff HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n", 400),
+    "dots in the path": (b"POST /a/../webhooks/clerk HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n", 404),
+    "not HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "ten megabytes announced": (request(b"", length=b"10000000"), 413),
+    "a header of 40 KB": (request(BODY, more=b"X: " + b"y" * 40_000 + b"\r\n"), 431),
+}
+
+
+async def test_what_is_not_proper_http_is_refused(server: ServerProcess, backboard: Sandbox) -> None:
+    """Each in one answer, after which the connection is closed; nothing is called."""
+    received = await asyncio.gather(*(talk(server, sent, seconds=2.0) for sent, _ in REFUSED.values()))
+
+    wrong = {
+        name: answer[:60] for (name, (_, wanted)), answer in zip(REFUSED.items(), received, strict=True)
+        if status(answer) != wanted and not (wanted == 431 and status(answer) == 400)
+    }  # fmt: skip
+    assert wrong == {}
+    assert backboard.calls() == []
+
+
+async def test_a_head_without_an_end_is_cut(server: ServerProcess) -> None:
+    """Two megabytes of a header are never collected."""
+    received = await talk(server, b"GET /healthz HTTP/1.1\r\nX: ", *[b"y" * 65536] * 32, seconds=3.0)
+
+    assert status(received) in (0, 400, 431)
+
+
+async def test_slow_senders_are_let_go(server: ServerProcess, backboard: Sandbox) -> None:
+    """A silent connection and a dripping head after 10 s, a body that stops or drips after 5."""
+
+    async def timed(*sent: bytes, pause: float = 0.0) -> tuple[float, int]:
+        started = time.monotonic()
+        received = await talk(server, *sent, seconds=13.0, pause=pause)
+        return time.monotonic() - started, status(received)
+
+    half = request(BODY)[:-5]
+    drip = [request(BODY)[: -len(BODY)], *(bytes([byte]) for byte in BODY[:12])]
+    silent, dripping_head, stopped, dripping = await asyncio.gather(
+        timed(), timed(*[b"GET"[i : i + 1] for i in range(3)], pause=0.5), timed(half), timed(*drip, pause=0.45)
+    )
+
+    assert (silent[1], dripping_head[1]) == (0, 0)
+    assert 8 < silent[0] < 12
+    assert 8 < dripping_head[0] < 12
+    assert stopped[1] == 408
+    assert 4 < stopped[0] < 7
+    assert dripping[1] == 408 or dripping[0] < 7
+    assert backboard.calls() == []
+
+
+async def test_a_chunked_body_is_taken(server: ServerProcess) -> None:
+    """Small, and rightly signed."""
+    known = "".join(f"{name}: {value}\r\n" for name, value in signed(BODY).items()).encode()
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    sent = b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + known + b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+
+    assert status(await talk(server, sent, seconds=1.0)) == 200
+
+
+async def test_two_requests_on_one_wire_get_two_answers(server: ServerProcess) -> None:
+    """Each with a request id of its own, and what is behind a body is the next request."""
+    received = await talk(server, request(BODY) + request(BODY), seconds=1.0)
+
+    ids = [line for line in received.split(b"\r\n") if line.startswith(b"x-request-id")]
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert len(set(ids)) == 2
+
+
+async def test_expect_is_answered(server: ServerProcess) -> None:
+    """100 first, then as usual."""
+    head, body = request(BODY, more=b"Expect: 100-continue\r\n").split(b"\r\n\r\n", 1)
+
+    received = await talk(server, head + b"\r\n\r\n", body, pause=0.2, seconds=1.0)
+
+    assert received.startswith(b"HTTP/1.1 100 Continue")
+    assert b"HTTP/1.1 200 OK" in received
+
+
+async def test_a_sender_that_leaves_is_one_line(server: ServerProcess) -> None:
+    """No traceback: there is nobody to answer."""
+    await talk(server, request(BODY)[:-5], seconds=0.1, end=True)
+    await asyncio.sleep(0.3)
+
+    said = server.log.read_text().splitlines()
+
+    (line,) = [line for line in said if "client_disconnect" in line]
+    assert "event=webhook" in line
+    assert "Traceback" not in "".join(said)
+
+
+async def test_who_leaves_in_the_middle_finds_the_user_made(server: ServerProcess, backboard: Sandbox) -> None:
+    """The try goes on to its end, and the next call finds it."""
+    backboard.switches.latency = 0.5
+    person = Person()
+    body = json.dumps({"clerk_id": person.clerk_id}).encode()
+    head = (
+        b"POST /ensure-user HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n"
+        % (factories.TOKEN.encode())
+    )
+    sent = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    await talk(server, sent, seconds=0.2)
+    await asyncio.sleep(1.0)
+
+    received = await talk(server, sent, seconds=1.0)
+
+    assert status(received) == 200
+    assert len(backboard.made(person.assistant_name)) == 1
