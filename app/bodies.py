@@ -56,9 +56,9 @@ async def _read(receive: Receive) -> bytes:
             return body
 
 
-async def answer_json(send: Send, status: int, content: Any) -> None:
+async def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> None:
     """Send a JSON answer in two messages."""
     body = orjson.dumps(content)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

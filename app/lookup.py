@@ -61,10 +61,9 @@ class Lookup:
         try:
             rows = await self._read(list(asked))
         except Exception as error:  # noqa: BLE001  # Whatever it is, it is the callers' to handle, each of them.
-            # Whoever queued meanwhile would only wait as long again for the same.
-            asked |= self._waiting
-            self._waiting = {}
-            for answer in asked.values():
+            # Whoever queued meanwhile would only wait as long again for the same; a key may stand in both.
+            queued, self._waiting = self._waiting, {}
+            for answer in (*asked.values(), *queued.values()):
                 answer.set_exception(error)
             return
         found: dict[str, Rows] = {key: [] for key in asked}

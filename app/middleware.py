@@ -3,6 +3,7 @@
 Pure ASGI, because Starlette's BaseHTTPMiddleware costs more than everything else a request does here.
 """
 
+import asyncio
 import re
 from http import HTTPStatus
 from time import perf_counter
@@ -14,11 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
 from app.bodies import CLOSE, HEAD_BYTES, headers_named
-from app.errors import ServiceError
+from app.errors import ServiceError, Unavailable
 from app.metrics import Metrics
 from app.problems import Refusal, problem_of
 
 HEAD_FIELDS = 100
+# Every wait has a limit of its own inside this one; it stands for whatever nobody thought of.
+ANSWER_SECONDS = 12.0
 
 # Heroku's router sets X-Request-Id, and lets a client's own through if it looks like this.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9+/=-]{20,200}")
@@ -51,7 +54,10 @@ class Frame:
     async def _answer(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
         try:
             _judge_head(scope)
-            await self._app(scope, receive, answer)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._app(scope, receive, answer)
+        except TimeoutError:
+            await answer.problem(Unavailable("deadline"))
         except ClientDisconnect:
             # Nobody is there to answer; whatever was under way goes on to its end.
             answer.status = 499

@@ -58,7 +58,9 @@ class Readyz:
         state = await self._state()
         if state != "ready":
             logs.note(reason=state)
-        await answer_json(send, 200 if state == "ready" else 503, self._report(state))
+        ready = state == "ready"
+        more = [] if ready else [(b"retry-after", b"5")]
+        await answer_json(send, 200 if ready else 503, self._report(state), more=more)
 
     def _report(self, state: str) -> dict[str, Any]:
         pools = {pool.name: pool.figures() for pool in (self._pool, self._places)}
