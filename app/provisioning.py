@@ -16,6 +16,7 @@ that shows why each of these rules is there.
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from app import logs
@@ -133,7 +134,7 @@ class Provisioning:
         if flight is None:
             flight = asyncio.create_task(self._provision(profile, deadline))
             self._flights[profile.clerk_id] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(profile.clerk_id))
+            flight.add_done_callback(partial(self._land, profile.clerk_id))
             # Shielded: the try goes on when its caller is cancelled, since Backboard may already be at work.
             ensured = await asyncio.shield(flight)
             if ensured.outcome == "created":
@@ -143,6 +144,12 @@ class Provisioning:
         # The row stands, but with somebody else's profile: each caller's own is compared with it.
         known = Facts(ensured.user, gone=ensured.user is None)
         return await self._apply(profile, known, deadline)
+
+    def _land(self, clerk_id: str, flight: asyncio.Task[Ensured]) -> None:
+        del self._flights[clerk_id]
+        if not flight.cancelled():
+            # Looked at here, since its callers may have left; whoever still waits gets it all the same.
+            flight.exception()
 
     async def _provision(self, profile: Profile, deadline: Deadline) -> Ensured:
         """Steps 1 to 5, on one connection of the provisioning pool."""
