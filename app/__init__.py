@@ -4,17 +4,26 @@ The modules stand on floors. Imports only go down, and modules of one floor do n
 holds the listing to the code.
 
 9  __main__                                            the commands
-8  server                                              wiring: the application, the web process
+8  development                                         the commands for a database to develop on
+   server                                              wiring: the application, the web process
 7  webhooks · ensure_user · probes · middleware        HTTP
    protocol                                            the connection below it
-   trigger                                             a command
+   trigger · reconcile · backfill                      commands
+   doctor · seed · psql                                commands that no user of the service waits for
 6  bodies                                              what comes in, what goes out
+   terminal                                            how commands begin and end
+   database_findings                                   what doctor says of the database
+   survey · mending                                    reconcile's two halves: it only looks, it only mends
 5  problems                                            our errors as HTTP
+   sources                                             what reconcile reads from
 4  provisioning · lifecycle                            the use cases: make sure of one user, delete one
    clerk_events · clerk_api                            Clerk's side: headers and bytes to an event, and back
+   session_tokens                                      who is signed in, by a token of Clerk's
 3  clerk_users                                         Clerk's User object, read into a profile
+   clerk_keys                                          the public keys of Clerk's session tokens
+   drift                                               what reconcile finds, and what it does not believe
 2  users · lookup · backboard · migrations             one table, party or mechanism each
-1  queries · database · breaker · deadline
+1  queries · database · breaker · deadline · last_event
    backboard_answers                                   what Backboard's answers mean
 0  errors · settings · logs · metrics
 """

@@ -21,6 +21,7 @@ from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unkno
 LOOKUP_SECONDS = 2.0
 CREATE_SECONDS = 6.0
 DELETE_SECONDS = 3.0
+PAGE_SECONDS = 10.0
 # A create that could not be waited for would only leave a doubt behind.
 CREATE_NEEDS_SECONDS = 2.0
 
@@ -63,7 +64,7 @@ def build_client(
 
 
 class Backboard:
-    """The two calls that provisioning needs; both raise AssistantUnavailable or a class below it."""
+    """The calls that the service needs; all raise AssistantUnavailable or a class below it."""
 
     def __init__(self, client: httpx.AsyncClient, *, name_prefix: str, system_prompt: str | None) -> None:
         self._client = client
@@ -116,6 +117,27 @@ class Backboard:
         seconds = deadline.left(DELETE_SECONDS)
         await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
 
+    async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
+        """The assistant of this id, or None if Backboard says that there is none."""
+        request = self._client.build_request("GET", f"/assistants/{UUID(assistant_id)}")
+        seconds = deadline.left(LOOKUP_SECONDS)
+        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        return None if answer.status == HTTPStatus.NOT_FOUND else read_assistant(read_json(answer))
+
+    async def rename_assistant(self, assistant_id: str, name: str, deadline: Deadline) -> None:
+        """Give an assistant another name; a PUT changes only what it carries. One that is not there stays so."""
+        request = self._client.build_request("PUT", f"/assistants/{UUID(assistant_id)}", json={"name": name})
+        seconds = deadline.left(DELETE_SECONDS)
+        await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+
+    async def check_key(self, deadline: Deadline) -> None:
+        """Return if Backboard takes our key: the smallest listing there is, which changes nothing."""
+        await self._list(deadline, LOOKUP_BYTES, limit=1)
+
+    async def list_page(self, skip: int) -> list[Assistant]:
+        """One page of everything that the key sees, whatever its name; a page that is not full is the last."""
+        return await self._list(Deadline(), PAGE_BYTES, seconds=PAGE_SECONDS, skip=skip, limit=PAGE_LIMIT)
+
     async def _list_everything(self, until: Deadline, name: str) -> list[Assistant]:
         everything: list[Assistant] = []
         for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
@@ -125,9 +147,11 @@ class Backboard:
                 return everything
         raise Unknown("backboard_listing_cut")
 
-    async def _list(self, until: Deadline, cap: int, **parameters: str | int) -> list[Assistant]:
+    async def _list(
+        self, until: Deadline, cap: int, *, seconds: float = LOOKUP_SECONDS, **parameters: str | int
+    ) -> list[Assistant]:
         request = self._client.build_request("GET", "/assistants", params=parameters)
-        answer = await self._call(request, seconds=until.left(LOOKUP_SECONDS), cap=cap)
+        answer = await self._call(request, seconds=until.left(seconds), cap=cap)
         items = read_json(answer)
         if not isinstance(items, list):
             raise Unknown("backboard_unreadable")

@@ -33,6 +33,14 @@ LOOKUP_CONNECTIONS = 2
 LOCK_RETRY_AFTER = 3
 
 
+def connections_needed(*, processes: int, places: int, dynos: int = 1) -> int:
+    """How many connections the service can come to, its restart and our own commands included.
+
+    Twice, because a restart overlaps; 5 for a release, a backfill and psql; 3 that Postgres keeps for its owner.
+    """
+    return 2 * dynos * processes * (places + LOOKUP_CONNECTIONS) + 5 + 3
+
+
 def connection_string(url: str) -> str:
     """The URL with what lets the kernel notice a server that vanished without a word, within about 5 s."""
     return make_conninfo(
@@ -46,6 +54,38 @@ def connection_string(url: str) -> str:
     )
 
 
+async def why_refused(url: str) -> str:
+    """Why no connection comes about, in words of ours: the driver's quote the address, and have no code to go by."""
+    try:
+        await (await psycopg.AsyncConnection.connect(connection_string(url))).close()
+    except psycopg.Error as error:
+        said = str(error)
+        return next((meaning for words, meaning in _CONNECT_ERRORS if words in said), "it cannot be reached")
+    return "it was busy"
+
+
+# What libpq and the server say, by the words that have stood in it for many releases.
+_CONNECT_ERRORS = (
+    ("password authentication failed", "the user or the password is wrong"),
+    ("no password supplied", "it asks for a password"),
+    ("no pg_hba.conf entry", "it lets nobody in from here, or not without TLS"),
+    ("does not support SSL", "it does not speak TLS"),
+    ("certificate", "its certificate is not trusted"),
+    ("too many", "it has no connection left"),
+    ("remaining connection slots", "it has no connection left"),
+    ("the database system is", "it is starting up or shutting down"),
+    ("permission denied", "the user may not connect to this database"),
+    ("not permitted to log in", "the user may not log in"),
+    ("not currently accepting", "this database takes no connections at the moment"),
+    ("role ", "there is no such user"),
+    ("database ", "there is no such database"),
+    ("Connection refused", "nothing listens at that host and port"),
+    ("translate host name", "there is no such host"),
+    ("resolve host", "there is no such host"),
+    ("timeout expired", "nothing answers at that host and port"),
+)
+
+
 class Pool:
     """Connections of one purpose, so that no purpose can starve another.
 
@@ -55,6 +95,8 @@ class Pool:
     def __init__(self, url: str, *, name: str, size: int, waiting: int = 0) -> None:
         self.size = size
         self.name = name
+        # psycopg counts a place that it tries in vain to connect like one that somebody holds.
+        self._taken = 0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             connection_string(url),
             open=False,
@@ -74,6 +116,11 @@ class Pool:
 
     async def close(self) -> None:
         await self._pool.close(timeout=2)
+
+    async def uses_tls(self) -> bool:
+        """Whether a connection of this pool is encrypted, as far as the first machine on the way."""
+        async with self.connection() as connection:
+            return bool(connection.pgconn.ssl_in_use)
 
     def figures(self) -> dict[str, int]:
         """How many connections there are, how many are idle, and how many callers wait."""
@@ -103,16 +150,18 @@ class Pool:
             except TooManyRequests as error:
                 raise DatabaseUnavailable("saturated") from error
             except PoolTimeout as error:
-                busy = self._pool.get_stats().get("pool_size", 0) >= self.size
+                busy = self._taken >= self.size
                 raise DatabaseUnavailable("saturated" if busy else "database_down") from error
             except psycopg.Error as error:
                 raise _translated(error) from error
+            self._taken += 1
             if not hung_up(connection):
                 return connection
             await self.give_back(connection, broken=True)
 
     async def give_back(self, connection: Connection, *, broken: bool = False) -> None:
         """Return a connection, rolling back what is open on it; the pool replaces a broken one."""
+        self._taken -= 1
         if broken:
             await connection.close()
         elif connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:

@@ -1,9 +1,10 @@
-"""POST /ensure-user: the chat backend asks for a user before it talks to them."""
+"""POST /ensure-user: the chat backend asks for a user before it talks to them, or the user's own browser does."""
 
 import hmac
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 from starlette.types import Receive, Scope, Send
@@ -16,15 +17,18 @@ from app.deadline import Deadline
 from app.errors import BadEvent
 from app.problems import Refusal
 from app.provisioning import Provisioning
+from app.session_tokens import BadToken, SessionTokens
 from app.users import EMAIL_LENGTH, NAME_LENGTH, Profile, User, usable_text
 
 _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
+
+_ClerkId = Annotated[str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True)]
 
 
 class EnsureUserRequest(BaseModel):
     """Who is wanted; `email` and `name` fill a new row until Clerk's own event says better."""
 
-    clerk_id: str = Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True)
+    clerk_id: _ClerkId
     email: str | None = Field(default=None, strict=True)
     name: str | None = Field(default=None, strict=True)
 
@@ -32,19 +36,33 @@ class EnsureUserRequest(BaseModel):
         return Profile(self.clerk_id, usable_text(self.email, EMAIL_LENGTH), usable_text(self.name, NAME_LENGTH))
 
 
+class SessionRequest(BaseModel):
+    """What comes with a session token: its user's id or nothing. Whatever else a browser wrote does not count."""
+
+    clerk_id: _ClerkId | None = None
+
+
 class EnsureUser:
     """The endpoint, as an ASGI application: 200 for who was there, 201 for who was made."""
 
-    def __init__(self, *, tokens: Sequence[bytes], provisioning: Provisioning, clerk: ClerkApi | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        tokens: Sequence[bytes],
+        provisioning: Provisioning,
+        clerk: ClerkApi | None = None,
+        sessions: SessionTokens | None = None,
+    ) -> None:
         self._tokens = tokens
+        self._sessions = sessions
         self._provisioning = provisioning
         self._clerk = clerk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         logs.note(event="ensure_user")
         deadline = Deadline()
-        self._authorize(scope)
-        profile = _profile(await read_json_body(scope, receive))
+        signed_in = await self._authorize(scope, deadline)
+        profile = _profile(await read_json_body(scope, receive), signed_in)
         logs.note(clerk_id=profile.clerk_id)
         known = await self._provisioning.find(profile.clerk_id)
         if self._clerk is not None and known.user is None and not known.gone:
@@ -61,19 +79,35 @@ class EnsureUser:
         created = ensured.outcome == "created"
         await answer_json(send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(ensured.user))
 
-    def _authorize(self, scope: Scope) -> None:
-        """Exactly one bearer token, compared with every known one in constant time."""
+    async def _authorize(self, scope: Scope, deadline: Deadline) -> str | None:
+        """The user of a session token, or None for the chat backend, which may ask for anybody.
+
+        Exactly one bearer token, compared with every known one in constant time. Whatever is wrong, the answer is
+        the same; only the log says more.
+        """
         given = headers_named(scope, b"authorization")
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         token = match[1] if match else b""
-        if not sum([hmac.compare_digest(token, known) for known in self._tokens]):
-            challenge = (b"www-authenticate", b"Bearer")
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "token", headers=[challenge, *CLOSE])
+        if sum([hmac.compare_digest(token, known) for known in self._tokens]):
+            return None
+        if self._sessions is not None:
+            try:
+                return await self._sessions.verify(token.decode(), deadline)
+            except BadToken as error:
+                logs.note(fault=error.reason)
+        challenge = (b"www-authenticate", b"Bearer")
+        raise Refusal(HTTPStatus.UNAUTHORIZED, "token", headers=[challenge, *CLOSE])
 
 
-def _profile(body: bytes) -> Profile:
+def _profile(body: bytes, signed_in: str | None) -> Profile:
     try:
-        return EnsureUserRequest.model_validate(read_json(body)).profile()
+        document = read_json(body)
+        if signed_in is None:
+            return EnsureUserRequest.model_validate(document).profile()
+        wanted = SessionRequest.model_validate(document).clerk_id
+        if wanted not in (None, signed_in):
+            raise Refusal(HTTPStatus.FORBIDDEN, "other_user")
+        return Profile(signed_in)
     except ValidationError as error:
         raise BadEvent("clerk_id" if error.errors()[0]["loc"] == ("clerk_id",) else "shape") from None
 

@@ -18,6 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from app.database import Connection, connection_string
+from app.settings import is_local
 
 FOLDER = Path(__file__).parent.parent / "sql" / "migrations"
 
@@ -31,6 +32,13 @@ _NO_IDLE_LIMIT = b"SET LOCAL idle_in_transaction_session_timeout = 0"
 
 # What dbmate's driver does not know is left out: Neon puts channel_binding into every URL.
 _KNOWN_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
+
+
+# Everything that the migrations make, and dbmate's own list. What is not ours stays, and so does what depends on it.
+_DROP = (
+    b"DROP TABLE IF EXISTS messages, sessions, provisioning_attempts, deleted_users, users, schema_migrations RESTRICT"
+)
+_DROP_LIMIT = b"SET LOCAL lock_timeout = '5s'"
 
 
 class MigrationError(Exception):
@@ -49,6 +57,32 @@ async def migrate(url: str) -> None:
         code = await _run_dbmate(url)
     if code != 0:
         raise MigrationError("dbmate failed; what it said stands above. Nothing of the failing file was kept.")
+
+
+async def reset(url: str) -> None:
+    """Drop every table of ours with all that is in it, and migrate again; MigrationError keeps everything."""
+    connection = await _connect(url)
+    async with connection, _lock(connection):
+        try:
+            await connection.execute(_DROP_LIMIT)
+            await connection.execute(_DROP)
+            await connection.execute(b"COMMIT")
+        except psycopg.errors.LockNotAvailable as error:
+            raise MigrationError("Something is at work on the tables; stop the server and try again.") from error
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise MigrationError("Something that is not ours depends on our tables; drop that first.") from error
+        except psycopg.Error as error:
+            raise MigrationError(f"Postgres refuses to drop the tables ({error.sqlstate}).") from error
+    await migrate(url)
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether libpq would connect to this machine, its own environment (PGHOST, PGSERVICE) considered."""
+    defaults = {option.keyword: option.val for option in psycopg.pq.Conninfo.get_defaults() if option.val}
+    parts = conninfo_to_dict(url)
+    address = parts.get("hostaddr") or (defaults.get(b"hostaddr", b"") or b"").decode()
+    host = parts.get("host") or (defaults.get(b"host", b"") or b"").decode()
+    return "service" not in parts and all(is_local(one) for one in str(address or host).split(","))
 
 
 async def _connect(url: str) -> Connection:

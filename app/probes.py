@@ -13,6 +13,7 @@ from app.bodies import answer_json
 from app.database import Pool, Statement
 from app.database import send as send_statements
 from app.errors import DatabaseUnavailable
+from app.last_event import LastEvent
 from app.metrics import CONTENT_TYPE, Metrics
 from app.queries import Queries
 
@@ -40,12 +41,14 @@ class MetricsProbe:
 
 
 class Readyz:
-    """Whether the database is reachable and has the schema this code expects, and the pools' figures.
+    """Whether the database is reachable and has the schema this code expects, the pools' figures, Clerk's silence.
 
+    Silence makes nothing unready: on a quiet night it is right, and a restart would not end it.
     Backboard is not asked: existing users are served without it, and its outage must not take dynos away.
     """
 
-    def __init__(self, *, queries: Queries, pool: Pool, places: Pool, expected: str) -> None:
+    def __init__(self, *, queries: Queries, pool: Pool, places: Pool, expected: str, last_event: LastEvent) -> None:
+        self._last_event = last_event
         self._queries = queries
         self._pool = pool
         self._places = places
@@ -56,11 +59,14 @@ class Readyz:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature.
         logs.note(event="readyz")
         state = await self._state()
+        silence = self._last_event.age_seconds()
+        logs.note(last_event_seconds=silence)
         if state != "ready":
             logs.note(reason=state)
         ready = state == "ready"
         more = [] if ready else [(b"retry-after", b"5")]
-        await answer_json(send, 200 if ready else 503, self._report(state), more=more)
+        report = self._report(state) | {"last_event_seconds": silence}
+        await answer_json(send, 200 if ready else 503, report, more=more)
 
     def _report(self, state: str) -> dict[str, Any]:
         pools = {pool.name: pool.figures() for pool in (self._pool, self._places)}

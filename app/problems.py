@@ -40,7 +40,8 @@ class Problem:
 # One sentence for each status: what the caller can do about it.
 _DETAILS = {
     HTTPStatus.BAD_REQUEST: "The request's headers or signature are not acceptable.",
-    HTTPStatus.UNAUTHORIZED: "A bearer token of this service is needed.",
+    HTTPStatus.UNAUTHORIZED: "A bearer token that counts here is needed.",
+    HTTPStatus.FORBIDDEN: "A session token speaks for its own user only.",
     HTTPStatus.NOT_FOUND: "There is nothing here.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path takes another method; see the Allow header.",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",

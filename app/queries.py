@@ -14,12 +14,23 @@ class Queries:
     """
 
     delete_first_attempt: bytes
+    delete_settled_attempt: bytes
     empty_user: bytes
+    find_holders: bytes
     find_users: bytes
+    get_attempt: bytes
+    get_census: bytes
     get_facts: bytes
     get_schema_version: bytes
+    get_server_facts: bytes
+    get_time: bytes
+    insert_sample_users: bytes
+    insert_sample_sessions: bytes
+    insert_sample_messages: bytes
     insert_tombstone: bytes
     insert_user: bytes
+    list_attempts: bytes
+    list_users: bytes
     lock_user: bytes
     note_attempt: bytes
     note_deletion: bytes

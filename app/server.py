@@ -1,8 +1,9 @@
 """The composition root: create_app(settings) builds everything, the lifespan opens it, uvicorn serves it."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -18,10 +19,13 @@ from uvicorn.supervisors import Multiprocess
 from app import logs
 from app import settings as environment
 from app.backboard import Backboard, build_client
+from app.backfill import Backfill, Summary
 from app.clerk_api import ClerkApi, build_clerk_client
 from app.clerk_events import Verifier
 from app.database import LOOKUP_CONNECTIONS, Pool
+from app.drift import Names, Waits
 from app.ensure_user import EnsureUser
+from app.last_event import LastEvent
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
 from app.middleware import Frame
@@ -30,6 +34,8 @@ from app.probes import MetricsProbe, Readyz, healthz
 from app.protocol import Protocol
 from app.provisioning import Provisioning
 from app.queries import Queries
+from app.reconcile import Reconcile, Report
+from app.session_tokens import SessionTokens, build_session_tokens
 from app.settings import Settings
 from app.webhooks import ClerkWebhook
 
@@ -44,33 +50,43 @@ WAITING_PER_PLACE = 4
 CLERK_CALLS = 5
 
 
+# Given how many users there are, what to call after each of them.
+Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What lives as long as the process."""
 
+    queries: Queries
     pool: Pool
     places: Pool
     client: httpx.AsyncClient
+    backboard: Backboard
     provisioning: Provisioning
     lifecycle: Lifecycle
     clerk: httpx.AsyncClient | None
+    sessions: SessionTokens | None
 
 
 def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
-    queries = Queries.load()
-    parts = _build_parts(settings, queries, backboard_transport)
+    parts = build_parts(settings, backboard_transport=backboard_transport)
+    last_event = LastEvent()
     webhook = ClerkWebhook(
         verifier=verifier,
+        last_event=last_event,
         provisioning=parts.provisioning,
         lifecycle=parts.lifecycle,
         instance_id=settings.clerk_instance_id,
     )
     tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
     clerk = ClerkApi(parts.clerk) if parts.clerk else None
-    ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk)
-    readyz = Readyz(queries=queries, pool=parts.pool, places=parts.places, expected=newest())
+    ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk, sessions=parts.sessions)
+    readyz = Readyz(
+        queries=parts.queries, pool=parts.pool, places=parts.places, expected=newest(), last_event=last_event
+    )
     metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
     app = Starlette(
         routes=[
@@ -82,7 +98,7 @@ def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransp
         ],
         middleware=[Middleware(Frame, metrics=metrics)],
         exception_handlers={HTTPException: _leave_to_frame},
-        lifespan=_lifespan(parts),
+        lifespan=lambda _: open_parts(parts),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
@@ -94,7 +110,9 @@ async def _leave_to_frame(_: Request, error: Exception) -> Response:
     raise error
 
 
-def _build_parts(settings: Settings, queries: Queries, backboard_transport: httpx.AsyncBaseTransport | None) -> Parts:
+def build_parts(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransport | None = None) -> Parts:
+    """Build what the web process and the commands stand on; nothing is connected yet."""
+    queries = Queries.load()
     url = settings.database_url.get_secret_value()
     places = settings.provisioning_concurrency
     pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
@@ -110,7 +128,9 @@ def _build_parts(settings: Settings, queries: Queries, backboard_transport: http
     )
     provisioning = Provisioning(queries=queries, pool=pool, places=provisioning_pool, backboard=backboard)
     lifecycle = Lifecycle(queries=queries, pool=pool, backboard=backboard)
-    return Parts(pool, provisioning_pool, client, provisioning, lifecycle, _build_clerk(settings))
+    clerk = _build_clerk(settings)
+    sessions = build_session_tokens(settings)
+    return Parts(queries, pool, provisioning_pool, client, backboard, provisioning, lifecycle, clerk, sessions)
 
 
 def _build_clerk(settings: Settings) -> httpx.AsyncClient | None:
@@ -122,23 +142,54 @@ def _build_clerk(settings: Settings) -> httpx.AsyncClient | None:
     )
 
 
-def _lifespan(parts: Parts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """Open on start, close in reverse; a database that is down stops neither."""
+@asynccontextmanager
+async def open_parts(parts: Parts) -> AsyncIterator[None]:
+    """Open on entry, close in reverse; a database that is down stops neither."""
+    await parts.pool.open()
+    await parts.places.open()
+    try:
+        yield
+    finally:
+        await parts.provisioning.close(FLIGHT_SECONDS)
+        await parts.client.aclose()
+        if parts.clerk:
+            await parts.clerk.aclose()
+        if parts.sessions:
+            await parts.sessions.close()
+        await asyncio.gather(parts.pool.close(), parts.places.close())
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await parts.pool.open()
-        await parts.places.open()
-        try:
-            yield
-        finally:
-            await parts.provisioning.close(FLIGHT_SECONDS)
-            await parts.client.aclose()
-            if parts.clerk:
-                await parts.clerk.aclose()
-            await asyncio.gather(parts.pool.close(), parts.places.close())
 
-    return lifespan
+async def reconcile(settings: Settings, *, everybody: bool, apply: bool, waits: Waits) -> Report:
+    """The command of that name, on parts of its own."""
+    parts = build_parts(settings)
+    async with open_parts(parts):
+        work = Reconcile(
+            queries=parts.queries,
+            pool=parts.pool,
+            backboard=parts.backboard,
+            clerk=ClerkApi(parts.clerk) if parts.clerk else None,
+            provisioning=parts.provisioning,
+            lifecycle=parts.lifecycle,
+            names=Names(settings.assistant_name_prefix),
+        )
+        return await work.run(everybody=everybody, apply=apply, waits=waits)
+
+
+async def backfill(settings: Settings, progress: Progress) -> Summary:
+    """The command of that name, on parts of its own; SIGTERM and Ctrl-C end it between two users."""
+    parts = build_parts(settings)
+    if parts.clerk is None:
+        raise ValueError("CLERK_SECRET_KEY is not set")
+    async with open_parts(parts):
+        work = Backfill(
+            clerk=ClerkApi(parts.clerk),
+            provisioning=parts.provisioning,
+            concurrency=settings.provisioning_concurrency,
+        )
+        for end in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(end, work.stop)
+        with progress(await work.count_users()) as advance:
+            return await work.run(advance)
 
 
 def app_from_environment() -> Starlette:

@@ -7,6 +7,9 @@ import re
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import (
@@ -23,6 +26,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
 # Standard Webhooks 1.0.0: 24 to 64 bytes.
 KEY_LENGTHS = (24, 64)
+# RFC 7518, section 3.3.
+SHORTEST_KEY_BITS = 2048
 # The modes of libpq that never fall back to plain text.
 TLS_MODES = ("require", "verify-ca", "verify-full")
 
@@ -57,7 +62,7 @@ def _database_url(url: SecretStr) -> SecretStr:
         ) from None
     # hostaddr, where given, is where libpq really connects to.
     hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
-    if all(_is_local(host) for host in hosts):
+    if all(is_local(host) for host in hosts):
         return url
     mode = parts.setdefault("sslmode", "require")
     if mode not in TLS_MODES:
@@ -65,7 +70,7 @@ def _database_url(url: SecretStr) -> SecretStr:
     return SecretStr(make_conninfo(text, sslmode=str(mode)))
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Whether a libpq host means this machine: a socket's folder, localhost, a loopback address."""
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return True
@@ -100,7 +105,7 @@ def _service_tokens(tokens: list[SecretStr]) -> list[SecretStr]:
 def _partner_url(url: str) -> str:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    plain = parts.scheme == "http" and (host == "localhost" or (bool(host) and _is_local(host)))
+    plain = parts.scheme == "http" and (host == "localhost" or (bool(host) and is_local(host)))
     if not host or not (parts.scheme == "https" or plain):
         raise ValueError("must be an https:// address (http:// only for this machine)")
     if parts.username or parts.password or parts.query or parts.fragment or not url.isascii():
@@ -120,6 +125,24 @@ def _clerk_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _origins(parties: list[str]) -> list[str]:
+    if not all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+", party) for party in parties):
+        raise ValueError("each must be an origin such as https://app.example.com, without a path or a slash behind it")
+    return parties
+
+
+def _public_key(pem: str) -> str:
+    """PEM, on several lines or on one, with a backslash and an n for each end of a line."""
+    text = pem.replace("\\n", "\n").strip()
+    try:
+        key = load_pem_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("must be the PEM public key that Clerk's dashboard shows under API keys") from None
+    if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY_BITS:
+        raise ValueError(f"must be an RSA key of {SHORTEST_KEY_BITS} bits or more")
+    return text
+
+
 class DatabaseSettings(BaseSettings):
     """What the commands need that only touch the database."""
 
@@ -130,6 +153,13 @@ class DatabaseSettings(BaseSettings):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         validation_alias=AliasChoices(*DATABASE_VARIABLES)
     )
+
+
+class PsqlSettings(DatabaseSettings):
+    """What it takes to start psql on the database."""
+
+    # A folder with Postgres' programs, for machines where PATH has none.
+    postgres_bin: str | None = None
 
 
 class SenderSettings(BaseSettings):
@@ -154,8 +184,8 @@ class Settings(DatabaseSettings, SenderSettings):
     clerk_secret_key: Annotated[SecretStr, AfterValidator(_clerk_key)] | None = None
     clerk_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://api.clerk.com/v1"
     clerk_issuer: Annotated[str, AfterValidator(_partner_url)] | None = None
-    clerk_authorized_parties: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
-    clerk_jwt_key: str | None = None
+    clerk_authorized_parties: Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)] = []
+    clerk_jwt_key: Annotated[str, AfterValidator(_public_key)] | None = None
     clerk_instance_id: str | None = Field(default=None, pattern=r"^ins_[A-Za-z0-9]+$")
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
     web_concurrency: int = Field(default=1, ge=1, le=64)

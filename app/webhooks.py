@@ -9,6 +9,7 @@ from app import logs
 from app.bodies import answer_json, read_json_body
 from app.clerk_events import Event, Verifier, parse
 from app.deadline import Deadline
+from app.last_event import LastEvent
 from app.lifecycle import Lifecycle
 from app.provisioning import Provisioning
 
@@ -21,8 +22,15 @@ class ClerkWebhook:
     """
 
     def __init__(
-        self, *, verifier: Verifier, provisioning: Provisioning, lifecycle: Lifecycle, instance_id: str | None = None
+        self,
+        *,
+        verifier: Verifier,
+        last_event: LastEvent,
+        provisioning: Provisioning,
+        lifecycle: Lifecycle,
+        instance_id: str | None = None,
     ) -> None:
+        self._last_event = last_event
         self._verifier = verifier
         self._provisioning = provisioning
         self._lifecycle = lifecycle
@@ -33,6 +41,7 @@ class ClerkWebhook:
         deadline = Deadline()
         body = await read_json_body(scope, receive)
         delivery = self._verifier.verify(scope["headers"], body, time())
+        self._last_event.note()
         logs.note(svix_id=delivery.svix_id, secret=delivery.secret)
         event = parse(body, datetime.now(UTC))
         logs.note(type=event.type)

@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import provision
+from bench import backfill, provision
 
-SUITES = {"provision": provision.run}
+SUITES = {"provision": provision.run, "backfill": backfill.run}
 
 
 def main(names: list[str]) -> int:

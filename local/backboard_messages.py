@@ -16,13 +16,17 @@ TOK_K_RANGE = (1, 100)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it was read; `path` has no query, header names are in lower case."""
+    """A request as it was read; `path` has no query, header names are in lower case.
+
+    Of a parameter that is given twice `query` holds the last value, and `raw_query` all of them.
+    """
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    raw_query: str = ""
 
     @property
     def keeps_alive(self) -> bool:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 of the Backboard sandbox on asyncio streams: reads requests whole, sends replies well or badly.
+"""HTTP/1.1 of the stand-ins on asyncio streams: reads requests whole, sends replies well or badly.
 
 Its own, because what the service must survive (a cut body, endless 103s, a connection reset) is what HTTP
 servers exist to prevent.
@@ -38,7 +38,8 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
         body = await _read_body(reader, headers)
     except (ValueError, asyncio.IncompleteReadError):
         raise NotHttp from None
-    return Request(method, unquote(url.path), dict(parse_qsl(url.query, keep_blank_values=True)), headers, body)
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    return Request(method, unquote(url.path), query, headers, body, url.query)
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -102,11 +102,13 @@ def test_imports_only_go_down(name: str) -> None:
     ("package", "allowed"),
     [
         ("svix", {"clerk_events"}),
-        ("httpx", {"backboard", "clerk_api", "trigger", "server"}),
-        ("psycopg", {"database", "migrations", "settings"}),
+        ("httpx", {"backboard", "clerk_api", "clerk_keys", "trigger", "server"}),
+        ("jwt", {"session_tokens", "clerk_keys"}),
+        ("cryptography", {"clerk_keys", "settings"}),
+        ("psycopg", {"database", "migrations", "psql", "settings"}),
         ("psycopg_pool", {"database", "migrations"}),
         ("uvicorn", {"server", "protocol"}),
-        ("click", {"__main__"}),
+        ("click", {"__main__", "development", "terminal"}),
         ("structlog", {"logs"}),
         ("pydantic_settings", {"settings"}),
         ("starlette", http_floors()),
@@ -126,18 +128,19 @@ def test_the_settings_only_read_addresses_with_psycopg() -> None:
     assert {name for name in names if not name.startswith("psycopg.conninfo.")} <= {"psycopg.ProgrammingError"}
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"migrations"}))
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"migrations", "psql"}))
 def test_the_environment_is_read_in_one_place(name: str) -> None:
     """pydantic-settings does it, for the settings; nobody else asks."""
     assert uses_of_environment(TREES[name]) == []
 
 
-def test_the_migrations_read_the_environment_for_their_child_only() -> None:
-    """What stands there goes to dbmate and nowhere else."""
-    calls = (node for node in ast.walk(TREES["migrations"]) if isinstance(node, ast.Call))
-    (start,) = (call for call in calls if ast.unparse(call.func) == "asyncio.create_subprocess_exec")
+@pytest.mark.parametrize(("name", "start"), [("migrations", "asyncio.create_subprocess_exec"), ("psql", "os.execve")])
+def test_a_program_that_is_started_gets_the_environment_and_nobody_else(name: str, start: str) -> None:
+    """What stands there goes to dbmate and to psql."""
+    calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
+    (started,) = (call for call in calls if ast.unparse(call.func) == start)
 
-    assert uses_of_environment(TREES["migrations"]) == uses_of_environment(start) == ["os.environ"]
+    assert uses_of_environment(TREES[name]) == uses_of_environment(started) == ["os.environ"]
 
 
 # Python's own events of whatever leaves the process or reads a file that is not a module.

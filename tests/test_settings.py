@@ -4,8 +4,12 @@ import base64
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_curve_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from app.settings import Settings, load
+from tests.clerk_issuer import new_key, pem_of
 from tests.variables import COMPLETE, SECRET, URL, complete_environment, problems
 
 
@@ -51,6 +55,11 @@ BAD_VALUES = {
     "SERVICE_TOKENS": "canary",
     "ASSISTANT_NAME_PREFIX": "canary canary",
     "CLERK_INSTANCE_ID": "canary",
+    "CLERK_SECRET_KEY": "canary",
+    "CLERK_API_URL": "http://canary.example/v1",
+    "CLERK_ISSUER": "http://canary.example",
+    "CLERK_AUTHORIZED_PARTIES": "https://canary.example/",
+    "CLERK_JWT_KEY": "-----BEGIN PUBLIC KEY-----\\ncanary\\n-----END PUBLIC KEY-----",
     "PROVISIONING_CONCURRENCY": "canary",
     "PORT": "canary",
     "WEB_CONCURRENCY": "canary",
@@ -178,3 +187,43 @@ def test_a_value_outside_its_range_is_refused(name: str, value: str, monkeypatch
 
     (problem,) = problems()
     assert problem.startswith(f"{name} ")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pem_of(new_key(1024)),
+        generate_curve_key(SECP256R1())
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        .decode(),
+        new_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        "sk_test_canary",
+    ],
+    ids=["short", "of another kind", "private", "none at all"],
+)
+def test_the_key_of_session_tokens_is_a_public_one_of_rsa(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long enough to be believed; and a private key would be a secret in the wrong place."""
+    monkeypatch.setenv("CLERK_JWT_KEY", key)
+
+    (problem,) = problems()
+    assert problem.startswith("CLERK_JWT_KEY ")
+
+
+def test_a_key_on_one_line_is_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some hosts' variables hold one line only."""
+    pem = pem_of(new_key())
+    monkeypatch.setenv("CLERK_JWT_KEY", pem.replace("\n", "\\n"))
+
+    assert load(Settings).clerk_jwt_key == pem.strip()
+
+
+@pytest.mark.parametrize(
+    "party", ["app.example.com", "https://", "https://app.example.com/", "https://a.example/x", "*"]
+)
+def test_an_authorized_party_is_an_origin(party: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As browsers write it; anything else would refuse every token without a word."""
+    monkeypatch.setenv("CLERK_AUTHORIZED_PARTIES", f"https://app.example.com,{party}")
+
+    (problem,) = problems()
+    assert problem.startswith("CLERK_AUTHORIZED_PARTIES ")

@@ -1,0 +1,235 @@
+"""Backfill: every user of the Clerk instance through the same path as a sign-up.
+
+Clerk's list is read page by page, a page ahead of the work, and PROVISIONING_CONCURRENCY users are worked on at a
+time. Where it was is not kept: run again, whoever has a row costs a share of one lookup and no call of Backboard.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import Any, TypeVar
+
+from app import logs
+from app.clerk_api import ClerkApi, ClerkUnavailable, Page
+from app.deadline import Deadline
+from app.errors import ServiceError, Unavailable
+from app.provisioning import Provisioning
+from app.users import Facts, Profile
+
+OUTCOMES = ("created", "updated", "exists", "stale", "gone", "failed")
+
+# How often one user is tried, and one call of Clerk, before it counts as failed.
+TRIES = 4
+# For so long nobody may get done at all before the run ends: a partner or a database that is down would otherwise
+# use up the tries of one user after the other.
+OUTAGE_SECONDS = 300.0
+# Users read ahead of the work, so that a page is there when the one before it is done.
+READ_AHEAD = 500
+
+# What is nobody's own trouble: Backboard or the database is down or busy, and every user would meet the same.
+OUTAGES = frozenset(
+    {
+        "backboard_down",
+        "backboard_throttled",
+        "saturated",
+        "database_down",
+        "database_full",
+        "database_read_only",
+        "database_missing",
+        "database_refused",
+        "schema_missing",
+    }
+)
+
+Answer = TypeVar("Answer")
+Advance = Callable[[], object]
+# Given how many users there are: a block in which each call says that one more is done.
+Progress = Callable[[int], AbstractContextManager[Advance]]
+
+
+class BrokenOff(Exception):
+    """The run cannot go on; the text is a sentence for a person, without its full stop."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run came to. `broken` says why it could not go on, `stopped` that somebody ended it."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    broken: str | None = None
+    stopped: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether everybody is there."""
+        return not (self.stopped or self.broken or self.outcomes["failed"])
+
+    def sentence(self) -> str:
+        counts = ", ".join(f"{self.outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
+        return f"{self.outcomes.total()} users: {counts}"
+
+
+class Backfill:
+    """One run, on the parts of the web process."""
+
+    def __init__(
+        self,
+        *,
+        clerk: ClerkApi,
+        provisioning: Provisioning,
+        concurrency: int,
+        outage_seconds: float = OUTAGE_SECONDS,
+    ) -> None:
+        self._clerk = clerk
+        self._provisioning = provisioning
+        self._concurrency = concurrency
+        self._outage_seconds = outage_seconds
+        self._summary = Summary()
+        self._stopping = asyncio.Event()
+        self._queue: asyncio.Queue[tuple[Profile, Facts] | None] = asyncio.Queue(READ_AHEAD)
+        self._failing_since: float | None = None
+        self._total = 0
+
+    def stop(self) -> None:
+        """End between two users: who is being worked on is finished, nobody else is begun."""
+        self._stopping.set()
+
+    async def count_users(self) -> int:
+        """How many users Clerk counts, which `run` holds its listing to; 0 once stopped."""
+        asking = asyncio.create_task(self._ask_clerk(self._clerk.count_users))
+        await self._until_stopped(asking)
+        self._total = 0 if asking.cancelled() else asking.result()
+        return self._total
+
+    async def run(self, advance: Advance) -> Summary:
+        """Work until everybody is done, somebody stops it, or nothing works any more."""
+        workers = [asyncio.create_task(self._work(advance)) for _ in range(self._concurrency)]
+        reading = asyncio.create_task(self._read_everybody())
+        await self._until_stopped(reading)
+        self._summary.stopped |= reading.cancelled()
+        for _ in workers:
+            await self._queue.put(None)
+        await asyncio.gather(*workers)
+        if not reading.cancelled():
+            reading.result()
+        return self._summary
+
+    async def _until_stopped(self, reading: asyncio.Task[Any]) -> None:
+        """Wait for what only reads, and cancel it when somebody stops the run."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        reading.cancel()
+        stopping.cancel()
+        await asyncio.wait({reading, stopping})
+
+    async def _read_everybody(self) -> None:
+        """Queue every user, with what the tables know of them."""
+        try:
+            listed = await self._read_pages()
+            # Users may come and go while the pages are read.
+            count = min(self._total, await self._ask_clerk(self._clerk.count_users))
+            if listed < count:
+                self._summary.broken = f"Clerk listed {listed} users and counts {count}"
+        except ClerkUnavailable as error:
+            self._summary.broken = f"Clerk could not be read ({error.reason})"
+        except BrokenOff as error:
+            self._summary.broken = str(error)
+
+    async def _read_pages(self) -> int:
+        """Queue page after page; how many users there were."""
+        listed = 0
+        cursors: set[str | None] = {None}
+        cursor: str | None = None
+        while True:
+            page = await self._ask_clerk(partial(self._clerk.list_users, cursor))
+            await self._put(page)
+            listed += len(page.profiles)
+            if page.cursor is None:
+                return listed
+            if page.cursor in cursors:
+                raise BrokenOff("Clerk's listing repeats itself")
+            cursor = page.cursor
+            cursors.add(cursor)
+
+    async def _put(self, page: Page) -> None:
+        """Look a whole page up at once, so that a run in which everybody exists is fast."""
+        while True:
+            try:
+                known = await asyncio.gather(*(self._provisioning.find(one.clerk_id) for one in page.profiles))
+            except Unavailable as error:
+                await self._sit_out(error)
+            else:
+                break
+        for pair in zip(page.profiles, known, strict=True):
+            await self._queue.put(pair)
+
+    async def _ask_clerk(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """An answer of Clerk, which is asked again a few times, unless it refuses our key."""
+        tried = 0
+        while True:
+            try:
+                return await ask()
+            except ClerkUnavailable as error:
+                tried += 1
+                if tried == TRIES or error.reason == "clerk_refused":
+                    raise
+                throttled = error.reason == "clerk_throttled"
+                await asyncio.sleep(error.retry_after if throttled else 2 ** (tried - 1))
+
+    async def _work(self, advance: Advance) -> None:
+        while (pair := await self._queue.get()) is not None:
+            # Once stopped, the users that wait are taken only to empty the queue.
+            outcome = None if self._stopping.is_set() else await self._try_repeatedly(*pair)
+            if outcome is None:
+                self._summary.stopped = self._summary.broken is None
+            else:
+                self._summary.outcomes[outcome] += 1
+                advance()
+
+    async def _try_repeatedly(self, profile: Profile, known: Facts) -> str | None:
+        """What became of a user; None when the run ended before anything did."""
+        tried = 0
+        while True:
+            try:
+                ensured = await self._provisioning.ensure(profile, Deadline(), known=known)
+            except Unavailable as error:
+                tried += error.reason not in OUTAGES
+                if tried == TRIES:
+                    return self._failed(profile, error.reason)
+                if not await self._waited(error):
+                    return None
+            except ServiceError as error:
+                return self._failed(profile, error.reason)
+            except Exception as error:  # noqa: BLE001  # One user's bug must not keep the others from being done.
+                logs.bug(error)
+                return self._failed(profile, "bug")
+            else:
+                self._failing_since = None
+                return ensured.outcome
+
+    async def _waited(self, error: Unavailable) -> bool:
+        """Wait as long as an error asks for; False when the run is over by then."""
+        try:
+            await self._sit_out(error)
+        except BrokenOff as broken:
+            self._summary.broken = str(broken)
+            self.stop()
+        return not self._stopping.is_set()
+
+    async def _sit_out(self, error: Unavailable) -> None:
+        """Wait as long as an error asks for; BrokenOff when nobody got done for too long."""
+        self._failing_since = self._failing_since or monotonic()
+        if monotonic() - self._failing_since > self._outage_seconds:
+            raise BrokenOff(f"Nobody got done for {self._outage_seconds:.0f} s ({error.reason})") from error
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), error.retry_after)
+
+    def _failed(self, profile: Profile, reason: str) -> str:
+        logs.alarm("backfill_failed", clerk_id=profile.clerk_id, reason=reason)
+        self._summary.failures.append(profile.clerk_id)
+        return "failed"

@@ -1,0 +1,9 @@
+-- insert_sample_messages: what was said in sample sessions; a message that is there already stays as it is.
+-- message_ids: which.
+-- roles, contents, session_ids: one for each of them, in their order.
+INSERT INTO messages (id, role, content, session_id)
+SELECT sample.id, sample.role, sample.content, sessions.id
+FROM unnest(%(message_ids)s::UUID[], %(roles)s::TEXT[], %(contents)s::TEXT[], %(session_ids)s::UUID[])
+    AS sample (id, role, content, session_id)
+INNER JOIN sessions ON sessions.id = sample.session_id
+ON CONFLICT DO NOTHING;

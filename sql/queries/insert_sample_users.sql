@@ -1,0 +1,9 @@
+-- insert_sample_users: people who exist in a database for development only; whoever is there already stays as they are.
+-- clerk_ids: who.
+-- assistant_ids, emails, names: one for each of them, in their order.
+INSERT INTO users (clerk_id, assistant_id, email, name)
+SELECT sample.clerk_id, sample.assistant_id, sample.email, sample.name
+FROM unnest(%(clerk_ids)s::TEXT[], %(assistant_ids)s::TEXT[], %(emails)s::TEXT[], %(names)s::TEXT[])
+    AS sample (clerk_id, assistant_id, email, name)
+WHERE NOT EXISTS (SELECT FROM deleted_users WHERE deleted_users.clerk_id = sample.clerk_id)
+ON CONFLICT DO NOTHING;
