@@ -38,7 +38,6 @@ LAST_SKIP = 10_000
 _NOTHING_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
-    httpx.PoolTimeout,
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
 )
@@ -84,7 +83,7 @@ class Backboard:
         request = self._client.build_request("POST", "/assistants", json=body)
         seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
         try:
-            answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
+            answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, again=True)
         except NotSent:
             seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
             answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
@@ -157,8 +156,14 @@ class Backboard:
             raise Unknown("backboard_unreadable")
         return [read_assistant(item) for item in items]
 
-    async def _call(self, request: httpx.Request, *, seconds: float, cap: int, missing_is_done: bool = False) -> Answer:
-        """Send one request and judge its status; the breaker learns of every outcome."""
+    async def _call(
+        self, request: httpx.Request, *, seconds: float, cap: int, missing_is_done: bool = False, again: bool = False
+    ) -> Answer:
+        """Send one request and judge its status; the breaker learns of every outcome.
+
+        `again` says that a request that was not sent is sent once more, so that it does not count yet.
+        """
+        kind = request.method
         try:
             answer, retry_after = await self._exchange(request, seconds=seconds, cap=cap)
             if not (missing_is_done and answer.status == HTTPStatus.NOT_FOUND):
@@ -171,14 +176,15 @@ class Backboard:
             if refused or error.status == 404 or error.status < 400:  # noqa: PLR2004  # HTTP's own numbers.
                 logs.alarm("backboard_refused", status=error.status)
             if refused:
-                self.breaker.failed(refused=True)
+                self.breaker.failed(kind, refused=True)
             else:
-                self.breaker.succeeded()
+                self.breaker.succeeded(kind)
             raise
-        except AssistantUnavailable:
-            self.breaker.failed()
+        except AssistantUnavailable as error:
+            if not (error.reason == "saturated" or (again and isinstance(error, NotSent))):
+                self.breaker.failed(kind)
             raise
-        self.breaker.succeeded()
+        self.breaker.succeeded(kind)
         return answer
 
     async def _exchange(self, request: httpx.Request, *, seconds: float, cap: int) -> tuple[Answer, str | None]:
@@ -191,6 +197,9 @@ class Backboard:
                         body = await _read(response, cap)
                     finally:
                         await response.aclose()
+        except httpx.PoolTimeout as error:
+            # Our own connections were all in use: that says nothing about Backboard.
+            raise NotSent("saturated") from error
         except _NOTHING_SENT as error:
             raise NotSent("backboard_unreachable") from error
         except TimeoutError as error:

@@ -53,7 +53,7 @@ def _seconds(retry_after: str | None) -> int:
         return min(high, max(low, int(retry_after[:6])))
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return Unavailable.default_retry_after
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)

@@ -29,6 +29,8 @@ TRIES = 4
 OUTAGE_SECONDS = 300.0
 # Users read ahead of the work, so that a page is there when the one before it is done.
 READ_AHEAD = 500
+# Why nothing moves is said so often.
+WAIT_LINE_SECONDS = 10.0
 
 # What is nobody's own trouble: Backboard or the database is down or busy, and every user would meet the same.
 OUTAGES = frozenset(
@@ -93,6 +95,7 @@ class Backfill:
         self._stopping = asyncio.Event()
         self._queue: asyncio.Queue[tuple[Profile, Facts] | None] = asyncio.Queue(READ_AHEAD)
         self._failing_since: float | None = None
+        self._silent_until = 0.0
         self._total = 0
 
     def stop(self) -> None:
@@ -226,6 +229,9 @@ class Backfill:
         self._failing_since = self._failing_since or monotonic()
         if monotonic() - self._failing_since > self._outage_seconds:
             raise BrokenOff(f"Nobody got done for {self._outage_seconds:.0f} s ({error.reason})") from error
+        if error.reason in OUTAGES and monotonic() > self._silent_until:
+            self._silent_until = monotonic() + WAIT_LINE_SECONDS
+            logs.alarm("backfill_waits", reason=error.reason)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), error.retry_after)
 

@@ -11,30 +11,39 @@ REFUSED_PAUSE_SECONDS = 30.0
 
 
 class Breaker:
-    """Refuses after five failures in a row, then lets one probe through; the first success opens the way."""
+    """Refuses after five failures in a row, then lets one probe through; a success opens the way again.
+
+    A `kind` is the HTTP method: while lookups work and creates do not, a lookup says nothing about creates.
+    """
 
     def __init__(self) -> None:
         self._failures = 0
+        self._failing: set[str] = set()
         self._closed_until = 0.0
+        self._throttled_until = 0.0
         self._probing_until = 0.0
 
     def check(self) -> None:
         """Raise AssistantUnavailable while Backboard is known to be down."""
         now = monotonic()
-        left = max(self._closed_until, self._probing_until) - now
+        left = max(self._closed_until, self._throttled_until, self._probing_until) - now
         if left > 0:
             raise AssistantUnavailable("backboard_down", retry_after=max(1, round(left)))
         if self._failures >= FAILURES:
             # Whoever passes here is the probe; the others wait for its answer, or for it to be overdue.
             self._probing_until = now + PAUSE_SECONDS
 
-    def succeeded(self) -> None:
-        self._failures = 0
-        self._closed_until = self._probing_until = 0.0
+    def succeeded(self, kind: str) -> None:
+        self._probing_until = 0.0
+        if kind in self._failing:
+            self._failures = 0
+            self._failing.clear()
+            self._closed_until = 0.0
 
-    def failed(self, *, refused: bool = False) -> None:
+    def failed(self, kind: str, *, refused: bool = False) -> None:
         """Count a failure; `refused` is a 401, 402 or 403."""
         self._failures += 1
+        self._failing.add(kind)
         self._probing_until = 0.0
         if self._failures >= FAILURES:
             self._closed_until = monotonic() + (REFUSED_PAUSE_SECONDS if refused else PAUSE_SECONDS)
@@ -42,4 +51,4 @@ class Breaker:
     def throttled(self, seconds: float) -> None:
         """Backboard said 429: nobody asks again before `seconds` have passed."""
         self._probing_until = 0.0
-        self._closed_until = monotonic() + seconds
+        self._throttled_until = monotonic() + seconds

@@ -82,6 +82,7 @@ _CONNECT_ERRORS = (
     ("Connection refused", "nothing listens at that host and port"),
     ("translate host name", "there is no such host"),
     ("resolve host", "there is no such host"),
+    ("No such file", "there is no such socket"),
     ("timeout expired", "nothing answers at that host and port"),
 )
 
@@ -227,8 +228,8 @@ def transaction(limits: bytes, *statements: Statement, lock_ms: int = 3000) -> S
     return (BEGIN, set_limits(limits, lock_ms=lock_ms), *statements, COMMIT)
 
 
-def set_limits(limits: bytes, *, lock_ms: int = 3000, statement_ms: int = 3000) -> Statement:
-    """Bound the waits of the transaction that has just begun, in milliseconds.
+def set_limits(limits: bytes, *, lock_ms: int = 3000, statement_ms: int = 3300) -> Statement:
+    """Bound the waits of the transaction that has just begun, in milliseconds; the lock's must end first.
 
     A transaction idle for 15 s belongs to a process that has vanished without a word: the server then ends it,
     and with it the lock.

@@ -1,7 +1,6 @@
 """The commands for a database to develop on: `seed`, `reset` and `psql`."""
 
 import asyncio
-import sys
 
 import click
 
@@ -26,12 +25,9 @@ def _development_url(*, force: bool) -> str:
 def seed(*, force: bool) -> None:
     """Fill the database with sample users, sessions and messages, to develop on; a second run changes nothing."""
     url = _development_url(force=force)
-    from app import logs
     from app.errors import ServiceError
     from app.seed import seed as run
 
-    # The pool warns of each vain attempt, and quotes the address.
-    logs.configure("logfmt", "error", stream=sys.stderr)
     try:
         number = asyncio.run(run(url))
     except ServiceError as error:

@@ -12,6 +12,17 @@ from app.settings import ConfigurationError, Settings, load
 
 MISCONFIGURED = 78
 
+# What a partner's failure means, by the last word of its reason.
+_MEANINGS = {
+    "unreachable": "it does not answer",
+    "timeout": "it does not answer in time",
+    "dropped": "it hangs up in the middle",
+    "unreadable": "what answers there is not its API",
+    "throttled": "it asks us to come back later",
+    "refused": "it refuses us",
+    "error": "it has a fault of its own",
+}
+
 
 async def examine(say: Callable[[str], object]) -> int:
     """Look at everything, say what is found, and return the exit code."""
@@ -65,12 +76,12 @@ async def _backboard(settings: Settings) -> Finding:
             said = f"it refuses BACKBOARD_API_KEY ({error.status})"
             return Finding("wrong", "Backboard", said, "Compare BACKBOARD_API_KEY with Backboard, and the account.")
         said = f"BACKBOARD_API_URL is not its API ({error.status})"
-        return Finding("wrong", "Backboard", said, "Take BACKBOARD_API_URL out: the default is right for everybody.")
+        return Finding("wrong", "Backboard", said, "Take BACKBOARD_API_URL out, unless you mean a stand-in.")
     except AssistantUnavailable as error:
         todo = (
             "Check BACKBOARD_API_URL and whether Backboard is up; until then existing users are served, new ones wait."
         )
-        return Finding("wrong", "Backboard", f"no usable answer: {error.reason}", todo)
+        return Finding("wrong", "Backboard", _plain(error), todo)
     finally:
         await client.aclose()
     return Finding("ok", "Backboard", "it takes BACKBOARD_API_KEY")
@@ -84,8 +95,10 @@ async def _clerk(settings: Settings) -> Finding:
     try:
         users = await ClerkApi(client).count_users()
     except ClerkUnavailable as error:
-        todo = "Compare CLERK_SECRET_KEY with Clerk's dashboard, and CLERK_API_URL with .env.example."
-        return Finding("wrong", "Clerk", f"no usable answer: {error.reason}", todo)
+        todo = "Check CLERK_API_URL and whether Clerk is up; until then ensure-user makes nobody new."
+        if error.reason == "clerk_refused":
+            todo = "Compare CLERK_SECRET_KEY with Clerk's dashboard, and CLERK_API_URL with .env.example."
+        return Finding("wrong", "Clerk", _plain(error), todo)
     finally:
         await client.aclose()
     return Finding("ok", "Clerk", f"it takes CLERK_SECRET_KEY, and counts {users} users")
@@ -102,8 +115,12 @@ async def _callers(settings: Settings) -> Finding:
         await sessions.check_keys(Deadline())
     except Unavailable as error:
         todo = "CLERK_ISSUER is the Frontend API URL in Clerk's dashboard under API keys; compare."
-        return Finding("wrong", "ensure-user", f"no keys of Clerk's session tokens: {error.reason}", todo)
+        return Finding("wrong", "ensure-user", f"no keys of Clerk's session tokens: {_plain(error)}", todo)
     finally:
         await sessions.close()
     anywhere = "" if settings.clerk_authorized_parties else " from any origin: CLERK_AUTHORIZED_PARTIES is not set"
     return Finding("ok", "ensure-user", f"open to service tokens and to session tokens{anywhere}")
+
+
+def _plain(error: Unavailable) -> str:
+    return "no usable answer: " + _MEANINGS.get(error.reason.rpartition("_")[2], error.reason)

@@ -4,28 +4,35 @@ In between, a note in provisioning_attempts remembers that the assistant is stil
 found by the redelivery, or by reconcile. Everything here may be repeated.
 """
 
+import asyncio
 from typing import Literal
 
 from app import logs
 from app.backboard import Backboard
 from app.database import BEGIN, COMMIT, Connection, Pool, send, set_limits
 from app.deadline import Deadline
+from app.errors import AssistantUnavailable
 from app.queries import Queries
 from app.users import Facts, Users, facts
 
 # The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
-LOCK_SECONDS = 3.5
+LOCK_SECONDS = 3.6
 STATEMENT_SECONDS = 3.0
+TURN_SECONDS = 2.0
 
 
 class Lifecycle:
-    """Deletes users, on the pool for short transactions: a deletion never takes a provisioning place."""
+    """Deletes users. Like a try, a deletion may wait for the user's lock, so it does that on a provisioning place.
 
-    def __init__(self, *, queries: Queries, pool: Pool, backboard: Backboard) -> None:
+    At most as many at a time ask Backboard as there are places.
+    """
+
+    def __init__(self, *, queries: Queries, places: Pool, backboard: Backboard) -> None:
         self._queries = queries
         self._users = Users(queries)
-        self._pool = pool
+        self._places = places
         self._backboard = backboard
+        self._turns = asyncio.Semaphore(places.size)
 
     async def delete(self, clerk_id: str, deadline: Deadline) -> Literal["deleted", "gone"]:
         """Delete a user here and at Backboard; `gone` when nothing was left to do.
@@ -34,12 +41,16 @@ class Lifecycle:
         the next call goes on.
         """
         with logs.stopwatch("db_ms"):
-            async with self._pool.connection(deadline.left(2.0)) as connection:
+            async with self._places.connection(deadline.left(2.0)) as connection:
                 before = await self._lock(connection, clerk_id, deadline)
                 if before.gone and (before.tries is None or before.resolved):
                     return "gone"
                 await send(connection, *self._users.bury(clerk_id), COMMIT, seconds=deadline.left(STATEMENT_SECONDS))
-        await self._delete_assistants(clerk_id, before, deadline)
+        await self._take_turn(deadline)
+        try:
+            await self._delete_assistants(clerk_id, before, deadline)
+        finally:
+            self._turns.release()
         await self._finish(clerk_id, before, deadline)
         return "deleted"
 
@@ -53,6 +64,12 @@ class Lifecycle:
         )
         *_, rows = await send(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
         return facts(rows[0])
+
+    async def _take_turn(self, deadline: Deadline) -> None:
+        try:
+            await asyncio.wait_for(self._turns.acquire(), deadline.left(TURN_SECONDS))
+        except TimeoutError:
+            raise AssistantUnavailable("saturated") from None
 
     async def _delete_assistants(self, clerk_id: str, before: Facts, deadline: Deadline) -> None:
         """The row's own, and, where somebody had noted a try, whatever else bears the user's name.
@@ -79,7 +96,7 @@ class Lifecycle:
         forget, resolve = (self._queries.delete_first_attempt, values), (self._queries.resolve_attempt, values)
         settle = (forget, resolve) if before.tries is None else (resolve,)
         with logs.stopwatch("db_ms"):
-            async with self._pool.connection(deadline.left(2.0)) as connection:
+            async with self._places.connection(deadline.left(2.0)) as connection:
                 limits = set_limits(self._queries.set_limits)
                 whole = (BEGIN, limits, *settle, COMMIT)
                 await send(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))

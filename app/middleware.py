@@ -121,10 +121,14 @@ def _judge_head(scope: Scope) -> None:
         raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
     if len(headers_named(scope, b"host")) != 1:
         raise Refusal(HTTPStatus.BAD_REQUEST, "host", headers=CLOSE)
+    if headers_named(scope, b"upgrade"):
+        # What follows such a head is not read as a body, see protocol.
+        raise Refusal(HTTPStatus.BAD_REQUEST, "upgrade", headers=CLOSE)
 
 
 def _refusal(error: HTTPException) -> Refusal:
     """Starlette's router speaks of paths and methods only."""
     headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
     status = HTTPStatus(error.status_code)
-    return Refusal(status, "method" if status == HTTPStatus.METHOD_NOT_ALLOWED else "path", headers=headers)
+    reason = "method" if status == HTTPStatus.METHOD_NOT_ALLOWED else "path"
+    return Refusal(status, reason, headers=headers + CLOSE)

@@ -90,7 +90,9 @@ async def _connect(url: str) -> Connection:
     give_up_at = monotonic() + CONNECT_SECONDS
     while True:
         try:
-            return await psycopg.AsyncConnection.connect(connection_string(url), autocommit=True)
+            return await psycopg.AsyncConnection.connect(
+                connection_string(url), autocommit=True, prepare_threshold=None
+            )
         except psycopg.OperationalError as error:
             if monotonic() > give_up_at:
                 raise MigrationError(

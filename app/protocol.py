@@ -26,6 +26,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._head_under_way = True
         self._head_bytes = 0
+        self._deaf = False
         self._head_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
@@ -37,15 +38,19 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._head_under_way:
-            self._stop_timer()
+        if self._deaf:
             return
-        self._head_bytes += len(data)
+        was_under_way = self._head_under_way
+        super().data_received(data)
+        if self._head_under_way and was_under_way:
+            self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
             self.transport.close()
+        elif not self._head_under_way and self._is_answering():
+            self._stop_timer()
         elif self._head_timer is None:
+            # A head that is not whole, or bytes that belong to no request: uvicorn has stopped its own timer.
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._hang_up)
 
     def on_message_begin(self) -> None:
@@ -55,7 +60,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_under_way = False
+        self._head_bytes = 0
+        # The parser takes no body after an Upgrade; it would read it as the next request.
+        self._deaf = self.parser.should_upgrade()
         super().on_headers_complete()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _hang_up(self) -> None:
         self._head_timer = None

@@ -45,7 +45,7 @@ Outcome = Literal["created", "updated", "exists", "stale", "gone"]
 STATEMENT_SECONDS = 3.0
 COMMIT_SECONDS = 3.0
 # The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
-LOCK_SECONDS = 3.5
+LOCK_SECONDS = 3.6
 
 ASSISTANT_ID_KEY = "users_assistant_id_key"
 

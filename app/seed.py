@@ -1,5 +1,6 @@
 """`seed`: people, conversations and messages to develop a front end on. Neither Clerk nor Backboard knows of them."""
 
+import logging
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -19,6 +20,8 @@ SAID = (
 
 async def seed(url: str) -> int:
     """Insert what is missing in one transaction; how many sample users there are."""
+    # With nobody to take its warnings, Python prints them, and they quote the address.
+    logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
     pool = Pool(url, name="seed", size=1)
     await pool.open()
     queries = Queries.load()

@@ -120,14 +120,15 @@ def build_parts(settings: Settings, *, backboard_transport: httpx.AsyncBaseTrans
     client = build_client(
         url=settings.backboard_api_url,
         api_key=settings.backboard_api_key.get_secret_value(),
-        connections=places,
+        # As many again for deletions, which hold no place while Backboard answers.
+        connections=2 * places,
         transport=backboard_transport,
     )
     backboard = Backboard(
         client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt
     )
     provisioning = Provisioning(queries=queries, pool=pool, places=provisioning_pool, backboard=backboard)
-    lifecycle = Lifecycle(queries=queries, pool=pool, backboard=backboard)
+    lifecycle = Lifecycle(queries=queries, places=provisioning_pool, backboard=backboard)
     clerk = _build_clerk(settings)
     sessions = build_session_tokens(settings)
     return Parts(queries, pool, provisioning_pool, client, backboard, provisioning, lifecycle, clerk, sessions)

@@ -113,6 +113,14 @@ def _partner_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be text in UTF-8") from None
+    return value
+
+
 def _header_value(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
         raise ValueError("must be printable ASCII without blanks")
@@ -180,7 +188,8 @@ class Settings(DatabaseSettings, SenderSettings):
     backboard_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://app.backboard.io/api"
     service_tokens: Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), AfterValidator(_service_tokens)] = []
     assistant_name_prefix: str = Field(default="clerk:", pattern=r"^[!-~]{1,100}$")
-    assistant_system_prompt: str | None = None
+    # Backboard echoes it, perhaps twice and escaped, in an answer that is read up to 256 KiB.
+    assistant_system_prompt: Annotated[str, AfterValidator(_text)] | None = Field(default=None, max_length=20_000)
     clerk_secret_key: Annotated[SecretStr, AfterValidator(_clerk_key)] | None = None
     clerk_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://api.clerk.com/v1"
     clerk_issuer: Annotated[str, AfterValidator(_partner_url)] | None = None

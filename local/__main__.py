@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from psycopg.rows import dict_row
 from app.migrations import MigrationError, migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
 from local.backboard import LOCAL_KEY, Sandbox
+from local.binaries import find_binaries
 from local.postgres import Postgres, PostgresUnavailable
 
 ROOT = Path(__file__).parent.parent
@@ -92,6 +94,8 @@ def _database(stack: ExitStack) -> str:
     print("Starting Postgres ...", flush=True)
     postgres = stack.enter_context(Postgres(FOLDER / "postgres"))
     os.environ["DATABASE_URL"] = postgres.url("app")
+    # psql stands beside the server, so `./dev psql` works where nothing of Postgres is installed.
+    os.environ.setdefault("POSTGRES_BIN", str(find_binaries()))
     return "Postgres   local, kept in .local/postgres    ./dev psql"
 
 
@@ -117,6 +121,13 @@ def _secrets() -> list[str]:
 @contextmanager
 def _server(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m app serve`, ended with us even when we are killed (Linux)."""
+    with socket.socket() as probe:
+        # As the server will; a stranger's answers there would be taken for ours.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            raise CannotRun(f"port {port} is taken; PORT=8001 ./dev run takes another") from None
     print(f"Starting the server on port {port} ...", flush=True)
     tie = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
     server = subprocess.Popen([*tie, sys.executable, "-m", "app", "serve"], cwd=ROOT)
@@ -155,7 +166,14 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
 @contextmanager
 def _found_by_others() -> Iterator[None]:
     file = FOLDER / "environment"
-    names = (*DATABASE_VARIABLES[:1], "BACKBOARD_API_KEY", "BACKBOARD_API_URL", "SERVICE_TOKENS", "PORT")
+    names = (
+        *DATABASE_VARIABLES[:1],
+        "BACKBOARD_API_KEY",
+        "BACKBOARD_API_URL",
+        "SERVICE_TOKENS",
+        "PORT",
+        "POSTGRES_BIN",
+    )
     lines = [f"{name}={os.environ[name]}\n" for name in (*names, "CLERK_WEBHOOK_SIGNING_SECRET") if name in os.environ]
     file.touch(mode=0o600)
     file.write_text("".join(lines))

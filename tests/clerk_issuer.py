@@ -1,6 +1,7 @@
 """A stand-in of Clerk's Frontend API: it signs session tokens, and serves the keys to check them with."""
 
 import base64
+import gzip
 import json
 import threading
 import time
@@ -58,6 +59,9 @@ class ClerkIssuer:
         # Instead of the key set.
         self.body: bytes | None = None
         self.headers: dict[str, str] = {}
+        self.compressed = False
+        # How many spaces stand behind the key set.
+        self.padding = 0
         self.delay = 0.0
         self.requests: list[str] = []
 
@@ -95,6 +99,9 @@ class ClerkIssuer:
                 issuer.requests.append(self.path)
                 time.sleep(issuer.delay)
                 body = json.dumps({"keys": issuer.keys}).encode() if issuer.body is None else issuer.body
+                body += b" " * issuer.padding
+                if issuer.compressed:
+                    body = gzip.compress(body)
                 self.send_response(issuer.status)
                 for name, value in {"Content-Length": str(len(body)), **issuer.headers}.items():
                     self.send_header(name, value)

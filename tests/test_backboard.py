@@ -179,6 +179,7 @@ def in_seconds(seconds: int) -> str:
         ({"Retry-After": "²"}, 5),
         ({"Retry-After": in_seconds(3600)}, 30),
         ({"Retry-After": in_seconds(-3600)}, 1),
+        ({"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, 5),
     ],
 )
 @respx.mock
@@ -327,3 +328,33 @@ async def test_a_refused_key_is_not_tried_again_soon(backboard: Backboard) -> No
         backboard.breaker.check()
 
     assert caught.value.retry_after > 20
+
+
+@respx.mock
+async def test_lookups_that_work_say_nothing_about_creates_that_do_not(backboard: Backboard) -> None:
+    """A partner that only reads is down for new users."""
+    respx.post(ASSISTANTS).respond(500)
+    respx.get(ASSISTANTS).respond(json=[])
+    for _ in range(5):
+        await find(backboard)
+        with pytest.raises(Unknown):
+            await create(backboard)
+
+    with pytest.raises(AssistantUnavailable):
+        backboard.breaker.check()
+
+
+@respx.mock
+async def test_a_429_is_waited_for_whatever_else_succeeds(backboard: Backboard) -> None:
+    """A call that was under way already does not shorten it."""
+    respx.post(ASSISTANTS).mock(
+        side_effect=[httpx.Response(429, headers={"Retry-After": "20"}), httpx.Response(200, json=assistant())]
+    )
+    with pytest.raises(Throttled):
+        await create(backboard)
+    await create(backboard)
+
+    with pytest.raises(AssistantUnavailable) as caught:
+        backboard.breaker.check()
+
+    assert caught.value.retry_after > 15

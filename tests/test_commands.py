@@ -28,6 +28,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "serve now",
         "serve --port 1",
         "migrate --force",
+        "doctor now",
+        "seed --yes",
+        "reset now",
         "trigger",
         "trigger user.invented",
         "trigger ../user.created",
@@ -73,12 +76,17 @@ def test_every_command_says_what_it_does() -> None:
     """In a sentence, and each option too."""
     for command in main.commands.values():
         options = [option for option in command.params if isinstance(option, click.Option)]
-        assert all(text.endswith(".") for text in (command.help or "", *(option.help or "" for option in options)))
+        assert all(
+            text.rstrip().endswith(".") for text in (command.help or "", *(option.help or "" for option in options))
+        )
 
 
 NEEDED = [
     ("serve", sorted(COMPLETE)),
     ("migrate", ["DATABASE_URL"]),
+    ("seed", ["DATABASE_URL"]),
+    ("reset --yes", ["DATABASE_URL"]),
+    ("psql", ["DATABASE_URL"]),
     ("trigger user.created", ["CLERK_WEBHOOK_SIGNING_SECRET"]),
 ]
 

@@ -15,8 +15,8 @@ from app import database_findings
 from app.doctor import examine
 from app.migrations import newest
 from local.backboard import Sandbox
-from local.backboard_faults import garbage, status
-from local.clerk import LOCAL_KEY, Clerk
+from local.backboard_faults import status
+from local.clerk import LOCAL_KEY, Clerk, garbage
 from tests import commands
 from tests.clerk_issuer import ClerkIssuer, new_key, pem_of
 from tests.factories import Person, user_created

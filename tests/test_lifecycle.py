@@ -204,3 +204,37 @@ async def test_a_deletion_without_a_usable_id_is_422(service: Service, database:
 
     assert answer.status_code == 422
     assert rows(database, "deleted_users") == []
+
+
+async def test_deletions_that_wait_keep_nobody_else_waiting(service: Service, variables: dict[str, str]) -> None:
+    """Users who are at work elsewhere hold their locks; everybody else is answered as ever."""
+    known, busy = Person(), [Person() for _ in range(4)]
+    await service.deliver(user_created(known))
+    with psycopg.connect(variables["DATABASE_URL"]) as elsewhere:
+        for person in busy:
+            elsewhere.execute("SELECT pg_advisory_xact_lock(hashtextextended('app:user:' || %s, 0))", [person.clerk_id])
+        deletions = [asyncio.create_task(service.deliver(user_deleted(person))) for person in busy]
+        await asyncio.sleep(0.2)
+        started = asyncio.get_running_loop().time()
+        updated = await service.deliver(user_updated(known, updated_at=1_700_000_000_001))
+        asked = await service.ensure(known)
+        took = asyncio.get_running_loop().time() - started
+        answers = await asyncio.gather(*deletions)
+
+    assert (updated.json(), asked.status_code) == ({"outcome": "updated"}, 200)
+    assert took < 0.5
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in answers} == {(503, "3")}
+
+
+async def test_a_burst_of_deletions_is_no_failure_of_backboard(service: Service, backboard: Sandbox) -> None:
+    """Those that find no turn in time come again, and new users are served meanwhile."""
+    people = [Person() for _ in range(30)]
+    await asyncio.gather(*(service.ensure(person) for person in people[:20]))
+    await asyncio.gather(*(service.ensure(person) for person in people[20:]))
+    backboard.switches.latency = 0.8
+
+    answers = await asyncio.gather(*(service.deliver(user_deleted(person)) for person in people))
+    backboard.switches.latency = 0.0
+
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert (await service.ensure(Person())).status_code == 201

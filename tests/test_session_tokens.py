@@ -348,8 +348,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "keys of no use": {"keys": [None, {"kty": "RSA"}, jwk_of(SHORT_KEY, KEY_ID), {"kty": "EC", "kid": KEY_ID}]},
     "keys of another use": {"keys": [jwk_of(OTHER_KEY, KEY_ID, use="enc"), jwk_of(OTHER_KEY, KEY_ID, alg="RS512")]},
     "numbers of another type": {"keys": [jwk_of(OTHER_KEY, KEY_ID, n=7), jwk_of(OTHER_KEY, KEY_ID, e="")]},
-    "too much": {"body": b" " * (clerk_keys.SET_BYTES + 1)},
-    "a bomb": {"headers": {"Content-Encoding": "gzip"}},
+    "too much": {"padding": clerk_keys.SET_BYTES},
+    "compressed, which nobody asked for": {"compressed": True, "headers": {"Content-Encoding": "gzip"}},
     "silence": {"delay": 3.0},
 }
 

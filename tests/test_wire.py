@@ -187,3 +187,25 @@ async def test_who_leaves_in_the_middle_finds_the_user_made(server: ServerProces
 
     assert status(received) == 200
     assert len(backboard.made(person.assistant_name)) == 1
+
+
+async def test_an_upgrade_is_refused_and_what_follows_is_no_request(server: ServerProcess) -> None:
+    """The parser takes no body after such a head; it would read it as the next request."""
+    inner = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    sent = head + b"Content-Length: %d\r\n\r\n" % len(inner)
+
+    received = await talk(server, sent, inner, pause=0.2, seconds=1.0)
+
+    assert status(received) == 400
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+async def test_bytes_that_belong_to_no_request_keep_no_connection_open(server: ServerProcess) -> None:
+    """Uvicorn stops its own timer for them; a stranger could hold connections for ever."""
+    started = time.monotonic()
+
+    received = await talk(server, b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n", b"\r\n", pause=0.3, seconds=13.0)
+
+    assert status(received) == 200
+    assert time.monotonic() - started < 12
