@@ -17,6 +17,7 @@ from local.backboard import Sandbox
 from local.backboard_faults import Fault, drops, html, redirect, status
 from local.clerk import LOCAL_KEY, Clerk, garbage, refuses
 from tests import commands
+from tests.scratch import scratch_database
 from tests.services import free_port
 from tests.variables import complete_environment
 
@@ -87,6 +88,21 @@ async def test_a_pool_whose_places_are_all_held_is_saturated(size: int, database
         await pool.close()
 
 
+async def test_a_pool_that_has_served_and_lost_its_database_is_not_called_saturated(database_url: str) -> None:
+    """What was given back is not counted for ever, nor what was found dead at the next checkout."""
+    with scratch_database(database_url) as url, psycopg.connect(database_url, autocommit=True) as owner:
+        pool = Pool(url, name="lost", size=1)
+        await pool.open()
+        try:
+            await pool.give_back(await pool.take(5.0))
+            name = urlsplit(url).path.removeprefix("/")
+            owner.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+            owner.execute(b"SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname = %s", [name])
+            assert await reason_of(pool) == "database_down"
+        finally:
+            await pool.close()
+
+
 @pytest.mark.parametrize(
     ("message", "meaning"),
     [
@@ -138,7 +154,7 @@ async def test_a_command_without_a_database_ends_within_seconds(
     command: str, variables: dict[str, str], dead: str
 ) -> None:
     """Exit 1; neither it nor the driver's own warnings quote the address."""
-    process = commands.start(command, **(variables | {"DATABASE_URL": dead}))
+    process = commands.start(command, checkout=commands.ROOT, **(variables | {"DATABASE_URL": dead}))
     code, output, complaints = await asyncio.to_thread(commands.finish, process, 15.0)
 
     assert code == 1
