@@ -25,7 +25,10 @@ from tests.factories import Person, user_data
 from tests.services import settings_of, wait_until
 
 Database = psycopg.Connection[dict[str, Any]]
-Run = Callable[[], tuple[int, str, str]]
+Run = Callable[
+    [], tuple[int, str, str]
+]  # 10,000 is the figure that is promised; it takes half a minute by itself, so the suite makes do with fewer.
+BACKFILL_USERS = int(os.environ.get("BACKFILL_USERS", "1500"))
 
 
 @pytest.fixture
@@ -137,13 +140,13 @@ def test_a_signal_lets_users_under_way_finish_and_begins_no_other(
     assert (creates(backboard), count(database), count(database, "provisioning_attempts")) == (3, 3, 0)
 
 
-def test_ten_thousand_users_survive_two_interruptions(
+def test_everybody_survives_two_interruptions(
     clerk: Clerk, variables: dict[str, str], database: Database, backboard: Sandbox
 ) -> None:
     """Three runs, the first two ended by a signal: exactly one create for each user, and nothing in doubt."""
-    everybody = 10_000
+    everybody = BACKFILL_USERS
     add(clerk, everybody)
-    for enough, number in ((3_000, signal.SIGTERM), (6_500, signal.SIGINT)):
+    for enough, number in ((everybody * 3 // 10, signal.SIGTERM), (everybody * 6 // 10, signal.SIGINT)):
         process = start(variables)
         while creates(backboard) < enough:
             assert process.poll() is None
