@@ -25,9 +25,9 @@ from tests.factories import Person, user_data
 from tests.services import settings_of, wait_until
 
 Database = psycopg.Connection[dict[str, Any]]
-Run = Callable[
-    [], tuple[int, str, str]
-]  # 10,000 is the figure that is promised; it takes half a minute by itself, so the suite makes do with fewer.
+Run = Callable[[], tuple[int, str, str]]
+
+# 10,000 is the figure that is promised; it takes half a minute by itself, so the suite makes do with fewer.
 BACKFILL_USERS = int(os.environ.get("BACKFILL_USERS", "1500"))
 
 
