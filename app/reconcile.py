@@ -31,6 +31,8 @@ class Report:
     survey: Survey
     failures: int = 0
     notes_left: int = 0
+    # Seconds since a row last changed, whoever changed it; a webhook that is no longer delivered shows only here.
+    silence: int | None = None
 
     @property
     def clean(self) -> bool:
@@ -62,8 +64,9 @@ class Reconcile:
 
     async def run(self, *, everybody: bool, apply: bool, waits: Waits) -> Report:
         """Look, and with `apply` mend; Refused or NoClerkKey before anything is changed."""
+        tables = Tables(self._queries, self._pool, waits.min_age.total_seconds())
         surveyor = Surveyor(
-            tables=Tables(self._queries, self._pool, waits.min_age.total_seconds()),
+            tables=tables,
             backboard=self._backboard,
             clerk=self._clerk,
             names=self._names,
@@ -71,8 +74,9 @@ class Reconcile:
             everybody=everybody,
         )
         survey = await surveyor.look()
+        silence = await tables.silence()
         if not apply:
-            return Report(everybody, applied=False, survey=survey, notes_left=survey.attempts)
+            return Report(everybody, applied=False, survey=survey, notes_left=survey.attempts, silence=silence)
         mending = Mending(
             queries=self._queries,
             pool=self._pool,
@@ -86,7 +90,9 @@ class Reconcile:
         for _, case in sorted(survey.cases.items()):
             await mending.mend(case)
         left = survey.attempts - mending.forgotten
-        return Report(everybody, applied=True, survey=survey, failures=mending.failures, notes_left=left)
+        return Report(
+            everybody, applied=True, survey=survey, failures=mending.failures, notes_left=left, silence=silence
+        )
 
 
 STATES: tuple[State, ...] = ("found", "mended", "waiting", "left")
@@ -104,6 +110,7 @@ def as_json(report: Report) -> str:
         "assistants": {"ours": survey.matching, "strange": survey.strange, "listing_cut": survey.cut},
         "attempts": {"found": survey.attempts, "left": report.notes_left},
         "failures": report.failures,
+        "last_change_seconds": report.silence,
     }
     return json.dumps(document, indent=2)
 
@@ -125,6 +132,8 @@ def as_table(report: Report, say: Callable[[str], object]) -> None:
         + (" in sight; Backboard lists no more" if survey.cut else "")
         + f", {survey.strange} others under the prefix, {report.notes_left} of {survey.attempts} attempt rows open"
     )
+    if report.silence is not None:
+        say(f"a row last changed {report.silence} seconds ago")
     say(_advice(report))
 
 

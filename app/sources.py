@@ -55,6 +55,11 @@ class Tables:
         began: datetime = now
         return began
 
+    async def silence(self) -> int | None:
+        """Seconds since a row last changed, None without rows: what the tables know of the last event."""
+        ((_, _, seconds),) = await self._read((self._queries.get_census, {"min_age": self._min_age}))
+        return None if seconds is None else int(seconds)
+
     async def notes(self) -> AsyncIterator[Row]:
         """The attempt rows."""
         after_id = ""
