@@ -672,6 +672,7 @@ async def test_the_report_for_programs_says_the_same(
 
     assert (document["applied"], document["clean"], document["users"]) == (False, False, 6)
     assert {kind: counts["found"] for kind, counts in document["counts"].items()} == dict.fromkeys(mess, 1)
+    assert 0 <= document["last_change_seconds"] < 60
     assert {(each["kind"], each["clerk_id"]) for each in document["findings"]} == {
         (kind, person.clerk_id) for kind, person in mess.items()
     }
