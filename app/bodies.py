@@ -16,7 +16,7 @@ BODY_BYTES = 256 * 1024
 # From the first byte of the request to the last one of its body.
 BODY_SECONDS = 5.0
 
-_JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE)
+_JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # An answer sent before the body was read leaves bytes in the connection that nobody may take for a request.

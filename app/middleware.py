@@ -52,12 +52,11 @@ class Frame:
             logs.close(fields, answer.status)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
+        limit = asyncio.timeout(ANSWER_SECONDS)
         try:
             _judge_head(scope)
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with limit:
                 await self._app(scope, receive, answer)
-        except TimeoutError:
-            await answer.problem(Unavailable("deadline"))
         except ClientDisconnect:
             # Nobody is there to answer; whatever was under way goes on to its end.
             answer.status = 499
@@ -67,6 +66,9 @@ class Frame:
         except ServiceError as error:
             await answer.problem(error)
         except Exception as error:  # noqa: BLE001  # The last line of defence: loud in the log, silent outside.
+            if limit.expired():
+                await answer.problem(Unavailable("deadline"))
+                return
             logs.bug(error)
             await answer.problem(error)
 
@@ -121,6 +123,9 @@ def _judge_head(scope: Scope) -> None:
         raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
     if len(headers_named(scope, b"host")) != 1:
         raise Refusal(HTTPStatus.BAD_REQUEST, "host", headers=CLOSE)
+    if not scope["path"].isprintable():
+        # The router's pattern would forgive a line end behind a path.
+        raise Refusal(HTTPStatus.NOT_FOUND, "path", headers=CLOSE)
     if headers_named(scope, b"upgrade"):
         # What follows such a head is not read as a body, see protocol.
         raise Refusal(HTTPStatus.BAD_REQUEST, "upgrade", headers=CLOSE)

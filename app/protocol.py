@@ -40,10 +40,8 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        was_under_way = self._head_under_way
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._head_under_way and was_under_way:
-            self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
             self.transport.close()
