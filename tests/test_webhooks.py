@@ -1,6 +1,5 @@
 """What the two endpoints refuse: clearly, in one way, without a connection taken or a partner called."""
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -8,8 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from app.server import create_app
 from tests import factories
@@ -238,39 +235,6 @@ async def test_a_head_that_is_too_large_is_431(stranded: Service) -> None:
     assert (await stranded.client.get("/healthz", headers={"x": "y" * 8000})).status_code == 200
     is_a_refusal(await stranded.client.get("/healthz", headers={"x": "y" * 33_000}), 431)
     is_a_refusal(await stranded.client.get("/healthz", headers=fields), 431)
-
-
-junk_headers = st.lists(
-    st.tuples(
-        st.sampled_from(["svix-id", "svix-timestamp", "svix-signature", "webhook-id", "authorization", "content-type",
-                         "content-encoding", "x-request-id", "x-junk"]),
-        st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=255), max_size=60),
-    ),
-    max_size=8,
-)  # fmt: skip
-
-
-@settings(
-    max_examples=400,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(path=st.sampled_from(PATHS), headers=junk_headers, body=st.binary(max_size=300))
-def test_garbage_is_refused_and_never_a_500(
-    tmp_path_factory: pytest.TempPathFactory, path: str, headers: list[tuple[str, str]], body: bytes
-) -> None:
-    """Without a database and a partner: anything that needed one would be a 503."""
-
-    async def ask() -> int:
-        nowhere = tmp_path_factory.getbasetemp()
-        variables = environment(f"postgresql://app@/app?host={nowhere}", "http://127.0.0.1:9/api")
-        app = create_app(settings_of(variables))
-        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            return (await client.post(path, content=body, headers=raw)).status_code
-
-    assert asyncio.run(ask()) in {400, 401, 415, 422}
 
 
 async def test_one_line_closes_each_request(stranded: Service, in_process_log: Path) -> None:
