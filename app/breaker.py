@@ -35,7 +35,8 @@ class Breaker:
 
     def succeeded(self, kind: str) -> None:
         self._probing_until = 0.0
-        if kind in self._failing:
+        # A create that works proves everything; anything else proves nothing while creates fail.
+        if kind == "POST" or "POST" not in self._failing:
             self._failures = 0
             self._failing.clear()
             self._closed_until = 0.0

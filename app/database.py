@@ -8,7 +8,7 @@ import asyncio
 import select
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -191,7 +191,8 @@ def cut(connection: Connection) -> None:
     """
     if connection.closed:
         return
-    with socket.socket(fileno=socket.dup(connection.fileno())) as under:
+    # The other side may have been quicker, which is an OSError.
+    with socket.socket(fileno=socket.dup(connection.fileno())) as under, suppress(OSError):
         under.shutdown(socket.SHUT_RDWR)
 
 

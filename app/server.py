@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -209,7 +209,8 @@ def serve(settings: Settings) -> None:
     logs.say("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
     config = _uvicorn_config(settings)
     if settings.web_concurrency == 1:
-        uvicorn.Server(config).run()
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run()
         return
     with config.bind_socket() as listening:
         Multiprocess(config, sockets=[listening]).run()

@@ -105,6 +105,12 @@ def _service_tokens(tokens: list[SecretStr]) -> list[SecretStr]:
 def _partner_url(url: str) -> str:
     parts = urlsplit(url)
     host = parts.hostname or ""
+    try:
+        readable = url.isprintable() and " " not in url and parts.port != 0
+    except ValueError:
+        readable = False
+    if not readable:
+        raise ValueError("is not an address: look at the port and for stray characters")
     plain = parts.scheme == "http" and (host == "localhost" or (bool(host) and is_local(host)))
     if not host or not (parts.scheme == "https" or plain):
         raise ValueError("must be an https:// address (http:// only for this machine)")

@@ -358,3 +358,17 @@ async def test_a_429_is_waited_for_whatever_else_succeeds(backboard: Backboard) 
         backboard.breaker.check()
 
     assert caught.value.retry_after > 15
+
+
+@respx.mock
+async def test_a_create_that_works_opens_the_way_whatever_failed_before(backboard: Backboard) -> None:
+    """Five lookups that failed must not leave every later sign-up a lone probe."""
+    respx.get(ASSISTANTS).respond(500)
+    respx.post(ASSISTANTS).respond(json=assistant())
+    for _ in range(5):
+        with pytest.raises(Unknown):
+            await find(backboard)
+    await create(backboard)
+
+    backboard.breaker.check()
+    backboard.breaker.check()
