@@ -19,11 +19,13 @@ holds the listing to the code.
 4  provisioning · lifecycle                            the use cases: make sure of one user, delete one
    clerk_events · clerk_api                            Clerk's side: headers and bytes to an event, and back
    session_tokens                                      who is signed in, by a token of Clerk's
-3  clerk_users                                         Clerk's User object, read into a profile
+3  backboard                                           the partner who keeps the assistants
+   clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
    drift                                               what reconcile finds, and what it does not believe
-2  users · lookup · backboard · migrations             one table, party or mechanism each
-1  queries · database · breaker · deadline · last_event
+2  users · lookup · migrations                         one table or mechanism each
    backboard_answers                                   what Backboard's answers mean
+1  queries · database · breaker · deadline · last_event
+   exchange                                            HTTP towards a partner
 0  errors · settings · logs · metrics
 """

@@ -6,17 +6,17 @@ before the next try creates anything. Facts: the vendor's OpenAPI document "Back
 backboard-sdk 1.5.19.
 """
 
-import asyncio
 from http import HTTPStatus
 from uuid import UUID
 
 import httpx
 
 from app import logs
-from app.backboard_answers import Answer, Assistant, judge, read_assistant, read_json
+from app.backboard_answers import Assistant, judge, read_assistant, read_json
 from app.breaker import Breaker
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
+from app.exchange import Answer, UnusableBody, build_client, exchange
 
 LOOKUP_SECONDS = 2.0
 CREATE_SECONDS = 6.0
@@ -43,22 +43,16 @@ _NOTHING_SENT = (
 )
 
 
-def build_client(
-    *, url: str, api_key: str, connections: int, transport: httpx.AsyncBaseTransport | None = None
-) -> httpx.AsyncClient:
+def build_backboard_client(*, url: str, api_key: str, connections: int) -> httpx.AsyncClient:
     """The HTTP client for Backboard; `connections` is how many users are provisioned at a time.
 
-    Idle connections are dropped early: a POST on one that Backboard has just closed would be a doubt made at
-    home. Nothing of the environment (proxies, .netrc) is trusted, and no redirect is followed.
+    Idle connections are dropped early: a POST on one that Backboard has just closed would be a doubt made at home.
     """
-    return httpx.AsyncClient(
-        base_url=url,
-        headers={"X-API-Key": api_key, "User-Agent": "clerk-backboard-sync", "Accept-Encoding": "identity"},
+    return build_client(
+        url,
+        headers={"X-API-Key": api_key},
         timeout=httpx.Timeout(CREATE_SECONDS, connect=2.0, write=2.0, pool=1.0),
         limits=httpx.Limits(max_connections=connections, keepalive_expiry=4.0),
-        follow_redirects=False,
-        trust_env=False,
-        transport=transport,
     )
 
 
@@ -165,9 +159,9 @@ class Backboard:
         """
         kind = request.method
         try:
-            answer, retry_after = await self._exchange(request, seconds=seconds, cap=cap)
+            answer = await self._send(request, seconds=seconds, cap=cap)
             if not (missing_is_done and answer.status == HTTPStatus.NOT_FOUND):
-                judge(answer, retry_after)
+                judge(answer)
         except Throttled as error:
             self.breaker.throttled(error.retry_after)
             raise
@@ -187,39 +181,18 @@ class Backboard:
         self.breaker.succeeded(kind)
         return answer
 
-    async def _exchange(self, request: httpx.Request, *, seconds: float, cap: int) -> tuple[Answer, str | None]:
-        """One exchange under one total limit: httpx's own timeouts are per read, and a drip outlives them."""
+    async def _send(self, request: httpx.Request, *, seconds: float, cap: int) -> Answer:
         try:
             with logs.stopwatch("backboard_ms"):
-                async with asyncio.timeout(seconds):
-                    response = await self._client.send(request, stream=True)
-                    try:
-                        body = await _read(response, cap)
-                    finally:
-                        await response.aclose()
+                return await exchange(self._client, request, seconds=seconds, cap=cap)
+        except UnusableBody as error:
+            raise Unknown("backboard_unreadable") from error
         except httpx.PoolTimeout as error:
             # Our own connections were all in use: that says nothing about Backboard.
             raise NotSent("saturated") from error
         except _NOTHING_SENT as error:
             raise NotSent("backboard_unreachable") from error
-        except TimeoutError as error:
+        except (TimeoutError, httpx.TimeoutException) as error:
             raise Unknown("backboard_timeout") from error
         except httpx.HTTPError as error:
-            raise Unknown(
-                "backboard_timeout" if isinstance(error, httpx.TimeoutException) else "backboard_dropped"
-            ) from error
-        return Answer(response.status_code, body), response.headers.get("Retry-After")
-
-
-async def _read(response: httpx.Response, cap: int) -> bytes:
-    """The body, at most `cap` bytes; identity was asked for, so anything else could be a bomb."""
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unknown("backboard_unreadable")
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > cap:
-            raise Unknown("backboard_unreadable")
-        chunks.append(chunk)
-    return b"".join(chunks)
+            raise Unknown("backboard_dropped") from error

@@ -3,13 +3,14 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID
 
-from app.errors import Rejected, Throttled, Unavailable, Unknown
+from app.errors import Rejected, Throttled, Unknown
+from app.exchange import Answer, seconds_to_wait
 
-RETRY_AFTER_RANGE = (1, 30)
+# However long Backboard asks us to wait, whoever asked us comes again within this many seconds.
+LONGEST_WAIT = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,7 @@ class Assistant:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    body: bytes
-
-
-def judge(answer: Answer, retry_after: str | None) -> None:
+def judge(answer: Answer) -> None:
     """Raise what a status that is not 200 or 201 means for a create.
 
     Any 5xx, 408 and 409 leave it open whether the work was done: a 500 after the commit has been reported for
@@ -37,27 +32,10 @@ def judge(answer: Answer, retry_after: str | None) -> None:
     if status in (200, 201):
         return
     if status == 429:  # noqa: PLR2004  # HTTP's own number.
-        raise Throttled("backboard_throttled", retry_after=_seconds(retry_after))
+        raise Throttled("backboard_throttled", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
-        raise Unknown("backboard_error", retry_after=_seconds(retry_after))
+        raise Unknown("backboard_error", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     raise Rejected("backboard_refused", status=status)
-
-
-def _seconds(retry_after: str | None) -> int:
-    """Retry-After in seconds or as a date, kept within 1 to 30; 5 when it is missing or garbage."""
-    if retry_after is None:
-        return Unavailable.default_retry_after
-    low, high = RETRY_AFTER_RANGE
-    if retry_after.isascii() and retry_after.isdigit():
-        # Sliced, since int() of thousands of digits is an error of its own.
-        return min(high, max(low, int(retry_after[:6])))
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except (ValueError, OverflowError, TypeError):
-        return Unavailable.default_retry_after
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return min(high, max(low, round((until - datetime.now(UTC)).total_seconds())))
 
 
 def read_json(answer: Answer) -> Any:

@@ -4,7 +4,6 @@ Facts: Clerk's OpenAPI file bapi/2026-05-12.yml. The official Python client is n
 listing silently, and repeats for up to an hour.
 """
 
-import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from app import logs
 from app.clerk_users import profile_of
 from app.deadline import Deadline
 from app.errors import BadEvent, Unavailable
+from app.exchange import Answer, UnusableBody, build_client, exchange, seconds_to_wait
 from app.users import Profile
 
 API_VERSION = "2026-05-12"
@@ -27,7 +27,7 @@ USER_BYTES = 1024 * 1024
 PAGE_BYTES = 64 * 1024 * 1024
 # The largest that Clerk takes; above it, Clerk answers with ten and no error.
 PAGE_LIMIT = 500
-WAIT_RANGE = (1, 60)
+LONGEST_WAIT = 60
 
 
 class ClerkUnavailable(Unavailable):
@@ -42,24 +42,13 @@ class Page:
     cursor: str | None
 
 
-def build_clerk_client(
-    *, url: str, secret_key: str, connections: int, transport: httpx.AsyncBaseTransport | None = None
-) -> httpx.AsyncClient:
-    """The HTTP client for Clerk; nothing of the environment is trusted, and no redirect is followed."""
-    headers = {
-        "Authorization": f"Bearer {secret_key}",
-        "Clerk-API-Version": API_VERSION,
-        "User-Agent": "clerk-backboard-sync",
-        "Accept-Encoding": "identity",
-    }
-    return httpx.AsyncClient(
-        base_url=url,
-        headers=headers,
+def build_clerk_client(*, url: str, secret_key: str, connections: int) -> httpx.AsyncClient:
+    """The HTTP client for Clerk."""
+    return build_client(
+        url,
+        headers={"Authorization": f"Bearer {secret_key}", "Clerk-API-Version": API_VERSION},
         timeout=httpx.Timeout(PAGE_SECONDS, connect=2.0, pool=2.0),
         limits=httpx.Limits(max_connections=connections),
-        follow_redirects=False,
-        trust_env=False,
-        transport=transport,
     )
 
 
@@ -105,29 +94,26 @@ class ClerkApi:
         """Status and document of a 200, or of a 404 that speaks of the user and not of the address."""
         try:
             with logs.stopwatch("clerk_ms"):
-                async with asyncio.timeout(seconds):
-                    response = await self._client.send(request, stream=True)
-                    try:
-                        body = await _read(response, cap)
-                    finally:
-                        await response.aclose()
+                answer = await exchange(self._client, request, seconds=seconds, cap=cap)
+        except UnusableBody as error:
+            raise ClerkUnavailable("clerk_unreadable") from error
         except (httpx.HTTPError, TimeoutError) as error:
             raise ClerkUnavailable("clerk_unreachable") from error
-        return response.status_code, _document(response, body)
+        return answer.status, _document(answer)
 
 
-def _document(response: httpx.Response, body: bytes) -> Any:
+def _document(answer: Answer) -> Any:
     try:
-        document = json.loads(body.decode())
+        document = json.loads(answer.body.decode())
     except (ValueError, RecursionError):
         document = None
-    status = response.status_code
+    status = answer.status
     if status == HTTPStatus.OK and document is not None:
         return document
     if status == HTTPStatus.NOT_FOUND and _speaks_of_user(document):
         return document
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise ClerkUnavailable("clerk_throttled", retry_after=_seconds(response.headers.get("Retry-After")))
+        raise ClerkUnavailable("clerk_throttled", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
         # A wrong base URL answers 404 as well; only Clerk's own code says that the user is unknown.
         logs.alarm("clerk_refused", status=status)
@@ -142,26 +128,8 @@ def _speaks_of_user(document: Any) -> bool:
     )
 
 
-def _seconds(retry_after: str | None) -> int:
-    low, high = WAIT_RANGE
-    if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
-        return min(high, max(low, int(retry_after[:6])))
-    return Unavailable.default_retry_after
-
-
 def _profile(item: Any) -> Profile:
     try:
         return profile_of(item, datetime.now(UTC))
     except BadEvent as error:
         raise ClerkUnavailable("clerk_unreadable") from error
-
-
-async def _read(response: httpx.Response, cap: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > cap:
-            raise ClerkUnavailable("clerk_unreadable")
-        chunks.append(chunk)
-    return b"".join(chunks)

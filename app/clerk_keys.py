@@ -5,6 +5,7 @@ The set is fetched with our own client, because PyJWT's blocks the whole process
 
 import asyncio
 import json
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from app import logs
 from app.errors import Unavailable
+from app.exchange import Answer, UnusableBody, build_client, exchange
 
 PATH = "/.well-known/jwks.json"
 FETCH_SECONDS = 2.0
@@ -56,16 +58,10 @@ class OneKey:
         pass
 
 
-def build_keys_client(issuer: str, *, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """The HTTP client for the set; nothing of the environment is trusted, and no redirect is followed."""
-    return httpx.AsyncClient(
-        base_url=issuer,
-        headers={"User-Agent": "clerk-backboard-sync", "Accept-Encoding": "identity"},
-        timeout=FETCH_SECONDS,
-        limits=httpx.Limits(max_connections=1),
-        follow_redirects=False,
-        trust_env=False,
-        transport=transport,
+def build_keys_client(issuer: str) -> httpx.AsyncClient:
+    """The HTTP client for the set."""
+    return build_client(
+        issuer, headers={}, timeout=httpx.Timeout(FETCH_SECONDS), limits=httpx.Limits(max_connections=1)
     )
 
 
@@ -117,34 +113,23 @@ class KeySet:
     async def _fetch(self) -> None:
         """Replace the set as a whole; what cannot be read replaces nothing."""
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                keys = _read_set(await self._download())
+            request = self._client.build_request("GET", PATH)
+            keys = _read_set(await exchange(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
         except (httpx.HTTPError, TimeoutError):
             self._failed = "clerk_keys_unreachable"
-        except (ValueError, RecursionError):
+        except (UnusableBody, ValueError, RecursionError):
             self._failed = "clerk_keys_unreadable"
         else:
             self._keys, self._failed, self._fetched_at = keys, "", monotonic()
             return
         logs.alarm(self._failed)
 
-    async def _download(self) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        async with self._client.stream("GET", PATH) as response:
-            if response.status_code != httpx.codes.OK or "Content-Encoding" in response.headers:
-                raise ValueError("not a key set")
-            async for chunk in response.aiter_bytes():
-                size += len(chunk)
-                if size > SET_BYTES:
-                    raise ValueError("too large")
-                chunks.append(chunk)
-        return b"".join(chunks)
 
-
-def _read_set(body: bytes) -> dict[str, RSAPublicKey]:
+def _read_set(answer: Answer) -> dict[str, RSAPublicKey]:
     """The usable keys of a set; ValueError when there is none, since an empty set would refuse everybody."""
-    document = json.loads(body)
+    if answer.status != HTTPStatus.OK:
+        raise ValueError("not a key set")
+    document = json.loads(answer.body)
     items = document.get("keys") if isinstance(document, dict) else None
     read = (_read_key(item) for item in items) if isinstance(items, list) else ()
     keys = dict(pair for pair in read if pair is not None)

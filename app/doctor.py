@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.backboard import Backboard, build_client
+from app.backboard import Backboard, build_backboard_client
 from app.clerk_api import ClerkApi, ClerkUnavailable, build_clerk_client
 from app.database_findings import Finding, Findings, look_at_database
 from app.deadline import Deadline
@@ -67,7 +67,7 @@ def _settings() -> tuple[Settings | None, list[str]]:
 
 async def _backboard(settings: Settings) -> Finding:
     key = settings.backboard_api_key.get_secret_value()
-    client = build_client(url=settings.backboard_api_url, api_key=key, connections=1)
+    client = build_backboard_client(url=settings.backboard_api_url, api_key=key, connections=1)
     backboard = Backboard(client, name_prefix=settings.assistant_name_prefix, system_prompt=None)
     try:
         await backboard.check_key(Deadline())

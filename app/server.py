@@ -18,7 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app import logs
 from app import settings as environment
-from app.backboard import Backboard, build_client
+from app.backboard import Backboard, build_backboard_client
 from app.backfill import Backfill, Summary
 from app.clerk_api import ClerkApi, build_clerk_client
 from app.clerk_events import Verifier
@@ -69,10 +69,10 @@ class Parts:
     sessions: SessionTokens | None
 
 
-def create_app(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
+def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
-    parts = build_parts(settings, backboard_transport=backboard_transport)
+    parts = build_parts(settings)
     last_event = LastEvent()
     webhook = ClerkWebhook(
         verifier=verifier,
@@ -110,19 +110,18 @@ async def _leave_to_frame(_: Request, error: Exception) -> Response:
     raise error
 
 
-def build_parts(settings: Settings, *, backboard_transport: httpx.AsyncBaseTransport | None = None) -> Parts:
+def build_parts(settings: Settings) -> Parts:
     """Build what the web process and the commands stand on; nothing is connected yet."""
     queries = Queries.load()
     url = settings.database_url.get_secret_value()
     places = settings.provisioning_concurrency
     pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
     provisioning_pool = Pool(url, name="provisioning", size=places, waiting=places * WAITING_PER_PLACE)
-    client = build_client(
+    client = build_backboard_client(
         url=settings.backboard_api_url,
         api_key=settings.backboard_api_key.get_secret_value(),
         # As many again for deletions, which hold no place while Backboard answers.
         connections=2 * places,
-        transport=backboard_transport,
     )
     backboard = Backboard(
         client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import respx
 
-from app.backboard import Backboard, build_client
+from app.backboard import Backboard, build_backboard_client
 from app.backboard_answers import Assistant
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
@@ -33,7 +33,7 @@ def assistant(**changed: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def backboard() -> AsyncIterator[Backboard]:
-    async with build_client(url=URL, api_key="espr_test", connections=5) as client:
+    async with build_backboard_client(url=URL, api_key="espr_test", connections=5) as client:
         yield Backboard(client, name_prefix="clerk:", system_prompt="Be kind.")
 
 
