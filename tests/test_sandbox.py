@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -183,8 +183,8 @@ def test_a_thread_needs_a_body(client: httpx.Client) -> None:
     ("method", "path", "status"),
     [
         ("GET", "/assistants/asst_123", 422),
-        ("GET", f"/assistants/{uuid4()}", 404),
-        ("DELETE", f"/threads/{uuid4()}", 404),
+        ("GET", "/assistants/5d3c1bb4-0a52-4a8b-9c53-1f3a0c2c8f11", 404),
+        ("DELETE", "/threads/5d3c1bb4-0a52-4a8b-9c53-1f3a0c2c8f11", 404),
         ("DELETE", "/threads/7", 422),
         ("PATCH", "/assistants", 405),
         ("GET", "/assistants/", 404),
