@@ -5,7 +5,8 @@ holds the listing to the code.
 
 9  __main__                                            the commands
 8  development                                         the commands for a database to develop on
-   server                                              wiring: the application, the web process
+   server                                              wiring: the application
+   web                                                 the process that serves it
 7  webhooks · ensure_user · probes · middleware        HTTP
    protocol                                            the connection below it
    trigger · reconcile · backfill                      commands
@@ -23,9 +24,9 @@ holds the listing to the code.
    clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
    drift                                               what reconcile finds, and what it does not believe
-2  users · lookup · migrations                         one table or mechanism each
+2  users · lookup · migrations · budget                one table or mechanism each
    backboard_answers                                   what Backboard's answers mean
 1  queries · database · breaker · deadline · last_event
    exchange                                            HTTP towards a partner
-0  errors · settings · logs · metrics
+0  errors · connect_errors · settings · logs · metrics
 """

@@ -31,9 +31,13 @@ def main() -> None:
 def serve() -> None:
     """Run the web process on PORT."""
     settings = load_settings(Settings)
-    from app.server import serve as run  # See the module's docstring.
+    from app.web import CannotListen  # See the module's docstring.
+    from app.web import serve as run
 
-    run(settings)
+    try:
+        run(settings)
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.database import Pool, Statement, connections_needed, send, why_refused
+from app.budget import connections_needed
+from app.database import Pool, Statement, send, why_refused
 from app.errors import DatabaseUnavailable
 from app.migrations import newest
 from app.queries import Queries

@@ -81,6 +81,11 @@ def say(event: str, **fields: Any) -> None:
     structlog.get_logger().info(event, **fields)
 
 
+def warn(event: str, **fields: Any) -> None:
+    """A line for what may go wrong later."""
+    structlog.get_logger().warning(event, **fields)
+
+
 def alarm(event: str, **fields: Any) -> None:
     """A line for what a person has to mend."""
     structlog.get_logger().error(event, **fields)
@@ -149,6 +154,8 @@ def _anonymous(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str,
     kept["level"] = record.levelname.lower()
     harmless = record.name.startswith("uvicorn") and not record.exc_info
     kept["event"] = event["event"] if harmless else record.name
+    if record.name == "psycopg.pool" and (reason := getattr(record, "reason", None)):
+        kept["reason"] = reason  # The words of app.database, not the pool's own.
     if record.exc_info and record.exc_info[1] is not None:
         kept["error"] = type(record.exc_info[1]).__name__
         kept["place"] = _place(record.exc_info[2])

@@ -1,25 +1,24 @@
-"""The composition root: create_app(settings) builds everything, the lifespan opens it, uvicorn serves it."""
+"""The composition root: create_app(settings) builds everything, the lifespan opens it."""
 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.supervisors import Multiprocess
 
 from app import logs
 from app import settings as environment
 from app.backboard import Backboard, build_backboard_client
 from app.backfill import Backfill, Summary
+from app.budget import warn_if_too_small
 from app.clerk_api import ClerkApi, build_clerk_client
 from app.clerk_events import Verifier
 from app.database import LOOKUP_CONNECTIONS, Pool
@@ -31,7 +30,6 @@ from app.metrics import Metrics
 from app.middleware import Frame
 from app.migrations import newest
 from app.probes import MetricsProbe, Readyz, healthz
-from app.protocol import Protocol
 from app.provisioning import Provisioning
 from app.queries import Queries
 from app.reconcile import Reconcile, Report
@@ -39,10 +37,6 @@ from app.session_tokens import SessionTokens, build_session_tokens
 from app.settings import Settings
 from app.webhooks import ClerkWebhook
 
-# Heroku's router keeps idle connections for 90 s; ours must not be the side that hangs up first.
-KEEP_ALIVE_SECONDS = 95
-# A request takes at most 12 s; Heroku kills 30 s after SIGTERM.
-SHUTDOWN_SECONDS = 20
 FLIGHT_SECONDS = 12.0
 # How many sign-ups may queue for each place before more are refused at once.
 WAITING_PER_PLACE = 4
@@ -98,7 +92,7 @@ def create_app(settings: Settings) -> Starlette:
         ],
         middleware=[Middleware(Frame, metrics=metrics)],
         exception_handlers={HTTPException: _leave_to_frame},
-        lifespan=lambda _: open_parts(parts),
+        lifespan=lambda _: _serving(settings, parts),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
@@ -159,6 +153,18 @@ async def open_parts(parts: Parts) -> AsyncIterator[None]:
         await asyncio.gather(parts.pool.close(), parts.places.close())
 
 
+@asynccontextmanager
+async def _serving(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+    processes, places = settings.web_concurrency, settings.provisioning_concurrency
+    async with open_parts(parts):
+        check = asyncio.create_task(warn_if_too_small(parts.pool, parts.queries, processes=processes, places=places))
+        try:
+            yield
+        finally:
+            check.cancel()
+            await asyncio.wait([check])
+
+
 async def reconcile(settings: Settings, *, everybody: bool, apply: bool, waits: Waits) -> Report:
     """The command of that name, on parts of its own."""
     parts = build_parts(settings)
@@ -197,39 +203,3 @@ def app_from_environment() -> Starlette:
     settings = environment.load(Settings)
     logs.configure(settings.log_format, settings.log_level)
     return create_app(settings)
-
-
-def serve(settings: Settings) -> None:
-    """Run the web process until SIGTERM or Ctrl-C."""
-    logs.configure(settings.log_format, settings.log_level)
-    if not settings.service_tokens:
-        logs.say("ensure_user_closed", reason="SERVICE_TOKENS is not set")
-    per_process = LOOKUP_CONNECTIONS + settings.provisioning_concurrency
-    logs.say("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
-    config = _uvicorn_config(settings)
-    if settings.web_concurrency == 1:
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run()
-        return
-    with config.bind_socket() as listening:
-        Multiprocess(config, sockets=[listening]).run()
-
-
-def _uvicorn_config(settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        "app.server:app_from_environment",
-        factory=True,
-        host="0.0.0.0",  # noqa: S104  # A dyno is reached from outside.
-        port=settings.port,
-        workers=settings.web_concurrency,
-        loop="uvloop",
-        http=Protocol,
-        ws="none",
-        backlog=128,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
