@@ -8,7 +8,7 @@ from app.errors import DatabaseUnavailable
 from app.queries import Queries
 
 CHECK_SECONDS = 5.0
-AGAIN_SECONDS = 5.0
+AGAIN_SECONDS = 30.0
 
 
 def connections_needed(*, processes: int, places: int, dynos: int = 1) -> int:

@@ -53,7 +53,7 @@ async def look_at_database(settings: Settings | None) -> Findings:
             yield Finding(
                 "wrong", "database", f"it cannot be used: {reason}", "Compare DATABASE_URL with what its host says."
             )
-            for what in _OF_THE_ROWS:
+            for what in ("connections", *_OF_THE_ROWS):
                 yield Finding("unknown", what, "not asked: first the database")
             return
         queries = Queries.load()

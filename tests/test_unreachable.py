@@ -173,7 +173,7 @@ async def test_every_thing_has_its_line_when_nothing_can_be_asked(
     _, without_anything, _ = await examined()
 
     assert wrong == {"database": "it cannot be used: nothing listens at that host and port"}
-    for what in ("schema", "open doubts", "last change"):
+    for what in ("connections", "schema", "open doubts", "last change"):
         assert re.search(f"^unknown +{what} ", without_database, re.MULTILINE)
     for what in ("database", "connections", "schema", "open doubts", "last change", "Backboard", "Clerk"):
         assert re.search(f"^unknown +{what} ", without_anything, re.MULTILINE)
