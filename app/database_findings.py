@@ -18,6 +18,8 @@ CONNECT_SECONDS = 4.0
 QUERY_SECONDS = 10.0
 # A sign-up under way is no doubt yet; the longest takes 12 s.
 DOUBT_SECONDS = 60
+# As long as reconcile leaves it alone, there is nothing to do about a settled note.
+SETTLED_SECONDS = 3600
 DAY_SECONDS = 86_400
 # What only a database that can be read tells.
 _OF_THE_ROWS = ("schema", "open doubts", "last change")
@@ -129,8 +131,9 @@ async def _schema(pool: Pool, queries: Queries) -> Finding:
 
 
 async def _census(pool: Pool, queries: Queries) -> Findings:
+    ages = {"min_age": DOUBT_SECONDS, "settled_age": SETTLED_SECONDS}
     try:
-        users, doubts, silence = await _ask(pool, (queries.get_census, {"min_age": DOUBT_SECONDS}))
+        users, doubts, silence = await _ask(pool, (queries.get_census, ages))
     except DatabaseUnavailable as error:
         yield Finding("wrong", "open doubts", f"the tables cannot be read: {error.reason}", "Look at the database.")
         return

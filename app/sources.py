@@ -57,7 +57,8 @@ class Tables:
 
     async def silence(self) -> int | None:
         """Seconds since a row last changed, None without rows: what the tables know of the last event."""
-        ((_, _, seconds),) = await self._read((self._queries.get_census, {"min_age": self._min_age}))
+        ages = {"min_age": self._min_age, "settled_age": self._min_age}
+        ((_, _, seconds),) = await self._read((self._queries.get_census, ages))
         return None if seconds is None else int(seconds)
 
     async def notes(self) -> AsyncIterator[Row]:
