@@ -184,8 +184,11 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
     loop = asyncio.get_running_loop()
     timer = loop.call_later(seconds, cut, connection)
     try:
-        async with connection.pipeline():
-            cursors = [await connection.execute(text, values) for text, values in statements]
+        if len(statements) == 1:  # A pipeline of one is only slower.
+            cursors = [await connection.execute(*statements[0])]
+        else:
+            async with connection.pipeline():
+                cursors = [await connection.execute(text, values) for text, values in statements]
         return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except (psycopg.Error, UnicodeEncodeError) as error:
         if loop.time() >= timer.when():

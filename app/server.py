@@ -5,14 +5,12 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
 from app import settings as environment
@@ -63,6 +61,23 @@ class Parts:
     sessions: SessionTokens | None
 
 
+class Application(Starlette):
+    """Starlette with our frame alone round its router, which answers every error in one way."""
+
+    def __init__(self, metrics: Metrics, **starlette: Any) -> None:
+        self._metrics = metrics
+        super().__init__(**starlette)
+        self._exact = {route.path: route for route in self.routes if isinstance(route, Route)}
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Frame(self._dispatch, self._metrics)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Straight to a path that is known as it stands; only for others are the routes tried one by one."""
+        route = self._exact.get(scope.get("path", ""))
+        await (route.handle if route else self.router)(scope, receive, send)
+
+
 def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
@@ -82,7 +97,8 @@ def create_app(settings: Settings) -> Starlette:
         queries=parts.queries, pool=parts.pool, places=parts.places, expected=newest(), last_event=last_event
     )
     metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
-    app = Starlette(
+    app = Application(
+        metrics,
         routes=[
             Route("/webhooks/clerk", webhook, methods=["POST"]),
             Route("/ensure-user", ensure_user, methods=["POST"]),
@@ -90,18 +106,11 @@ def create_app(settings: Settings) -> Starlette:
             Route("/readyz", readyz, methods=["GET"]),
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
         ],
-        middleware=[Middleware(Frame, metrics=metrics)],
-        exception_handlers={HTTPException: _leave_to_frame},
         lifespan=lambda _: _serving(settings, parts),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
     return app
-
-
-async def _leave_to_frame(_: Request, error: Exception) -> Response:
-    """Starlette would answer 404 and 405 in plain text; the frame answers every error in one way."""
-    raise error
 
 
 def build_parts(settings: Settings) -> Parts:

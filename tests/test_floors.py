@@ -109,7 +109,6 @@ def test_imports_only_go_down(name: str) -> None:
         ("psycopg_pool", {"database", "migrations"}),
         ("uvicorn", {"web", "protocol"}),
         ("click", {"__main__", "development", "terminal"}),
-        ("structlog", {"logs"}),
         ("pydantic_settings", {"settings"}),
         ("starlette", http_floors()),
         ("local", set()),
