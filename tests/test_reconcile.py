@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from app import drift, sources
+from app import drift, patience, sources
 from app.drift import NoClerkKey, Refused, Waits
 from app.reconcile import Report, as_json
 from app.server import reconcile
 from local.backboard import Sandbox
-from local.backboard_faults import behaves, drops, held, late, resets, status
+from local.backboard_faults import behaves, cuts, drops, held, late, resets, status
 from local.clerk import Clerk, refuses
 from tests import commands
 from tests.factories import Person, event, user_created, user_data
@@ -212,10 +212,12 @@ async def test_what_could_do_harm_is_refused_and_nothing_is_changed(
     database: Database,
     backboard: Sandbox,
     run: Run,
+    monkeypatch: pytest.MonkeyPatch,
     prepare: Any,
     reason: str,
 ) -> None:
     """With and without --apply, and with a sentence that names the cause."""
+    monkeypatch.setattr(patience, "PAUSES", (0.0, 0.0))
     await prepare(service, clerk, database, backboard)
     before, asked = state_of(database, backboard), len(backboard.calls())
 
@@ -642,6 +644,22 @@ async def test_a_note_is_kept_when_a_try_is_noted_while_it_is_looked_into(
 async def test_wrong_words_are_a_usage_error(words: str) -> None:
     """Before the environment is even read."""
     assert (await asyncio.to_thread(commands.run, "reconcile", *words.split()))[0] == 2
+
+
+async def test_one_bad_answer_of_either_partner_does_not_end_a_run(
+    service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
+) -> None:
+    """What only reads is asked again, and a partner that wants to be left alone for a while is."""
+    mess = await make_a_mess(service, clerk, database, backboard)
+    clerk.next("list", cuts())
+    clerk.next("count", refuses(500))
+    clerk.next("user", refuses(500))
+    clerk.throttle("user", 1)
+    backboard.next("list", status(429, retry_after="1"), drops())
+
+    report = await run(apply=False)
+
+    assert found(report) == {(kind, person.clerk_id, "found") for kind, person in mess.items()}
 
 
 async def test_one_user_that_fails_does_not_stop_the_others(
