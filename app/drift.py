@@ -156,6 +156,8 @@ class Survey:
     cut: bool = False
     live: int = 0
     attempts: int = 0
+    # Seconds since a row last changed, whoever changed it; a webhook that is no longer delivered shows only here.
+    silence: int | None = None
 
     def case(self, clerk_id: str) -> Case:
         return self.cases.setdefault(clerk_id, Case(clerk_id))

@@ -65,6 +65,7 @@ class Surveyor:
             raise NoClerkKey("--all compares with Clerk's users")
         try:
             survey = Survey(await self._tables.begin())
+            survey.silence = await self._tables.silence()
             await self._read_notes(survey)
             await self._read_clerk(survey)
             await self._read_backboard(survey)
