@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from app.backboard import LAST_SKIP, PAGE_LIMIT, Backboard
-from app.backboard_answers import Assistant
+from app.backboard_answers import Assistant, add_page
 from app.database import Pool, Rows, Statement, send
 from app.deadline import Deadline
 from app.drift import Refused
@@ -99,7 +99,7 @@ async def listing_of_backboard(backboard: Backboard) -> tuple[dict[str, Assistan
     listed: dict[str, Assistant] = {}
     for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
         page = await ask_patiently(partial(backboard.list_page, skip))
-        listed |= {assistant.id: assistant for assistant in page}
+        add_page(listed, page)
         if len(page) < PAGE_LIMIT:
             return listed, False
     return listed, True
