@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from app import logs
-from app.clerk_api import ClerkApi, ClerkUnavailable
+from app.clerk_api import ClerkApi, ClerkUnavailable, Page
 from app.clerk_listing import Incomplete, count_of_clerk, pages_of_clerk
 from app.deadline import Deadline
 from app.errors import ServiceError, Unavailable
@@ -139,16 +139,19 @@ class Backfill:
         except (Incomplete, BrokenOff) as error:
             self._summary.broken = str(error)
 
-    async def _put(self, page: list[Profile]) -> None:
+    async def _put(self, page: Page) -> None:
         """Look a whole page up at once, so that a run in which everybody exists is fast."""
         while True:
             try:
-                known = await asyncio.gather(*(self._provisioning.find(one.clerk_id) for one in page))
+                known = await asyncio.gather(*(self._provisioning.find(one.clerk_id) for one in page.profiles))
             except Unavailable as error:
                 await self._sit_out(error)
             else:
                 break
-        for pair in zip(page, known, strict=True):
+        if page.unusable:
+            logs.alarm("backfill_failed", reason="clerk_id", users=page.unusable)
+            self._summary.outcomes["failed"] += page.unusable
+        for pair in zip(page.profiles, known, strict=True):
             await self._queue.put(pair)
 
     async def _work(self, advance: Advance) -> None:

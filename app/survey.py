@@ -93,7 +93,7 @@ class Surveyor:
         if not self._everybody or self._clerk is None:
             return
         async for page in pages_of_clerk(self._clerk, await count_of_clerk(self._clerk)):
-            profiles = {profile.clerk_id: profile for profile in page}
+            profiles = {profile.clerk_id: profile for profile in page.profiles}
             self._clerk_ids |= set(profiles)
             for clerk_id, known in (await self._tables.find(list(profiles))).items():
                 profile, user = profiles[clerk_id], known.user

@@ -217,6 +217,17 @@ def test_a_listing_shorter_than_clerks_own_count_is_a_failure(clerk: Clerk, back
     assert "listed 5" in complaints
 
 
+def test_a_user_whose_id_cannot_be_used_keeps_nobody_else_from_being_done(clerk: Clerk, backfill: Run) -> None:
+    """Their events are refused too; here they count as failed."""
+    add(clerk, 5)
+    clerk.add_user("user_canary:1")
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (1, {"created": 5, "failed": 1})
+    assert "event=backfill_failed reason=clerk_id users=1" in complaints
+
+
 def test_users_who_are_listed_twice_do_not_stand_in_for_others(clerk: Clerk, backfill: Run) -> None:
     """A second page that overlaps the first has enough users in it, and yet somebody is missing."""
     add(clerk, PAGE_LIMIT + 20)

@@ -176,3 +176,15 @@ async def test_one_bad_answer_of_either_partner_does_not_end_a_run(
     report = await run(apply=False)
 
     assert found(report) == {(kind, person.clerk_id, "found") for kind, person in mess.items()}
+
+
+async def test_a_user_whose_id_cannot_be_used_is_passed_over(
+    service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
+) -> None:
+    """There is neither a row nor an assistant of theirs, and everybody else's drift is found."""
+    mess = await make_a_mess(service, clerk, database, backboard)
+    clerk.add_user("user_canary:1")
+
+    report = await run(apply=False)
+
+    assert found(report) == {(kind, person.clerk_id, "found") for kind, person in mess.items()}
