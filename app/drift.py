@@ -62,6 +62,10 @@ class Waits:
     min_age: timedelta
     keep: timedelta
 
+    def are_old(self, named: Iterable[Named]) -> bool:
+        """Whether none of these may be of a sign-up that is still under way."""
+        return all(one.renamed_on is not None or self.are_over(one) for one in named)
+
     def are_over(self, named: Named, *, stood_before: bool = False) -> bool:
         """Whether the next step is due. A tombstone from before this run spares the age, never the keeping."""
         now = datetime.now(UTC)

@@ -172,7 +172,8 @@ class Surveyor:
             asked |= {row.clerk_id: row.old for row in absent}
             unknown = [one for one in self._named if one not in self._rows and one not in self._notes]
             known = await self._tables.find(unknown)
-            self._undecided |= {one: True for one in unknown if known[one].user is None and not known[one].gone}
+            undecided = [one for one in unknown if known[one].user is None and not known[one].gone]
+            self._undecided |= {one: self._waits.are_old(self._named[one]) for one in undecided}
             asked |= self._undecided
         asked = {one: old for one, old in asked.items() if one not in self._clerk_ids}
         if not asked:

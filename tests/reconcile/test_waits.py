@@ -80,6 +80,22 @@ async def test_what_is_young_is_left_alone(
     assert state_of(database, backboard) == before
 
 
+async def test_an_assistant_of_this_minute_gives_nobody_a_tombstone(
+    service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
+) -> None:
+    """A sign-up may be under way whose note was not there yet when the notes were read."""
+    await sign_up(service, clerk)
+    young, old = Person(), Person()
+    backboard.make_assistant(young.assistant_name)
+    backboard.make_assistant(old.assistant_name, created_at=LONG_AGO)
+
+    report = await run(waits=USUAL)
+
+    assert ("deleted", young.clerk_id, "waiting") in found(report)
+    assert ("deleted", old.clerk_id, "mended") in found(report)
+    assert [row["clerk_id"] for row in database.execute("SELECT clerk_id FROM deleted_users")] == [old.clerk_id]
+
+
 async def test_a_quiet_note_is_forgotten_and_a_young_one_is_not(
     service: Service, clerk: Clerk, database: Database, run: Run
 ) -> None:
