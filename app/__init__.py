@@ -7,7 +7,7 @@ holds the listing to the code.
 8  development                                         the commands for a database to develop on
    server                                              wiring: the application, the web process
 7  webhooks · ensure_user · probes · middleware        HTTP
-   protocol                                            the connection below it
+   protocol · serving                                  the connection below it, the process around it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
 6  bodies                                              what comes in, what goes out

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -14,9 +14,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.supervisors import Multiprocess
 
-from app import logs
+from app import logs, serving
 from app import settings as environment
 from app.backboard import Backboard, build_backboard_client
 from app.backfill import Backfill, Summary
@@ -41,8 +40,8 @@ from app.webhooks import ClerkWebhook
 
 # Heroku's router keeps idle connections for 90 s; ours must not be the side that hangs up first.
 KEEP_ALIVE_SECONDS = 95
-# A request takes at most 12 s; Heroku kills 30 s after SIGTERM.
-SHUTDOWN_SECONDS = 20
+# The last request may come a second after SIGTERM and takes at most 12; all must be over after 20 s.
+SHUTDOWN_SECONDS = 15
 FLIGHT_SECONDS = 12.0
 # How many sign-ups may queue for each place before more are refused at once.
 WAITING_PER_PLACE = 4
@@ -73,7 +72,7 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
     parts = build_parts(settings)
-    last_event = LastEvent()
+    last_event, stopping = LastEvent(), asyncio.Event()
     webhook = ClerkWebhook(
         verifier=verifier,
         last_event=last_event,
@@ -85,7 +84,12 @@ def create_app(settings: Settings) -> Starlette:
     clerk = ClerkApi(parts.clerk) if parts.clerk else None
     ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk, sessions=parts.sessions)
     readyz = Readyz(
-        queries=parts.queries, pool=parts.pool, places=parts.places, expected=newest(), last_event=last_event
+        queries=parts.queries,
+        pool=parts.pool,
+        places=parts.places,
+        expected=newest(),
+        last_event=last_event,
+        stopping=stopping,
     )
     metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
     app = Starlette(
@@ -98,7 +102,7 @@ def create_app(settings: Settings) -> Starlette:
         ],
         middleware=[Middleware(Frame, metrics=metrics)],
         exception_handlers={HTTPException: _leave_to_frame},
-        lifespan=lambda _: open_parts(parts),
+        lifespan=lambda _: _live(parts, stopping),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
@@ -140,6 +144,13 @@ def _build_clerk(settings: Settings) -> httpx.AsyncClient | None:
     return build_clerk_client(
         url=settings.clerk_api_url, secret_key=key, connections=settings.provisioning_concurrency * CLERK_CALLS
     )
+
+
+@asynccontextmanager
+async def _live(parts: Parts, stopping: asyncio.Event) -> AsyncIterator[dict[str, asyncio.Event]]:
+    """The lifespan; what it yields is for the server and its connections."""
+    async with open_parts(parts):
+        yield {"stopping": stopping}
 
 
 @asynccontextmanager
@@ -206,13 +217,7 @@ def serve(settings: Settings) -> None:
         logs.say("ensure_user_closed", reason="SERVICE_TOKENS is not set")
     per_process = LOOKUP_CONNECTIONS + settings.provisioning_concurrency
     logs.say("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
-    config = _uvicorn_config(settings)
-    if settings.web_concurrency == 1:
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run()
-        return
-    with config.bind_socket() as listening:
-        Multiprocess(config, sockets=[listening]).run()
+    serving.serve(_uvicorn_config(settings))
 
 
 def _uvicorn_config(settings: Settings) -> uvicorn.Config:
