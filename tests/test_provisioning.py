@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
 from app.server import create_app
 from local.backboard import Sandbox
-from local.backboard_faults import earlier_id, held, status
+from local.backboard_faults import Fault, drops, earlier_id, held, html, resets, status
 from tests.factories import Person, event, user_created, user_data, user_updated
 from tests.services import Service, in_process, settings_of
 
@@ -287,6 +288,31 @@ async def test_existing_users_never_wait_for_new_ones(service: Service, backboar
     assert time.monotonic() - started < 1.0
     gate.set()
     await asyncio.gather(*new)
+
+
+@pytest.mark.parametrize(
+    "fault", [status(500), status(401), status(429, retry_after="1"), drops(), resets(), html(502)], ids=str
+)
+async def test_no_failure_of_backboard_reaches_who_has_an_assistant(
+    service: Service, backboard: Sandbox, fault: Fault
+) -> None:
+    """While three dozen new users storm in and fail, everybody else is served: asked for, changed, signed in."""
+    known = Person()
+    await service.ensure(known)
+    backboard.always("any", fault)
+    calls = len(backboard.calls())
+    storm = asyncio.gather(*(service.ensure(Person()) for _ in range(36)))
+
+    served: list[httpx.Response] = []
+    for version in range(10):
+        changed = user_updated(known, last_name=f"Canary{version}", updated_at=1_750_000_000_000 + version)
+        signed_in = event("session.created", {"user": user_data(known), "user_id": known.clerk_id})
+        asked = (service.ensure(known), service.deliver(changed), service.deliver(signed_in))
+        served += await asyncio.gather(*asked)
+
+    assert {answer.status_code for answer in await storm} == {503}
+    assert {answer.status_code for answer in served} == {200}
+    assert len(backboard.calls()) > calls
 
 
 async def test_what_cannot_be_served_in_time_is_refused_at_once(service: Service, backboard: Sandbox) -> None:
