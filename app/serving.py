@@ -90,7 +90,9 @@ def _supervise(config: uvicorn.Config, listening: socket.socket) -> None:
 
 
 def _start_worker(config: uvicorn.Config, listening: socket.socket) -> ForkProcess:
-    worker = multiprocessing.get_context("fork").Process(target=_work, args=(config, listening, os.getpid()))
+    # A daemon is told to end also when the supervisor fails, and is waited for.
+    arguments = (config, listening, os.getpid())
+    worker = multiprocessing.get_context("fork").Process(target=_work, args=arguments, daemon=True)
     worker.start()
     return worker
 

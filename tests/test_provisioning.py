@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
@@ -303,7 +302,7 @@ async def test_no_failure_of_backboard_reaches_who_has_an_assistant(
     calls = len(backboard.calls())
     storm = asyncio.gather(*(service.ensure(Person()) for _ in range(36)))
 
-    served: list[httpx.Response] = []
+    served: list[Any] = []
     for version in range(10):
         changed = user_updated(known, last_name=f"Canary{version}", updated_at=1_750_000_000_000 + version)
         signed_in = event("session.created", {"user": user_data(known), "user_id": known.clerk_id})
