@@ -8,7 +8,7 @@ holds the listing to the code.
    server                                              wiring: the application
    web                                                 the process that serves it
 7  webhooks · ensure_user · probes · middleware        HTTP
-   protocol                                            the connection below it
+   protocol · serving                                  the connection below it, the process around it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
 6  bodies                                              what comes in, what goes out
