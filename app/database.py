@@ -64,7 +64,9 @@ async def why_refused(url: str) -> str:
     return "it was busy"
 
 
-# What libpq and the server say, by the words that have stood in it for many releases.
+_POOLER_ALONE = "its pooler answers, but cannot reach the server behind it"
+
+# What libpq, the server and PgBouncer say, by the words that have stood in it for many releases.
 _CONNECT_ERRORS = (
     ("password authentication failed", "the user or the password is wrong"),
     ("no password supplied", "it asks for a password"),
@@ -73,6 +75,13 @@ _CONNECT_ERRORS = (
     ("certificate", "its certificate is not trusted"),
     ("too many", "it has no connection left"),
     ("remaining connection slots", "it has no connection left"),
+    ("no more connections allowed", "it has no connection left"),
+    ("server login has been failing", _POOLER_ALONE),
+    ("server down", _POOLER_ALONE),
+    ("query_wait_timeout", "every connection of its pooler is taken"),
+    ("unsupported startup parameter", "its pooler does not take a parameter of the URL"),
+    ("no such user", "there is no such user"),
+    ("no such database", "there is no such database"),
     ("the database system is", "it is starting up or shutting down"),
     ("permission denied", "the user may not connect to this database"),
     ("not permitted to log in", "the user may not log in"),
@@ -211,6 +220,9 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
     except (psycopg.Error, UnicodeEncodeError) as error:
         if loop.time() >= timer.when():
             raise DatabaseUnavailable("database_slow") from error
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            # It may be the connection's alone: opened while the database was read-only, or to what was the primary.
+            await connection.close()
         raise _translated(error) from error
     finally:
         timer.cancel()
