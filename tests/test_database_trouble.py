@@ -34,7 +34,7 @@ def told(what: str, person: Person) -> list[bytes]:
 
 def stands(what: str, person: Person, database: Database, backboard: Sandbox) -> bool:
     """Whether the last event's effect is in the database and at Backboard."""
-    (row,) = database.execute("SELECT * FROM users WHERE clerk_id = %s", [person.clerk_id]).fetchall() or [None]
+    row = database.execute("SELECT * FROM users WHERE clerk_id = %s", [person.clerk_id]).fetchone()
     tombstones = database.execute("SELECT 1 FROM deleted_users WHERE clerk_id = %s", [person.clerk_id]).fetchall()
     alive = [assistant.id for assistant in backboard.alive(person.assistant_name)]
     if what == "deleted":
