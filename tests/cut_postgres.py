@@ -6,12 +6,12 @@ two statements of one round trip as well.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from psycopg.conninfo import conninfo_to_dict
+
+from local.loopback import HOST, Loopback
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -38,21 +38,26 @@ class Cuts:
         return struck
 
 
-@asynccontextmanager
-async def cutting(url: str) -> AsyncIterator[tuple[str, Cuts]]:
-    """The proxied address of a Postgres on a Unix socket, and its cuts."""
-    parts = conninfo_to_dict(url)
-    path = f"{parts['host']}/.s.PGSQL.{parts['port']}"
-    cuts = Cuts()
+class CuttingProxy(Loopback):
+    """Stands before a Postgres on a Unix socket, in a thread of its own."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        passage = _Passage((reader, writer), await asyncio.open_unix_connection(path), cuts)
-        await passage.run()
+    name = "cutting-proxy"
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as door:
-        port = door.sockets[0].getsockname()[1]
-        address = f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}"
-        yield f"{address}?sslmode=disable&gssencmode=disable", cuts
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._parts = conninfo_to_dict(url)
+        self.cuts = Cuts()
+
+    @property
+    def url(self) -> str:
+        """The proxied address."""
+        user, database = self._parts["user"], self._parts["dbname"]
+        return f"postgresql://{user}@{HOST}:{self._port}/{database}?sslmode=disable&gssencmode=disable"
+
+    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        server = await asyncio.open_unix_connection(f"{self._parts['host']}/.s.PGSQL.{self._parts['port']}")
+        await _Passage((reader, writer), server, self.cuts).run()
+        return False
 
 
 class _Passage:
@@ -67,14 +72,15 @@ class _Passage:
         self._finished = asyncio.Event()
 
     async def run(self) -> None:
-        backwards = asyncio.create_task(self._pass_back())
-        forwards = asyncio.create_task(self._pass_on())
-        await asyncio.wait((backwards, forwards), return_when=asyncio.FIRST_COMPLETED)
-        for task in (backwards, forwards):
-            task.cancel()
-        await asyncio.gather(backwards, forwards, return_exceptions=True)
-        self._to_client.transport.abort()
-        self._to_server.transport.abort()
+        both = [asyncio.create_task(way) for way in (self._pass_back(), self._pass_on())]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            self._to_client.transport.abort()
+            self._to_server.transport.abort()
 
     async def _pass_on(self) -> None:
         length = await self._from_client.readexactly(4)

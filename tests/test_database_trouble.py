@@ -11,7 +11,7 @@ import pytest
 
 from app.server import create_app
 from local.backboard import Sandbox
-from tests.cut_postgres import cutting
+from tests.cut_postgres import CuttingProxy
 from tests.factories import Person, event, user_created, user_updated
 from tests.services import Service, in_process, settings_of
 
@@ -56,23 +56,27 @@ async def test_a_cut_at_any_statement_loses_nothing(
     in_a_row: int,
 ) -> None:
     """COMMIT included, and the look at what became of it: what was answered 200 stands, the rest comes again."""
-    async with cutting(direct_url) as (url, cuts), service_on(url, variables) as service:
-        for number in itertools.count(1):
-            person = Person()
-            *before, last = told(what, person)
-            for body in before:
-                await deliver_until_taken(service, body)
-            cuts.plan(when, *range(number, number + in_a_row))
-            first = await service.deliver(last)
-            cut = cuts.made
-            cuts.plan(when)
-            assert first.status_code == 503 or (first.status_code == 200 and stands(what, person, database, backboard))
-            await deliver_until_taken(service, last)
-            assert stands(what, person, database, backboard), f"cut {when} statement {number}"
-            assert len(backboard.made(person.assistant_name)) == 1
-            if not cut:
-                break
-        assert number > {"created": 10, "updated": 5, "deleted": 10}[what]
+    with CuttingProxy(direct_url) as proxy:
+        async with service_on(proxy.url, variables) as service:
+            cuts = proxy.cuts
+            for number in itertools.count(1):
+                person = Person()
+                *before, last = told(what, person)
+                for body in before:
+                    await deliver_until_taken(service, body)
+                cuts.plan(when, *range(number, number + in_a_row))
+                first = await service.deliver(last)
+                cut = cuts.made
+                cuts.plan(when)
+                assert first.status_code == 503 or (
+                    first.status_code == 200 and stands(what, person, database, backboard)
+                )
+                await deliver_until_taken(service, last)
+                assert stands(what, person, database, backboard), f"cut {when} statement {number}"
+                assert len(backboard.made(person.assistant_name)) == 1
+                if not cut:
+                    break
+            assert number > {"created": 10, "updated": 5, "deleted": 10}[what]
 
 
 def service_on(url: str, variables: dict[str, str]) -> Any:
