@@ -68,7 +68,7 @@ _POOLER_ALONE = "its pooler answers, but cannot reach the server behind it"
 
 # What libpq, the server and PgBouncer say, by the words that have stood in it for many releases.
 _CONNECT_ERRORS = (
-    ("password authentication failed", "the user or the password is wrong"),
+    ("authentication failed", "the user or the password is wrong"),
     ("no password supplied", "it asks for a password"),
     ("no pg_hba.conf entry", "it lets nobody in from here, or not without TLS"),
     ("does not support SSL", "it does not speak TLS"),

@@ -65,7 +65,8 @@ def binaries_version() -> int:
 
 def find_pgbouncer() -> Path | None:
     """Return the program: PGBOUNCER, else PATH's, else Debian's, whose folder is not on everybody's PATH."""
-    found = shutil.which(os.environ.get("PGBOUNCER") or "pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    chosen = os.environ.get("PGBOUNCER")
+    found = shutil.which(chosen or "pgbouncer") or (not chosen and shutil.which("pgbouncer", path="/usr/sbin"))
     return Path(found) if found else None
 
 

@@ -32,7 +32,7 @@ SEED = int(os.environ.get("SEED", "20261125"))
 PARTS = 2
 # So many lives at a time; more would only wait for the five places.
 AT_ONCE = 40
-REDELIVERIES = 60
+REDELIVERIES = 200
 FIRST_VERSION = 1_700_000_000_000
 
 LOST_CREATES = [status(500, after_commit=True), drops(after_commit=True), resets(after_commit=True), cuts(), empty()]
@@ -129,8 +129,10 @@ async def test_every_history_ends_as_the_newest_facts_say(
         async with places:
             await live(service, random.Random(f"{seed} {number}"), told)
 
-    await asyncio.gather(*(take_a_place(number, told) for number, told in enumerate(histories)))
-    cutter.cancel()
+    try:
+        await asyncio.gather(*(take_a_place(number, told) for number, told in enumerate(histories)))
+    finally:
+        cutter.cancel()
 
     rows = {row["clerk_id"]: row for row in database.execute("SELECT * FROM users").fetchall()}
     tombstones = {row["clerk_id"] for row in database.execute("SELECT clerk_id FROM deleted_users").fetchall()}

@@ -124,6 +124,7 @@ async def test_a_pool_that_has_served_and_lost_its_database_is_not_called_satura
         ("FATAL:  client_login_timeout (server down)", "its pooler answers, but cannot reach"),
         ("FATAL:  query_wait_timeout", "every connection of its pooler is taken"),
         ("FATAL:  unsupported startup parameter: options", "its pooler does not take a parameter"),
+        ('FATAL:  "trust" authentication failed', "the user or the password is wrong"),
         ("FATAL:  no such user: canary", "there is no such user"),
         ("FATAL:  no such database: canary", "there is no such database"),
         ("FATAL:  something that nobody has seen yet", "it cannot be reached"),
