@@ -165,6 +165,7 @@ async def open_parts(parts: Parts) -> AsyncIterator[None]:
         if parts.sessions:
             await parts.sessions.close()
         await asyncio.gather(parts.pool.close(), parts.places.close())
+        logs.sum_up()
 
 
 @asynccontextmanager
