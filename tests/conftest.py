@@ -114,23 +114,36 @@ async def service(variables: dict[str, str]) -> AsyncIterator[Service]:
         yield service
 
 
+def start_process(log_folder: Path, variables: dict[str, str]) -> ServerProcess:
+    port = free_port()
+    log = log_folder / f"server-{port}-{len(list(log_folder.iterdir()))}.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "PORT": str(port), **variables},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    return ServerProcess(process, f"http://127.0.0.1:{port}", log)
+
+
+@pytest.fixture(scope="session")
+def lasting_server(log_folder: Path, database_url: str, running_sandbox: Sandbox) -> Iterator[ServerProcess]:
+    """One server process for all the tests that only send it what it must survive."""
+    server = start_process(log_folder, environment(database_url, running_sandbox.url))
+    wait_until(answers(server.url))
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def start_server(variables: dict[str, str], log_folder: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Start server processes; keyword arguments are variables on top. All of them end with the test."""
     started: list[ServerProcess] = []
 
     def start(*, wait: bool = True, **more: str) -> ServerProcess:
-        port = free_port()
-        log = log_folder / f"server-{port}-{len(started)}.log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"], **variables, "PORT": str(port), **more},
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-        server = ServerProcess(process, f"http://127.0.0.1:{port}", log)
+        server = start_process(log_folder, variables | more)
         started.append(server)
         if wait:
             wait_until(answers(server.url))

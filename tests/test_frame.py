@@ -90,7 +90,6 @@ HEADS: dict[str, tuple[Headers, str | None]] = {
     "101 headers": (asgi.HOST + [(b"x", b"canary")] * 100, "head_too_large"),
     "no Host": ([], "host"),
     "two Hosts": (asgi.HOST * 2, "host"),
-    "another protocol": ([*asgi.HOST, (b"upgrade", b"canary")], "upgrade"),
 }
 
 

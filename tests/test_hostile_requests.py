@@ -28,7 +28,7 @@ random_requests = settings(
 
 REFUSALS = {400, 401, 404, 405, 408, 413, 415, 422, 431}
 REASONS = {
-    *("host", "upgrade", "head_too_large", "path", "method", "token", "content_type", "too_large", "body_timeout"),
+    *("host", "head_too_large", "path", "method", "token", "content_type", "too_large", "body_timeout"),
     *("headers", "stale", "signature", "json", "type", "data", "clerk_id", "shape"),
 }
 
