@@ -67,7 +67,11 @@ async def _read(receive: Receive) -> bytes:
 
 async def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> None:
     """Send a JSON answer in two messages."""
-    body = orjson.dumps(content)
+    await answer_bytes(send, status, orjson.dumps(content), more=more)
+
+
+async def answer_bytes(send: Send, status: int, body: bytes, *, more: Headers | None = None) -> None:
+    """Send JSON that is written already."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
