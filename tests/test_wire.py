@@ -10,6 +10,7 @@ import pytest
 
 from local.backboard import Sandbox
 from tests import factories
+from tests.canaries import found_in
 from tests.factories import Person, event, signed
 from tests.services import ServerProcess, answers
 
@@ -51,6 +52,7 @@ async def _read(reader: asyncio.StreamReader, seconds: float) -> bytes:
                 received += piece
     except (TimeoutError, ConnectionError):
         pass
+    assert not found_in(received)
     return received
 
 
