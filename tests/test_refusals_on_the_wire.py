@@ -1,13 +1,15 @@
 """Refusals over raw sockets: each has an answer that arrives and one line, and answers before it are not lost."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.factories import event
-from tests.services import ServerProcess
+from tests.services import ServerProcess, answers
 from tests.test_wire import BODY, HOST, request, server, status, talk
 
 __all__ = ["server"]
@@ -80,6 +82,7 @@ NO_HTTP = {
 
 async def test_what_is_no_http_is_one_answer_and_one_line(server: ServerProcess, said: Said) -> None:
     """With the id of the answer, and without a word of uvicorn's beside it."""
+    await asyncio.sleep(1.1)  # Beyond the second in which another test may have used these lines up.
     received = [await talk(server, sent, seconds=1.0) for sent in NO_HTTP.values()]
     await asyncio.sleep(0.1)
 
@@ -125,3 +128,70 @@ async def test_a_flood_of_forged_deliveries_is_summed_up(server: ServerProcess, 
     assert len(written) + sum(summed) == 500
     assert len(written) < 100
     assert all(any(f"request_id={number:020d}" in line for line in lines) for number in range(20))
+
+
+TARGETS = {
+    "absolute": (b"http://evil.example/webhooks/clerk", 200),
+    "line ends": (b"/webhooks/clerk%0d%0aX-Forged:%20canary", 404),
+    "a line end": (b"/webhooks/clerk%0a", 404),
+    "NUL": (b"/webhooks/clerk%00", 404),
+    "not text": (b"/webhooks/clerk%ff", 404),
+    "a slash behind": (b"/webhooks/clerk/", 404),
+    "two slashes": (b"//webhooks/clerk", 404),
+    "a secret behind": (b"/webhooks/clerk?token=canary", 200),
+}
+
+
+async def test_a_path_is_what_it_says_and_nothing_else(server: ServerProcess) -> None:
+    """No target is repaired, none becomes a redirect, and none is in the log or in an answer."""
+    before = len(server.log.read_text())
+    for name, (target, expected) in TARGETS.items():
+        received = await talk(server, request(BODY).replace(b"/webhooks/clerk", target, 1), seconds=0.3)
+
+        assert status(received) == expected, name
+        assert b"location" not in received.lower()
+    said = server.log.read_text()[before:]
+    assert len(said.splitlines()) == len(TARGETS)
+    assert "evil" not in said
+
+
+async def test_what_is_unusual_and_right_is_taken(server: ServerProcess) -> None:
+    """A header of 8 KB, and an expectation that nobody knows."""
+    large, strange = await asyncio.gather(
+        talk(server, request(BODY, more=b"X: " + b"y" * 8192 + b"\r\n"), seconds=1.0),
+        talk(server, request(BODY, more=b"Expect: foo\r\n"), seconds=1.0),
+    )
+
+    assert (status(large), status(strange)) == (200, 200)
+
+
+async def test_a_sender_that_breaks_off_is_one_line(server: ServerProcess) -> None:
+    """A reset in the middle of a body, where nothing can be read or written any more."""
+    before = len(server.log.read_text())
+    with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as wire:
+        wire.sendall(request(BODY)[:-5])
+        await asyncio.sleep(0.2)
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await asyncio.sleep(0.3)
+
+    (line,) = server.log.read_text()[before:].splitlines()
+    assert " status=499 reason=client_disconnect " in line
+    assert "level=info" in line
+
+
+async def test_a_thousand_connections_keep_nobody_from_being_answered(server: ServerProcess) -> None:
+    """They are silent, or in the middle of a head; who asks properly gets an answer."""
+    port = urlsplit(server.url).port
+    opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(1000)))
+    try:
+        for number, (_, writer) in enumerate(opened):
+            writer.write([b"", b"GET /heal"][number % 2])
+        one = request(BODY, more=b"Connection: close\r\n")
+
+        received = await asyncio.gather(*(talk(server, one, seconds=8.0) for _ in range(5)))
+
+        assert [status(answer) for answer in received] == [200] * 5
+        assert answers(server.url, "/healthz")()
+    finally:
+        for _, writer in opened:
+            writer.close()
