@@ -144,7 +144,8 @@ def start_process(log_folder: Path, variables: dict[str, str]) -> ServerProcess:
 def lasting_server(log_folder: Path, database_url: str, running_sandbox: Sandbox) -> Iterator[ServerProcess]:
     """One server process for all the tests that only send it what it must survive."""
     server = start_process(log_folder, environment(database_url, running_sandbox.url))
-    wait_until(answers(server.url))
+    # Many tests hang on this one start, so a busy machine may take its time.
+    wait_until(answers(server.url), 60)
     yield server
     server.stop()
 
