@@ -212,7 +212,7 @@ class Campaign:
                 tombstones=stand.database.tombstones(),
                 notes=stand.database.notes(),
                 alive=self._alive(),
-                seen=stand.seen + leaks(stand),
+                seen=[*stand.seen, *leaks(stand), *(Violation("unexpected", what) for what in stand.servers.died)],
             )
         )
 

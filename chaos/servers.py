@@ -42,6 +42,8 @@ class Servers:
         self._broken = broken
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._started: dict[str, asyncio.Future[int]] = {}
+        # Processes that ended although nobody had told them to.
+        self.died: list[str] = []
 
     async def open(self) -> None:
         words = [self._broken] if self._broken else []
@@ -111,6 +113,14 @@ class Servers:
                     self._started.pop(port).set_result(int(pid))
                 case ["ended", pid, code]:
                     self._end_of(int(pid)).set_result(int(code))
+                    self._mourn(int(pid), code)
+
+    def _mourn(self, pid: int, code: str) -> None:
+        """Whoever is killed or stopped on purpose has given its place back before."""
+        for server in self.all:
+            if server.pid == pid:
+                server.pid = 0
+                self.died.append(f"server {server.number} ended with {code}, by itself")
 
 
 async def _is_ready(client: httpx.AsyncClient, server: Server) -> bool:
