@@ -110,8 +110,7 @@ class Campaign:
                 await asyncio.sleep(dice.uniform(*ASK_EVERY))
                 known = [life for life in list(self._stand.population.lives.values())[-500:] if life.asked_for]
                 if known:
-                    server = dice.choice(self._stand.servers.all)
-                    asking.create_task(self._stand.sender.ensure(dice.choice(known).clerk_id, server))
+                    asking.create_task(self._stand.sender.ensure(dice.choice(known).clerk_id, dice))
 
     async def _live(self, life: Life) -> None:
         """Tell a life; one message may overlap the next, and both endpoints of a rotation may deliver the same."""
@@ -126,7 +125,7 @@ class Campaign:
                     await delivery
                 await asyncio.sleep(dice.uniform(0, 0.05))
             if life.asked_for:
-                await sender.ensure(life.clerk_id, dice.choice(self._stand.servers.all))
+                await sender.ensure(life.clerk_id, dice)
 
     async def _deliver_the_rest(self) -> None:
         """What was given up is replayed, as an operator would from Clerk's dashboard, until it is taken."""
@@ -151,7 +150,7 @@ class Campaign:
     async def _ensure_at_last(self, life: Life) -> bool:
         dice = self._stand.population.dice_of(f"{life.clerk_id} at last")
         for _ in range(REDELIVERIES * 8):
-            if (await self._stand.sender.ensure(life.clerk_id, dice.choice(self._stand.servers.all))).result == "ok":
+            if (await self._stand.sender.ensure(life.clerk_id, dice)).result == "ok":
                 return True
             await asyncio.sleep(1.5)
         return False

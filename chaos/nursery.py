@@ -6,15 +6,26 @@ real processes, each with a port, pools and a log of its own. When stdin ends, s
 """
 
 import contextlib
+import encodings.idna
+import functools
 import gc
 import os
 import signal
+import ssl
 import sys
 from typing import NoReturn
 
-from app import server  # noqa: F401  # Imported for the children.
+import httpcore
+import httpx
+import uvicorn.lifespan.on
+import uvicorn.loops.uvloop
+
+from app import server
 from app.__main__ import main as commands
 from chaos import broken
+
+# Imported for the children, which would otherwise each do it when they serve.
+_WARM = (encodings.idna, httpcore, server, uvicorn.lifespan.on, uvicorn.loops.uvloop)
 
 _children: set[int] = set()
 
@@ -22,6 +33,9 @@ _children: set[int] = set()
 def main(words: list[str]) -> None:
     for name in words:
         broken.BREAKS[name].switch_off()
+    # Reading the certificates takes as long as everything else of a start, and nobody here speaks TLS.
+    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]  # Same call.
+    httpx.create_ssl_context()
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     _say("ready")

@@ -115,13 +115,13 @@ class Scenarios:
         for _ in range(NEWCOMERS):
             newcomer = self._life(created(self._stand.population.clerk_id()))
             self._plan(backboard_proxy, backboard_proxy.HANG, newcomer.clerk_id)
-            hanging.append(asyncio.create_task(sender.try_once(newcomer.messages[0], server, dice)))
+            hanging.append(asyncio.create_task(sender.try_once(newcomer.messages[0], dice, to=server)))
         give_up_at = monotonic() + HANGING_SECONDS
         # The proxy counts, and knows of nobody who waits.
         while faults.tally.counts[backboard_proxy.HANG] < before + PLACES and monotonic() < give_up_at:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        answers = [await sender.ensure(clerk_id, server)]
-        answers += [await sender.try_once(message, server, dice) for message in life.messages[1:]]
+        answers = [await sender.ensure(clerk_id, dice, to=server)]
+        answers += [await sender.try_once(message, dice, to=server) for message in life.messages[1:]]
         self._stand.seen += [
             Violation("starved", f"{one.kind} of {clerk_id}: {one.status}") for one in answers if one.result != "ok"
         ]

@@ -27,7 +27,7 @@ SECRET_CANARIES = (lives.API_KEY, lives.TOKEN, lives.DATABASE_PASSWORD, *(text.d
 
 
 class Sender:
-    """Sends to whichever server the dice says, as a router would."""
+    """Sends to whichever server the dice says and listens, as a router would."""
 
     def __init__(self, servers: Servers, history: History, population: Population) -> None:
         self._servers = servers
@@ -46,46 +46,61 @@ class Sender:
         factor = 1.0
         for wait in SCHEDULE:
             await asyncio.sleep(wait * factor * dice.uniform(0.8, 1.2))
-            done = await self.try_once(message, to or dice.choice(self._servers.all), dice)
+            done = await self.try_once(message, dice, to=to)
             if done.result == "ok":
                 return True
             factor = TIMED_OUT_FACTOR if done.result == "unknown" and done.seconds >= CUT_SECONDS else 1.0
         return False
 
-    async def try_once(self, message: Message, server: Server, dice: random.Random) -> Operation:
+    async def try_once(self, message: Message, dice: random.Random, *, to: Server | None = None) -> Operation:
         """One delivery, signed with one of the two secrets that are good during a rotation."""
         headers = sign(dice.choice(lives.SECRETS), message.svix_id, int(time.time()), message.body)
-        done = await self._ask(server, "/webhooks/clerk", message, headers, message.body)
+        done = await self._ask(self._route(dice, to), "/webhooks/clerk", message, headers, message.body)
         if done.result == "ok":
             self.taken.add(message)
         return done
 
-    async def ensure(self, clerk_id: str, server: Server) -> Operation:
+    async def ensure(self, clerk_id: str, dice: random.Random, *, to: Server | None = None) -> Operation:
         """The chat backend asks for a user."""
         asked = Message("", ENSURE, clerk_id, b"")
         profile = {"clerk_id": clerk_id, "email": lives.email(clerk_id), "name": lives.name(clerk_id, 0)}
         headers = {"Authorization": f"Bearer {lives.TOKEN}"}
-        return await self._ask(server, "/ensure-user", asked, headers, json.dumps(profile).encode())
+        body = json.dumps(profile).encode()
+        return await self._ask(self._route(dice, to), "/ensure-user", asked, headers, body)
+
+    def _route(self, dice: random.Random, to: Server | None) -> list[Server]:
+        """Where a request may go, in this order: the next one is for when nothing listens at the one before."""
+        return [to] if to else dice.sample(self._servers.all, len(self._servers.all))
 
     async def _ask(
-        self, server: Server, path: str, message: Message, headers: dict[str, str], body: bytes
+        self, route: list[Server], path: str, message: Message, headers: dict[str, str], body: bytes
     ) -> Operation:
         began = time.monotonic()
-        result: Result = "unknown"
         answer: httpx.Response | None = None
-        server.in_flight += 1
+        result: Result = "unknown"
+        headers |= {"Content-Type": "application/json"}
         try:
             async with asyncio.timeout(CUT_SECONDS):
-                content_type = {"Content-Type": "application/json"}
-                answer = await self._client.post(server.url + path, content=body, headers=headers | content_type)
-            result = "ok" if answer.is_success or (path == "/ensure-user" and answer.status_code == 410) else "fail"
+                answer = await self._post(route, path, headers, body)
+            gone = message.kind == ENSURE and answer.status_code == httpx.codes.GONE
+            result = "ok" if answer.is_success or gone else "fail"
         except NOT_SENT:
             result = "fail"
         except (httpx.TransportError, TimeoutError):
             pass
+        return self._history.add(_operation(message, result, answer, began))
+
+    async def _post(self, route: list[Server], path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+        server, *others = route
+        server.in_flight += 1
+        try:
+            return await self._client.post(server.url + path, content=body, headers=headers)
+        except NOT_SENT:
+            if not others:
+                raise
         finally:
             server.in_flight -= 1
-        return self._history.add(_operation(message, result, answer, began))
+        return await self._post(others, path, headers, body)
 
 
 def _operation(message: Message, result: Result, answer: httpx.Response | None, began: float) -> Operation:
