@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import sys
 from collections import defaultdict
@@ -18,7 +17,6 @@ from chaos.lives import Life, Message
 from chaos.nemesis import Nemesis
 from chaos.scenarios import Scenarios
 from chaos.sender import SECRET_CANARIES
-from chaos.servers import ROOT
 from chaos.stand import Stand, standing
 
 # So many lives at a time, and the wait between two births, in seconds.
@@ -65,7 +63,7 @@ class Campaign:
                 await self._storm(seconds)
             self._count()
             self._say("the healing ...")
-            self._result.healed = await self._stand.servers.wait_until_ready()
+            await self._heal()
             await self._deliver_the_rest()
             self._count()
             self._stand.sandbox.switches.latency = 0.0
@@ -75,6 +73,12 @@ class Campaign:
             telling.cancel()
         self._judge()
         return self._result
+
+    async def _heal(self) -> None:
+        try:
+            self._result.healed = await self._stand.servers.wait_until_ready()
+        except TimeoutError:
+            self._stand.seen.append(Violation("stuck", "not every server became ready after the last fault"))
 
     async def _tell(self) -> None:
         began = monotonic()
@@ -175,8 +179,8 @@ class Campaign:
                 "-m",
                 "app",
                 *words,
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"], **self._stand.environment},
+                cwd=self._stand.logs,
+                env=self._stand.environment,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )

@@ -12,7 +12,6 @@ from time import monotonic
 
 import httpx
 
-ROOT = Path(__file__).parent.parent
 STOP_SECONDS = 20.0
 READY_SECONDS = 30.0
 
@@ -52,8 +51,8 @@ class Servers:
             "-m",
             "chaos.nursery",
             *words,
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **self._environment},
+            cwd=self._logs,
+            env=self._environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches only us.

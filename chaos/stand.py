@@ -1,5 +1,6 @@
 """What a campaign stands on: Postgres, the Backboard sandbox, the proxies before them, the servers, the senders."""
 
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -19,6 +20,7 @@ from chaos.sender import Sender
 from chaos.servers import Servers
 from local.backboard import Sandbox
 
+ROOT = Path(__file__).parent.parent
 SERVERS = 4
 PARTNER_LATENCY = 0.02
 
@@ -111,6 +113,9 @@ def _environment(postgres_port: int, backboard_port: int) -> dict[str, str]:
     # The proxy reads what is sent, so it must not be encrypted.
     database = f"postgresql://app:{lives.DATABASE_PASSWORD}@127.0.0.1:{postgres_port}/app"
     return {
+        "PATH": os.environ["PATH"],
+        # Programs are started elsewhere, so that nobody's .env steers them.
+        "PYTHONPATH": str(ROOT),
         "DATABASE_URL": f"{database}?sslmode=disable&gssencmode=disable",
         "BACKBOARD_API_KEY": lives.API_KEY,
         "BACKBOARD_API_URL": f"http://127.0.0.1:{backboard_port}/api",
