@@ -25,15 +25,15 @@ SEED = 20261125
 
 
 def test_a_short_campaign_keeps_every_promise() -> None:
-    """Kills, crashes and cuts for half a minute; the seed makes the decisions the same every time."""
-    words = ["-m", "chaos", "--seed", str(SEED), "--minutes", "0.4"]
+    """Kills, crashes and cuts for a third of a minute; the seed makes the decisions the same every time."""
+    words = ["-m", "chaos", "--seed", str(SEED), "--minutes", "0.3"]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
 
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     happened = dict(re.findall(r"of them (kill -9|database crashes|cut connections) +([0-9,]+)", done.stdout))
     assert int(happened["kill -9"]) >= 20
-    assert int(happened["database crashes"]) >= 2
-    assert int(happened["cut connections"]) >= 50
+    assert int(happened["database crashes"]) >= 1
+    assert int(happened["cut connections"]) >= 40
 
 
 def test_the_same_seed_makes_the_same_decisions() -> None:
