@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 from chaos import lives
@@ -215,7 +216,7 @@ class Campaign:
                 tombstones=stand.database.tombstones(),
                 notes=stand.database.notes(),
                 alive=self._alive(),
-                seen=[*stand.seen, *leaks(stand), *(Violation("unexpected", what) for what in stand.servers.died)],
+                seen=[*stand.seen, *leaks(stand.logs), *(Violation("unexpected", what) for what in stand.servers.died)],
             )
         )
 
@@ -224,11 +225,11 @@ def _waiting(report: dict[str, dict[str, int]]) -> bool:
     return any(states["waiting"] for states in report["counts"].values())  # type: ignore[index]
 
 
-def leaks(stand: Stand) -> list[Violation]:
+def leaks(logs: Path) -> list[Violation]:
     """Every line of every log that holds a canary, or a secret in the form in which it was given."""
     forbidden = [b"canary", *(text.encode() for text in (*SECRET_CANARIES, *lives.signing_secrets().split(",")))]
     found = []
-    for log in sorted(stand.logs.iterdir()):
+    for log in sorted(logs.iterdir()):
         for number, line in enumerate(log.read_bytes().lower().splitlines(), 1):
             if any(text.lower() in line for text in forbidden):
                 found.append(Violation("leak", f"{log.name}, line {number}"))

@@ -114,7 +114,7 @@ def _operation(message: Message, result: Result, answer: httpx.Response | None, 
         version=message.version,
         assistant_id=_assistant_in(answer) if answer and message.kind == ENSURE else None,
         retry_after=answer.headers.get("Retry-After") if answer else None,
-        leaked=answer is not None and _leaks(answer, message),
+        leaked=answer is not None and leaks(answer, message),
     )
 
 
@@ -123,7 +123,7 @@ def _assistant_in(answer: httpx.Response) -> str | None:
     return content.get("assistant_id")
 
 
-def _leaks(answer: httpx.Response, message: Message) -> bool:
+def leaks(answer: httpx.Response, message: Message) -> bool:
     """Only ensure-user says anything personal, and only of whom it was asked for."""
     said = answer.text + str(answer.headers)
     if message.kind == ENSURE and answer.is_success:

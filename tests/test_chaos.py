@@ -8,16 +8,19 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
+import httpx
 import pytest
 
-from chaos import backboard_proxy, lives, postgres_proxy
+from chaos import backboard_proxy, lives, postgres_proxy, sender
 from chaos.backboard_proxy import BackboardProxy
 from chaos.broken import BREAKS
+from chaos.campaign import leaks
 from chaos.checker import Evidence, Row, judge
 from chaos.faults import Faults, Tally
 from chaos.history import DELETED, ENSURE, Operation
-from chaos.lives import FIRST_VERSION, Life, Population, created, deleted, updated
+from chaos.lives import FIRST_VERSION, Life, Message, Population, created, deleted, updated
 from chaos.postgres_proxy import PostgresProxy
 from tests.conftest import ROOT
 
@@ -197,6 +200,42 @@ def test_the_checker_finds_what_was_planted(plant: Callable[[Evidence], None], k
     plant(evidence)
 
     assert kind in {violation.kind for violation in judge(evidence)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lives.email(LIVING),
+        lives.name(LIVING, FIRST_VERSION),
+        lives.API_KEY,
+        lives.TOKEN,
+        lives.DATABASE_PASSWORD,
+        lives.SECRETS[1].decode(),
+        lives.signing_secrets().split(",")[1],
+    ],
+)
+def test_a_canary_in_a_log_is_a_leak(tmp_path: Path, line: str) -> None:
+    """Secrets also in the form in which they are configured."""
+    (tmp_path / "server-0.log").write_text(f"level=info clerk_id={LIVING}\nlevel=error said={line}\n")
+
+    assert leaks(tmp_path) == [("leak", "server-0.log, line 2")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "content", "leaked"),
+    [
+        ("user.created", 200, {"outcome": "created"}, False),
+        ("user.created", 503, {"detail": lives.email(LIVING)}, True),
+        (ENSURE, 200, {"clerk_id": LIVING, "email": lives.email(LIVING), "name": "Canary"}, False),
+        (ENSURE, 200, {"clerk_id": LIVING, "email": lives.email(GONE), "name": "Canary"}, True),
+        (ENSURE, 200, {"clerk_id": GONE, "email": None, "name": None}, True),
+        (ENSURE, 410, {"detail": lives.TOKEN}, True),
+    ],
+)
+def test_an_answer_says_nothing_of_anybody_else(kind: str, status: int, content: object, leaked: bool) -> None:  # noqa: FBT001
+    answer = httpx.Response(status, json=content)
+
+    assert sender.leaks(answer, Message("msg_1", kind, LIVING, b"")) is leaked
 
 
 # --- the proxies -----------------------------------------------------------------------------------------------------
