@@ -62,8 +62,9 @@ def _reap(*_: object) -> None:
 
 
 def _say(words: str) -> None:
-    # Whole lines, also when a child's end interrupts another.
-    os.write(1, f"{words}\n".encode())
+    # Whole lines, also when a child's end interrupts another; nobody hears them once the campaign was stopped.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, f"{words}\n".encode())
 
 
 def _serve(port: str, log: str) -> NoReturn:
