@@ -8,7 +8,7 @@ holds the listing to the code.
    server                                              wiring: the application
    web                                                 the process that serves it
 7  webhooks · ensure_user · probes · middleware        HTTP
-   protocol                                            the connection below it
+   protocol · serving                                  the connection below it, the process around it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
 6  bodies                                              what comes in, what goes out
@@ -16,7 +16,8 @@ holds the listing to the code.
    database_findings                                   what doctor says of the database
    survey · mending                                    reconcile's two halves: it only looks, it only mends
 5  problems                                            our errors as HTTP
-   sources                                             what reconcile reads from
+   sources                                             what reconcile reads from, beside Clerk
+   clerk_listing                                       all users of Clerk
 4  provisioning · lifecycle                            the use cases: make sure of one user, delete one
    clerk_events · clerk_api                            Clerk's side: headers and bytes to an event, and back
    session_tokens                                      who is signed in, by a token of Clerk's
@@ -26,7 +27,7 @@ holds the listing to the code.
    drift                                               what reconcile finds, and what it does not believe
 2  users · lookup · migrations · budget                one table or mechanism each
    backboard_answers                                   what Backboard's answers mean
-1  queries · database · breaker · deadline · last_event
+1  queries · database · breaker · deadline · patience · last_event
    exchange                                            HTTP towards a partner
 0  errors · connect_errors · settings · logs · metrics
 """

@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 
 from app import logs
-from app.backboard_answers import Assistant, judge, read_assistant, read_json
+from app.backboard_answers import Assistant, add_page, judge, read_assistant, read_json, says_missing
 from app.breaker import Breaker
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
@@ -105,10 +105,15 @@ class Backboard:
         return sorted(matches.values(), key=lambda match: (match.created_at, match.id))
 
     async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
-        """Delete an assistant with its threads, for good; one that is not there is deleted already."""
+        """Delete an assistant with its threads, for good; one that is not there is deleted already.
+
+        A wrong address knows no assistant either, so "not there" is believed only from who lists assistants.
+        """
         request = self._client.build_request("DELETE", f"/assistants/{UUID(assistant_id)}")
         seconds = deadline.left(DELETE_SECONDS)
-        await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            await self.check_key(deadline)
 
     async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
         """The assistant of this id, or None if Backboard says that there is none."""
@@ -132,12 +137,12 @@ class Backboard:
         return await self._list(Deadline(), PAGE_BYTES, seconds=PAGE_SECONDS, skip=skip, limit=PAGE_LIMIT)
 
     async def _list_everything(self, until: Deadline, name: str) -> list[Assistant]:
-        everything: list[Assistant] = []
+        everything: dict[str, Assistant] = {}
         for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
             page = await self._list(until, PAGE_BYTES, name=name, skip=skip, limit=PAGE_LIMIT)
-            everything += page
+            add_page(everything, page)
             if len(page) < PAGE_LIMIT:
-                return everything
+                return list(everything.values())
         raise Unknown("backboard_listing_cut")
 
     async def _list(
@@ -160,7 +165,7 @@ class Backboard:
         kind = request.method
         try:
             answer = await self._send(request, seconds=seconds, cap=cap)
-            if not (missing_is_done and answer.status == HTTPStatus.NOT_FOUND):
+            if not (missing_is_done and says_missing(answer)):
                 judge(answer)
         except Throttled as error:
             self.breaker.throttled(error.retry_after)

@@ -38,6 +38,25 @@ def judge(answer: Answer) -> None:
     raise Rejected("backboard_refused", status=status)
 
 
+def says_missing(answer: Answer) -> bool:
+    """Whether this is Backboard's own 404, `{"detail": string}`, and not a gateway's."""
+    if answer.status != 404:  # noqa: PLR2004  # HTTP's own number.
+        return False
+    try:
+        document = read_json(answer)
+    except Unknown:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("detail"), str)
+
+
+def add_page(listed: dict[str, Assistant], page: list[Assistant]) -> None:
+    """Add a page to what is listed by id; Unknown when nothing in it is new, since `skip` was ignored then."""
+    before = len(listed)
+    listed |= {assistant.id: assistant for assistant in page}
+    if page and len(listed) == before:
+        raise Unknown("backboard_listing_repeats")
+
+
 def read_json(answer: Answer) -> Any:
     try:
         return json.loads(answer.body.decode(), parse_constant=_refuse_constant)

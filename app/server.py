@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
     parts = build_parts(settings)
-    last_event = LastEvent()
+    last_event, stopping = LastEvent(), asyncio.Event()
     webhook = ClerkWebhook(
         verifier=verifier,
         last_event=last_event,
@@ -94,7 +94,12 @@ def create_app(settings: Settings) -> Starlette:
     clerk = ClerkApi(parts.clerk) if parts.clerk else None
     ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk, sessions=parts.sessions)
     readyz = Readyz(
-        queries=parts.queries, pool=parts.pool, places=parts.places, expected=newest(), last_event=last_event
+        queries=parts.queries,
+        pool=parts.pool,
+        places=parts.places,
+        expected=newest(),
+        last_event=last_event,
+        stopping=stopping,
     )
     metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
     app = Application(
@@ -106,7 +111,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/readyz", readyz, methods=["GET"]),
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
         ],
-        lifespan=lambda _: _serving(settings, parts),
+        lifespan=lambda _: _live(settings, parts, stopping),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
@@ -163,12 +168,13 @@ async def open_parts(parts: Parts) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _serving(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+async def _live(settings: Settings, parts: Parts, stopping: asyncio.Event) -> AsyncIterator[dict[str, asyncio.Event]]:
+    """The lifespan of the web process; what it yields is for the server and its connections."""
     processes, places = settings.web_concurrency, settings.provisioning_concurrency
     async with open_parts(parts):
         check = asyncio.create_task(warn_if_too_small(parts.pool, parts.queries, processes=processes, places=places))
         try:
-            yield
+            yield {"stopping": stopping}
         finally:
             check.cancel()
             await asyncio.wait([check])

@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import backfill, provision
+from bench import backfill, isolation, provision
 
-SUITES = {"provision": provision.run, "backfill": backfill.run}
+SUITES = {"provision": provision.run, "backfill": backfill.run, "isolation": isolation.run}
 
 
 def main(names: list[str]) -> int:
