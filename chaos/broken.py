@@ -5,6 +5,7 @@ to notice it. Nothing in the service knows of this.
 """
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
-from app import backboard, server
+from app import exchange, server
 from app.backboard import Backboard
 from app.backboard_answers import Assistant
 from app.database import COMMIT, LOOKUP_CONNECTIONS, send
@@ -26,7 +27,7 @@ from app.users import Facts, Profile, User
 # mypy sees no sense in assigning to what is imported, and it is right: so that is done under other names.
 _service: Any = Provisioning
 _wiring: Any = server
-_partner: Any = backboard
+_partner: Any = exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def _swallow_cancellation() -> None:
     async def timeout(_: float) -> Any:
         yield
 
+    assert "asyncio.timeout(seconds)" in inspect.getsource(exchange), "the limit is elsewhere: the break breaks nothing"
     _partner.asyncio = SimpleNamespace(timeout=timeout)
     provision = _service._provision
     ensure = _service.ensure

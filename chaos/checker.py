@@ -9,6 +9,7 @@ resurrected     a live row beside a tombstone, or an answer for somebody who was
 stuck           an event, a note or a process that never came to its end
 slow            an answer after more than 12.5 s, or none within 15 s
 silent          a 503 without a Retry-After that a sender can use
+reset           no answer, although nobody killed the process that had the request
 starved         an existing user who was not served because Backboard hangs
 unexpected      an answer that is none of those that the contract knows
 leak            a secret or something personal in a log or an answer
@@ -80,6 +81,8 @@ def _of_answer(one: Operation) -> Iterator[Violation]:
         yield Violation("silent", what)
     if one.status not in ((0, 200, 201, 410, 503) if one.kind == ENSURE else (0, 200, 503)):
         yield Violation("unexpected", what)
+    if one.reset:
+        yield Violation("reset", what)
     if one.leaked:
         yield Violation("leak", f"the answer to {what}")
 

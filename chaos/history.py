@@ -28,6 +28,8 @@ class Operation:
     retry_after: str | None = None
     # The answer held a secret, or somebody's personal data where none belong.
     leaked: bool = False
+    # No answer came although nobody killed the process that had the request.
+    reset: bool = False
 
 
 @dataclass

@@ -16,7 +16,7 @@ CLEAN_ENDS = (0, -15)
 
 # The shortest and the longest wait before an actor strikes again, in seconds.
 KILL_EVERY = (0.12, 0.42)
-TERMINATE_EVERY = (4.0, 10.0)
+TERMINATE_EVERY = (2.0, 5.0)
 CRASH_EVERY = (4.0, 8.0)
 REFUSE_EVERY = (5.0, 10.0)
 THROTTLE_EVERY = (6.0, 12.0)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -24,6 +25,10 @@ CUT_SECONDS = 15.0
 TIMED_OUT_FACTOR = 2.0
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 SECRET_CANARIES = (lives.API_KEY, lives.TOKEN, lives.DATABASE_PASSWORD, *(text.decode() for text in lives.SECRETS))
+
+
+class Reset(Exception):
+    """No answer, from a process that was not killed."""
 
 
 class Sender:
@@ -78,6 +83,7 @@ class Sender:
         began = time.monotonic()
         answer: httpx.Response | None = None
         result: Result = "unknown"
+        reset = False
         headers |= {"Content-Type": "application/json"}
         try:
             async with asyncio.timeout(CUT_SECONDS):
@@ -88,16 +94,23 @@ class Sender:
             result = "fail"
         except (httpx.TransportError, TimeoutError):
             pass
-        return self._history.add(_operation(message, result, answer, began))
+        except Reset:
+            reset = True
+        return self._history.add(replace(_operation(message, result, answer, began), reset=reset))
 
     async def _post(self, route: list[Server], path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         server, *others = route
+        pid = server.pid
         server.in_flight += 1
         try:
             return await self._client.post(server.url + path, content=body, headers=headers)
         except NOT_SENT:
             if not others:
                 raise
+        except httpx.TransportError as error:
+            if pid and pid not in self._servers.killed:
+                raise Reset from error
+            raise
         finally:
             server.in_flight -= 1
         return await self._post(others, path, headers, body)

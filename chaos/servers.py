@@ -41,6 +41,7 @@ class Servers:
         self._broken = broken
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._started: dict[str, asyncio.Future[int]] = {}
+        self.killed: set[int] = set()
         # Processes that ended although nobody had told them to.
         self.died: list[str] = []
 
@@ -79,8 +80,7 @@ class Servers:
     async def kill(self, server: Server) -> None:
         """Kill -9, and wait until it is gone."""
         pid, server.pid = server.pid, 0
-        os.kill(pid, signal.SIGKILL)
-        await self._end_of(pid)
+        await self._kill(pid)
 
     async def stop(self, server: Server) -> int | None:
         """SIGTERM; the exit code, or None when it had to be killed after all."""
@@ -89,9 +89,13 @@ class Servers:
         try:
             return await asyncio.wait_for(asyncio.shield(self._end_of(pid)), STOP_SECONDS)
         except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            await self._end_of(pid)
+            await self._kill(pid)
             return None
+
+    async def _kill(self, pid: int) -> None:
+        self.killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
+        await self._end_of(pid)
 
     async def wait_until_ready(self) -> float:
         """Return after how many seconds all of them were ready; TimeoutError when that takes too long."""

@@ -162,6 +162,10 @@ def server_error(evidence: Evidence) -> None:
     evidence.operations.append(replace(ok("user.updated", LIVING, status=500), result="fail"))
 
 
+def reset_by_a_living_process(evidence: Evidence) -> None:
+    evidence.operations.append(replace(ok("user.updated", LIVING, status=0, reset=True), result="unknown"))
+
+
 def canary_in_an_answer(evidence: Evidence) -> None:
     evidence.operations.append(ok("user.updated", LIVING, leaked=True))
 
@@ -190,6 +194,7 @@ def name_of_who_is_gone(evidence: Evidence) -> None:
         (late_answer, "slow"),
         (no_retry_after, "silent"),
         (server_error, "unexpected"),
+        (reset_by_a_living_process, "reset"),
         (canary_in_an_answer, "leak"),
         (name_of_who_is_gone, "leak"),
     ],
