@@ -8,6 +8,7 @@ holds the listing to the code.
    server                                              wiring: the application
    web                                                 the process that serves it
 7  webhooks · ensure_user · probes · middleware        HTTP
+   openapi                                             its document
    protocol · serving                                  the connection below it, the process around it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
@@ -24,6 +25,7 @@ holds the listing to the code.
 3  backboard                                           the partner who keeps the assistants
    clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
+   messages                                            the bodies of our own API
    drift                                               what reconcile finds, and what it does not believe
 2  users · lookup · migrations · budget                one table or mechanism each
    backboard_answers                                   what Backboard's answers mean

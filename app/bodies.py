@@ -20,6 +20,9 @@ BODY_SECONDS = 5.0
 _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
+# Where the protocol leaves in a scope what it has answered itself, because the body broke off.
+REFUSED = "app.refused"
+
 # An answer sent before the body was read leaves bytes in the connection that nobody may take for a request.
 CLOSE: Headers = [(b"connection", b"close")]
 
@@ -50,7 +53,7 @@ async def read_json_body(scope: Scope, receive: Receive) -> bytes:
 
 
 async def _read(receive: Receive) -> bytes:
-    body: bytes = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -59,12 +62,16 @@ async def _read(receive: Receive) -> bytes:
         if len(body) > BODY_BYTES:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 async def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> None:
     """Send a JSON answer in two messages."""
-    body = orjson.dumps(content)
+    await answer_bytes(send, status, orjson.dumps(content), more=more)
+
+
+async def answer_bytes(send: Send, status: int, body: bytes, *, more: Headers | None = None) -> None:
+    """Send JSON that is written already."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -4,9 +4,8 @@ import hmac
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from app import logs
@@ -15,31 +14,13 @@ from app.clerk_api import ClerkApi
 from app.clerk_events import read_json
 from app.deadline import Deadline
 from app.errors import BadEvent
+from app.messages import EnsureUserRequest, SessionRequest
 from app.problems import Refusal
 from app.provisioning import Provisioning
 from app.session_tokens import BadToken, SessionTokens
-from app.users import EMAIL_LENGTH, NAME_LENGTH, Profile, User, usable_text
+from app.users import Profile, User
 
 _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
-
-_ClerkId = Annotated[str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True)]
-
-
-class EnsureUserRequest(BaseModel):
-    """Who is wanted; `email` and `name` fill a new row until Clerk's own event says better."""
-
-    clerk_id: _ClerkId
-    email: str | None = Field(default=None, strict=True)
-    name: str | None = Field(default=None, strict=True)
-
-    def profile(self) -> Profile:
-        return Profile(self.clerk_id, usable_text(self.email, EMAIL_LENGTH), usable_text(self.name, NAME_LENGTH))
-
-
-class SessionRequest(BaseModel):
-    """What comes with a session token: its user's id or nothing. Whatever else a browser wrote does not count."""
-
-    clerk_id: _ClerkId | None = None
 
 
 class EnsureUser:

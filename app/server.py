@@ -27,6 +27,7 @@ from app.lifecycle import Lifecycle
 from app.metrics import Metrics
 from app.middleware import Frame
 from app.migrations import newest
+from app.openapi import OpenApi
 from app.probes import MetricsProbe, Readyz, healthz
 from app.provisioning import Provisioning
 from app.queries import Queries
@@ -110,6 +111,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
+            Route("/openapi.json", OpenApi(), methods=["GET"]),
         ],
         lifespan=lambda _: _live(settings, parts, stopping),
     )
@@ -165,6 +167,7 @@ async def open_parts(parts: Parts) -> AsyncIterator[None]:
         if parts.sessions:
             await parts.sessions.close()
         await asyncio.gather(parts.pool.close(), parts.places.close())
+        logs.sum_up()
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """What the tests stand on: a real Postgres, a Backboard that is a program, the service in process and as one."""
 
-import base64
 import os
 import re
 import subprocess
@@ -14,12 +13,15 @@ import pytest
 from psycopg.rows import dict_row
 
 from app import logs
+from app.errors import ServiceError
 from app.migrations import migrate
 from app.server import create_app
 from app.settings import DATABASE_VARIABLES, Settings
 from local.backboard import Sandbox
+from local.binaries import find_pgbouncer
+from local.pgbouncer import PgBouncer
 from local.postgres import Postgres
-from tests import factories
+from tests import canaries, factories
 from tests.services import ServerProcess, Service, answers, environment, free_port, in_process, settings_of, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -43,14 +45,26 @@ def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where every process of the suite logs to; at the end nothing secret or personal may be in there."""
     folder = tmp_path_factory.mktemp("logs")
     yield folder
-    secret_forms = [factories.SECRET, factories.OTHER_SECRET]
-    for forbidden in (
-        re.compile(rb"canary", re.IGNORECASE),
-        *(re.compile(re.escape(base64.b64encode(secret))) for secret in secret_forms),
-    ):
-        for file in folder.iterdir():
-            found = [line for line in file.read_bytes().splitlines() if forbidden.search(line)]
-            assert not found, f"{file.name} holds what must never be logged: {found[:3]}"
+    for file in folder.iterdir():
+        found = canaries.found_in(file.read_bytes())
+        assert not found, f"{file.name} holds what must never be logged: {found[:3]}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def discreet_errors() -> Iterator[None]:
+    """Our own exceptions carry a word of a fixed list, whatever they were made of."""
+    reasons: set[str] = set()
+    begin = ServiceError.__init__
+
+    def noting(self: ServiceError, reason: str) -> None:
+        reasons.add(reason)
+        begin(self, reason)
+
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(ServiceError, "__init__", noting)
+        yield
+    wordy = [reason for reason in reasons if not re.fullmatch("[a-z_0-9]+", reason) or "canary" in reason]
+    assert not wordy, f"no reason of ours: {wordy[:3]}"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,21 +82,47 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         yield server
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let what touches the database reach it through PgBouncer where there is one, or in the ways that a mark names."""
+    if "database_url" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("ways")
+        ways = mark.args if mark else ("pooled" if find_pgbouncer() else "direct",)
+        metafunc.parametrize("database_url", ways, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-async def database_url(anyio_backend: object, request: pytest.FixtureRequest) -> str:  # noqa: ARG001  # Runs on it.
-    """An empty, migrated database of this run's own, or the one that TEST_DATABASE_URL names."""
+def direct_url(request: pytest.FixtureRequest) -> str:
+    """Where Postgres itself is: a database of this run's own, or the one that TEST_DATABASE_URL names."""
     url = os.environ.get("TEST_DATABASE_URL")
     if url is None:
         postgres: Postgres = request.getfixturevalue("postgres")
         url = postgres.url("app")
+    return url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(direct_url: str) -> Iterator[PgBouncer]:
+    """A pooler in transaction mode with two connections to give, so that nobody may need a second one in a request."""
+    if find_pgbouncer() is None:
+        pytest.skip("there is no PgBouncer on this machine (Debian: apt install pgbouncer)")
+    with PgBouncer(direct_url, pool_size=2) as pooler:
+        yield pooler
+
+
+@pytest.fixture(scope="session")
+async def database_url(anyio_backend: object, request: pytest.FixtureRequest) -> str:  # noqa: ARG001  # Runs on it.
+    """The address that the code under test gets, of a migrated database; see pytest_generate_tests."""
+    fixture = {"direct": "direct_url", "pooled": "pgbouncer"}[request.param]
+    found = request.getfixturevalue(fixture)
+    url = found.url() if isinstance(found, PgBouncer) else str(found)
     await migrate(url)
     return url
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """A connection to look with; the tables are empty when the test begins."""
-    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
+def database(database_url: str, direct_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:  # noqa: ARG001  # Migrates.
+    """A connection to look with, past any pooler; the tables are empty when the test begins."""
+    with psycopg.connect(direct_url, autocommit=True, row_factory=dict_row) as connection:
         with connection.pipeline():
             for table in TABLES:
                 connection.execute(f"DELETE FROM {table}".encode())
@@ -114,23 +154,37 @@ async def service(variables: dict[str, str]) -> AsyncIterator[Service]:
         yield service
 
 
+def start_process(log_folder: Path, variables: dict[str, str]) -> ServerProcess:
+    port = free_port()
+    log = log_folder / f"server-{port}-{len(list(log_folder.iterdir()))}.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "PORT": str(port), **variables},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    return ServerProcess(process, f"http://127.0.0.1:{port}", log)
+
+
+@pytest.fixture(scope="session")
+def lasting_server(log_folder: Path, database_url: str, running_sandbox: Sandbox) -> Iterator[ServerProcess]:
+    """One server process for all the tests that only send it what it must survive."""
+    server = start_process(log_folder, environment(database_url, running_sandbox.url))
+    # Many tests hang on this one start, so a busy machine may take its time.
+    wait_until(answers(server.url), 60)
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def start_server(variables: dict[str, str], log_folder: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Start server processes; keyword arguments are variables on top. All of them end with the test."""
     started: list[ServerProcess] = []
 
     def start(*, wait: bool = True, **more: str) -> ServerProcess:
-        port = free_port()
-        log = log_folder / f"server-{port}-{len(started)}.log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"], **variables, "PORT": str(port), **more},
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-        server = ServerProcess(process, f"http://127.0.0.1:{port}", log)
+        server = start_process(log_folder, variables | more)
         started.append(server)
         if wait:
             wait_until(answers(server.url))
