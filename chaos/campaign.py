@@ -41,6 +41,7 @@ class Result:
     history: History
     users: int
     violations: list[Violation]
+    pooled: bool
     healed: float = 0.0
     # Assistants that no live row names: when the storm was over, after the last deliveries, after reconcile.
     orphans: list[int] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Campaign:
     def __init__(self, stand: Stand, say: Say) -> None:
         self._stand = stand
         self._say = say
-        self._result = Result(stand.seed, stand.tally, stand.history, 0, [])
+        self._result = Result(stand.seed, stand.tally, stand.history, 0, [], stand.database.pooled)
 
     async def run(self, seconds: float) -> Result:
         telling = asyncio.create_task(self._tell())

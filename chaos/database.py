@@ -1,4 +1,4 @@
-"""The campaign's own Postgres: its crashes, and what stands in its tables at the end."""
+"""The campaign's own Postgres: its pooler, its crashes, and what stands in its tables at the end."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,8 @@ import psycopg
 
 from app.migrations import migrate
 from chaos.checker import Row
+from local.binaries import find_pgbouncer
+from local.pgbouncer import PgBouncer
 from local.postgres import Postgres
 
 _ROWS = (
@@ -21,6 +23,8 @@ _ROWS = (
     " deleted_at IS NOT NULL FROM users"
 )
 BACKENDS_SECONDS = 10.0
+# Every connection of four servers while they provision as much as they may, and a few of the dead.
+POOLED_CONNECTIONS = 40
 
 
 class Database:
@@ -29,12 +33,19 @@ class Database:
     def __init__(self, folder: Path) -> None:
         self._postgres = Postgres(folder, durable=False, max_connections=200)
         self._thread = ThreadPoolExecutor(1, "postgres")
+        self._pooler: PgBouncer | None = None
 
     async def start(self) -> None:
         await self._on_thread(self._postgres.start)
         await migrate(self.url)
+        if find_pgbouncer():
+            pooler = PgBouncer(self.url, pool_size=POOLED_CONNECTIONS)
+            await self._on_thread(pooler.start)
+            self._pooler = pooler
 
     async def stop(self) -> None:
+        if self._pooler is not None:
+            await self._on_thread(self._pooler.stop)
         await self._on_thread(self._postgres.stop)
         self._thread.shutdown()
 
@@ -44,12 +55,15 @@ class Database:
         return self._postgres.url("app")
 
     @property
-    def socket(self) -> str:
-        """The path of the server's socket."""
-        return parse_qs(urlsplit(self.url).query)["host"][0] + "/.s.PGSQL.5432"
+    def pooled(self) -> bool:
+        """Whether PgBouncer stands in between; it does where the program exists."""
+        return self._pooler is not None
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_unix_connection(self.socket)
+        """As the service does: to PgBouncer where there is one, else to Postgres."""
+        url = self._pooler.url() if self._pooler else self.url
+        folder = parse_qs(urlsplit(url).query)["host"][0]
+        return await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
 
     async def crash(self) -> None:
         """Every process of Postgres dies at once; the next start recovers."""

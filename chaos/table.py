@@ -10,7 +10,8 @@ MOST_EXAMPLES = 20
 def lines(result: Result) -> list[str]:
     """What happened, what came of it, and every promise that was not kept."""
     tally, history = result.tally, result.history
-    told = [f"seed {result.seed}", "", f"{'faults that happened':<50} {tally.total():>8,}"]
+    between = "in transaction mode" if result.pooled else "none here"
+    told = [f"seed {result.seed}, PgBouncer: {between}", "", f"{'faults that happened':<50} {tally.total():>8,}"]
     told += [f"  {kind:<48} {count:>8,}" for kind, count in sorted(tally.counts.items())]
     told += [
         f"{'of them kill -9':<50} {tally.total('kill'):>8,}",
