@@ -28,11 +28,11 @@ class Faults:
         self.tally = tally
         self.storm = False
         self._rates = rates
-        self._planned: list[tuple[str, bytes]] = []
+        self._planned: list[tuple[str, list[bytes]]] = []
 
-    def plan(self, action: str, marker: str, *, times: int = 1) -> None:
-        """Let this befall the next things that hold `marker`, a Clerk id."""
-        self._planned += [(action, marker.encode())] * times
+    def plan(self, action: str, *markers: str) -> None:
+        """Let this befall the next thing that holds all of `markers`, such as a Clerk id."""
+        self._planned.append((action, [marker.encode() for marker in markers]))
 
     def forget_plans(self) -> None:
         """What was planned and has not happened will not happen."""
@@ -40,8 +40,8 @@ class Faults:
 
     def decide(self, passing: bytes, possible: Sequence[str]) -> str | None:
         """The action for this one, or None to let it through."""
-        for place, (action, marker) in enumerate(self._planned):
-            if action in possible and marker in passing:
+        for place, (action, markers) in enumerate(self._planned):
+            if action in possible and all(marker in passing for marker in markers):
                 del self._planned[place]
                 return action
         if not self.storm:

@@ -5,6 +5,7 @@ from time import monotonic
 
 from chaos import backboard_proxy, postgres_proxy
 from chaos.checker import Violation
+from chaos.faults import Faults
 from chaos.lives import PREFIX, Life, Message, created, deleted, updated
 from chaos.nemesis import KILL_BUSY
 from chaos.servers import Server
@@ -16,6 +17,8 @@ HEAD_START = 0.4
 NEWCOMERS = 12
 PLACES = 5
 HANGING_SECONDS = 5.0
+# By which a transaction is known.
+_NOTE, _ROW, _TOMBSTONE = "INSERT INTO provisioning_attempts", "INSERT INTO users", "INSERT INTO deleted_users"
 
 
 class Scenarios:
@@ -24,17 +27,16 @@ class Scenarios:
     def __init__(self, stand: Stand) -> None:
         self._stand = stand
         self._first, self._second = stand.servers.all[:2]
+        self._at_postgres, self._at_backboard = stand.postgres_proxy.faults, stand.backboard_proxy.faults
 
     async def run(self) -> None:
         self._stand.backboard_proxy.slow_seconds = SLOW_SECONDS
         await asyncio.gather(self._rivals(), self._deletion_while_provisioning())
         await asyncio.gather(
-            *(self._create(postgres_proxy, action) for action in postgres_proxy.ON_COMMIT),
-            *(self._create(backboard_proxy, action) for action in backboard_proxy.ON_REQUEST),
-            *(
-                self._delete(postgres_proxy, action)
-                for action in (postgres_proxy.COMMIT_LOST, postgres_proxy.COMMIT_UNKNOWN)
-            ),
+            *(self._create(self._at_postgres, action, _ROW) for action in postgres_proxy.ON_COMMIT),
+            *(self._create(self._at_postgres, action, _NOTE) for action in postgres_proxy.ON_COMMIT),
+            *(self._create(self._at_backboard, action) for action in backboard_proxy.ON_REQUEST),
+            *(self._delete(action) for action in postgres_proxy.ON_COMMIT),
             self._out_of_order(),
             self._deletion_first(),
         )
@@ -44,17 +46,12 @@ class Scenarios:
     def _life(self, *messages: Message) -> Life:
         return self._stand.population.add(Life(messages[0].clerk_id, messages))
 
-    def _plan(self, where: object, action: str, clerk_id: str) -> None:
-        stand = self._stand
-        proxy = stand.postgres_proxy if where is postgres_proxy else stand.backboard_proxy
-        proxy.faults.plan(action, clerk_id)
-
     async def _rivals(self) -> None:
         """A slow partner, two processes, one user: only one of them creates."""
         clerk_id = self._stand.population.clerk_id()
         message = created(clerk_id)
         self._life(message)
-        self._plan(backboard_proxy, backboard_proxy.SLOW, clerk_id)
+        self._at_backboard.plan(backboard_proxy.SLOW, clerk_id)
         await asyncio.gather(
             self._stand.sender.deliver(message, to=self._first),
             self._later(message, self._second),
@@ -67,7 +64,7 @@ class Scenarios:
         """The deletion comes to another process while the assistant is being made."""
         clerk_id = self._stand.population.clerk_id()
         life = self._life(created(clerk_id), deleted(clerk_id))
-        self._plan(backboard_proxy, backboard_proxy.SLOW, clerk_id)
+        self._at_backboard.plan(backboard_proxy.SLOW, clerk_id)
         await asyncio.gather(
             self._stand.sender.deliver(life.messages[0], to=self._first),
             self._later(life.messages[1], self._second),
@@ -77,18 +74,19 @@ class Scenarios:
         await asyncio.sleep(HEAD_START)
         await self._stand.sender.deliver(message, to=server, actor="later")
 
-    async def _create(self, where: object, action: str) -> None:
-        """A sign-up whose create, or whose COMMIT, meets this fault."""
+    async def _create(self, faults: Faults, action: str, *statement: str) -> None:
+        """A sign-up whose create, or one of whose COMMITs, meets this fault."""
         clerk_id = self._stand.population.clerk_id()
         life = self._life(created(clerk_id))
-        self._plan(where, action, clerk_id)
+        faults.plan(action, clerk_id, *statement)
         await self._stand.sender.deliver(life.messages[0])
 
-    async def _delete(self, where: object, action: str) -> None:
+    async def _delete(self, action: str) -> None:
+        """A deletion whose COMMIT meets this fault."""
         clerk_id = self._stand.population.clerk_id()
         life = self._life(created(clerk_id), deleted(clerk_id))
         await self._stand.sender.deliver(life.messages[0])
-        self._plan(where, action, clerk_id)
+        self._at_postgres.plan(action, clerk_id, _TOMBSTONE)
         await self._stand.sender.deliver(life.messages[1])
 
     async def _out_of_order(self) -> None:
@@ -105,7 +103,7 @@ class Scenarios:
 
     async def _hanging_partner(self) -> None:
         """Backboard hangs and every place of a server is taken: who has a row is served all the same."""
-        sender, server, faults = self._stand.sender, self._first, self._stand.backboard_proxy.faults
+        sender, server, faults = self._stand.sender, self._first, self._at_backboard
         clerk_id = self._stand.population.clerk_id()
         life = self._life(created(clerk_id), *(updated(clerk_id, step) for step in range(1, PLACES + 1)))
         await sender.deliver(life.messages[0], to=server)
@@ -114,7 +112,7 @@ class Scenarios:
         hanging = []
         for _ in range(NEWCOMERS):
             newcomer = self._life(created(self._stand.population.clerk_id()))
-            self._plan(backboard_proxy, backboard_proxy.HANG, newcomer.clerk_id)
+            faults.plan(backboard_proxy.HANG, newcomer.clerk_id)
             hanging.append(asyncio.create_task(sender.try_once(newcomer.messages[0], dice, to=server)))
         give_up_at = monotonic() + HANGING_SECONDS
         # The proxy counts, and knows of nobody who waits.
