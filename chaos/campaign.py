@@ -217,7 +217,11 @@ class Campaign:
                 tombstones=stand.database.tombstones(),
                 notes=stand.database.notes(),
                 alive=self._alive(),
-                seen=[*stand.seen, *leaks(stand.logs), *(Violation("unexpected", what) for what in stand.servers.died)],
+                seen=[
+                    *stand.seen,
+                    *read_logs(stand.logs),
+                    *(Violation("unexpected", what) for what in stand.servers.died),
+                ],
             )
         )
 
@@ -226,14 +230,17 @@ def _waiting(report: dict[str, dict[str, int]]) -> bool:
     return any(states["waiting"] for states in report["counts"].values())  # type: ignore[index]
 
 
-def leaks(logs: Path) -> list[Violation]:
-    """Every line of every log that holds a canary, or a secret in the form in which it was given."""
-    forbidden = [b"canary", *(text.encode() for text in (*SECRET_CANARIES, *lives.signing_secrets().split(",")))]
+def read_logs(logs: Path) -> list[Violation]:
+    """Every line that holds a canary, a secret in the form in which it was given, or a bug."""
+    secrets = (*SECRET_CANARIES, *lives.signing_secrets().split(","))
+    forbidden = [b"canary", *(secret.lower().encode() for secret in secrets)]
     found = []
     for log in sorted(logs.iterdir()):
         for number, line in enumerate(log.read_bytes().lower().splitlines(), 1):
-            if any(text.lower() in line for text in forbidden):
+            if any(text in line for text in forbidden):
                 found.append(Violation("leak", f"{log.name}, line {number}"))
+            if b"event=bug" in line or b"traceback" in line:
+                found.append(Violation("unexpected", f"{log.name}, line {number}: a bug"))
     return found
 
 

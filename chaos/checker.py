@@ -11,7 +11,7 @@ slow            an answer after more than 12.5 s, or none within 15 s
 silent          a 503 without a Retry-After that a sender can use
 reset           no answer, although nobody killed the process that had the request
 starved         an existing user who was not served because Backboard hangs
-unexpected      an answer that is none of those that the contract knows
+unexpected      an answer that is none of those that the contract knows, a bug in a log, a process that ended by itself
 leak            a secret or something personal in a log or an answer
 """
 

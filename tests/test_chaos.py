@@ -16,7 +16,7 @@ import pytest
 from chaos import backboard_proxy, lives, postgres_proxy, sender
 from chaos.backboard_proxy import BackboardProxy
 from chaos.broken import BREAKS
-from chaos.campaign import leaks
+from chaos.campaign import read_logs
 from chaos.checker import Evidence, Row, judge
 from chaos.faults import Faults, Tally
 from chaos.history import DELETED, ENSURE, Operation
@@ -223,7 +223,15 @@ def test_a_canary_in_a_log_is_a_leak(tmp_path: Path, line: str) -> None:
     """Secrets also in the form in which they are configured."""
     (tmp_path / "server-0.log").write_text(f"level=info clerk_id={LIVING}\nlevel=error said={line}\n")
 
-    assert leaks(tmp_path) == [("leak", "server-0.log, line 2")]
+    assert read_logs(tmp_path) == [("leak", "server-0.log, line 2")]
+
+
+@pytest.mark.parametrize("line", ["level=error event=bug error=KeyError", "Traceback (most recent call last):"])
+def test_a_bug_in_a_log_is_seen(tmp_path: Path, line: str) -> None:
+    """Also where the answer was a 503 like any other."""
+    (tmp_path / "server-1.log").write_text(line)
+
+    assert read_logs(tmp_path) == [("unexpected", "server-1.log, line 1: a bug")]
 
 
 @pytest.mark.parametrize(
