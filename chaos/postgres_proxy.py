@@ -1,7 +1,6 @@
 """A proxy before Postgres that cuts, stalls and vanishes, and knows a COMMIT when it sees one.
 
-What a client sends up to a Sync is one round trip, and one fault is decided for it. The service sends statements by
-the extended protocol, so a COMMIT is a Parse message of that text.
+What a client sends up to a Sync or in a Query is one round trip, and one fault is decided for it.
 """
 
 import asyncio
@@ -13,7 +12,8 @@ from chaos.faults import Faults
 HOST = "127.0.0.1"
 # Messages after which a client waits for no answer yet: Parse, Bind, Describe, Execute, Close.
 _GOES_ON = b"PBDEC"
-_COMMIT = b"\0COMMIT\0"
+# In a Parse message behind the empty name of the statement, or as a Query of its own.
+_COMMITS = (b"\0COMMIT\0", b"Q\0\0\0\x0bCOMMIT\0")
 # Longer than any of the service's limits.
 VANISHED_SECONDS = 20.0
 REPLY_SECONDS = 4.0
@@ -102,7 +102,7 @@ class _Passage:
     async def _relay(self) -> None:
         said = b""
         async for sent in _round_trips(self._reader):
-            commits = _COMMIT in sent
+            commits = any(commit in sent for commit in _COMMITS)
             # A COMMIT names nobody; whose it is has been said before it.
             said += sent
             action = self._faults.decide(said, ON_COMMIT if commits else ON_STATEMENT)

@@ -269,7 +269,7 @@ READY = b"Z\0\0\0\5I"
 class Recorder:
     """A server that keeps what it hears, and answers each Sync and each HTTP request."""
 
-    def __init__(self, answer: bytes, after: bytes) -> None:
+    def __init__(self, answer: bytes, after: tuple[bytes, ...]) -> None:
         self.heard = b""
         self._answer, self._after = answer, after
 
@@ -316,13 +316,18 @@ async def what_a_client_hears(port: int, *sent: bytes) -> bytes:
     ("action", "commit_heard"),
     [(postgres_proxy.COMMIT_LOST, False), (postgres_proxy.COMMIT_UNKNOWN, True), (postgres_proxy.COMMIT_LATE, True)],
 )
-async def test_a_commit_is_cut_before_or_after_it_was_heard(action: str, commit_heard: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("commit", [parse(b"COMMIT") + SYNC, b"Q\0\0\0\x0bCOMMIT\0"], ids=["extended", "simple"])
+async def test_a_commit_is_cut_before_or_after_it_was_heard(
+    action: str,
+    commit_heard: bool,  # noqa: FBT001
+    commit: bytes,
+) -> None:
     """The client never hears of it, and only the server knows."""
-    async with behind(Recorder(READY, SYNC)) as (recorder, port):
+    async with behind(Recorder(READY, (SYNC, b"COMMIT\0"))) as (recorder, port):
         proxy = PostgresProxy(lambda: asyncio.open_connection("127.0.0.1", port), faults(action))
         await proxy.start()
         try:
-            insert, commit = parse(b"INSERT user_1") + SYNC, parse(b"COMMIT") + SYNC
+            insert = parse(b"INSERT user_1") + SYNC
             said = await what_a_client_hears(proxy.port, START_UP + insert, commit)
             await asyncio.sleep(3.0 if action == postgres_proxy.COMMIT_LATE else 0.1)
         finally:
@@ -347,7 +352,7 @@ async def test_an_exchange_is_cut_before_within_or_after(
     answer_heard: bytes,
 ) -> None:
     """Whether Backboard has done it shows at Backboard only."""
-    async with behind(Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"user_1")) as (recorder, port):
+    async with behind(Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", (b"user_1",))) as (recorder, port):
         proxy = BackboardProxy(port, faults(action))
         await proxy.start()
         try:
