@@ -97,6 +97,7 @@ def test_help_is_what_was_asked_for(word: str) -> None:
         (["run"], "-m local"),
         (["test", "-k", "two words"], "-m pytest -k two words"),
         (["bench", "lookups"], "-m bench lookups"),
+        (["chaos", "--seed", "7"], "-m chaos --seed 7"),
         (["trigger", "user.created", "--count", "2"], "-m app trigger user.created --count 2"),
         (["nonsense"], "-m app nonsense"),
     ],

@@ -112,6 +112,7 @@ def test_imports_only_go_down(name: str) -> None:
         ("pydantic_settings", {"settings"}),
         ("starlette", http_floors()),
         ("local", set()),
+        ("chaos", set()),
         ("tests", set()),
     ],
 )
