@@ -2,7 +2,7 @@
 
     0  a row, a tombstone?    one batched lookup                              -> exists | gone
     1  note the try           committed by itself, before anything is sent
-    2  BEGIN                  lock the user; then row, tombstone and tries again
+    2  BEGIN                  lock the user; then row, tombstone and tries again; with 1 in one round trip
     3  tries > 1              ask Backboard by name, adopt the oldest match
        else, or none          create the assistant
     4  INSERT                 and settle the attempt
@@ -44,11 +44,12 @@ from app.users import Facts, Profile, User, Users, facts, found
 
 Outcome = Literal["created", "updated", "exists", "stale", "gone"]
 
-STATEMENT_SECONDS = 3.0
 COMMIT_SECONDS = 3.0
-NOTE_LOCK_MS = 2500
-# The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
+# Whoever else writes this user's note is done within a round trip.
+NOTE_LOCK_MS = 1000
+# The locks' own limits are the server's (1 s and 3 s); the socket is given a little longer to bring its refusal.
 LOCK_SECONDS = 3.6
+NOTE_AND_LOCK_SECONDS = 4.6
 
 ASSISTANT_ID_KEY = "users_assistant_id_key"
 
@@ -182,35 +183,29 @@ class Provisioning:
             raise
 
     async def _try(self, connection: Connection, profile: Profile, deadline: Deadline) -> Ensured:
-        await self._note_attempt(connection, profile.clerk_id, deadline)
-        known = await self._begin_and_lock(connection, profile.clerk_id, deadline)
+        known = await self._note_and_lock(connection, profile.clerk_id, deadline)
         if known.gone or known.user is not None:
             await self._leave(connection, profile.clerk_id, known, deadline)
             return Ensured("gone", None) if known.gone else Ensured("exists", known.user)
         assistant = await self._adopt_or_create(profile.clerk_id, known.tries, deadline)
         return await self._insert_and_commit(connection, profile, assistant, deadline)
 
-    async def _note_attempt(self, connection: Connection, clerk_id: str, deadline: Deadline) -> None:
-        """Step 1. What a kill, a rollback or a lost answer would erase must be remembered before it can happen."""
-        note = (self._queries.note_attempt, {"clerk_id": clerk_id})
-        # The limits end a wait at the server too, which does not notice that nobody waits for its answer.
-        whole = transaction(self._queries.set_limits, note, lock_ms=NOTE_LOCK_MS)
-        with logs.stopwatch("db_ms"):
-            await send(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
+    async def _note_and_lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> Facts:
+        """Steps 1 and 2, in one round trip: two transactions, the first committed and the second left open.
 
-    async def _begin_and_lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> Facts:
-        """Step 2, in one round trip.
-
-        The lock and the reading are two statements: in one, the reading would see what stood before the wait.
+        What a kill, a rollback or a lost answer would erase must be remembered before it can happen. The lock and
+        the reading are two statements: in one, the reading would see what stood before the wait.
         """
+        limits, values = self._queries.set_limits, {"clerk_id": clerk_id}
         statements = (
+            *transaction(limits, (self._queries.note_attempt, values), lock_ms=NOTE_LOCK_MS),
             BEGIN,
-            set_limits(self._queries.set_limits),
-            (self._queries.lock_user, {"clerk_id": clerk_id}),
+            set_limits(limits),
+            (self._queries.lock_user, values),
             self._users.get_facts(clerk_id),
         )
         with logs.stopwatch("db_ms"):
-            *_, rows = await send(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
+            *_, rows = await send(connection, *statements, seconds=deadline.left(NOTE_AND_LOCK_SECONDS))
         return facts(rows[0])
 
     async def _adopt_or_create(self, clerk_id: str, tries: int | None, deadline: Deadline) -> Assistant:

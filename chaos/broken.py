@@ -64,8 +64,7 @@ def _acknowledge_before_commit() -> None:
     async def provision(self: Any, profile: Profile, deadline: Deadline) -> Ensured:
         connection = await self._places.take(deadline.left(2.0))
         try:
-            await self._note_attempt(connection, profile.clerk_id, deadline)
-            known = await self._begin_and_lock(connection, profile.clerk_id, deadline)
+            known = await self._note_and_lock(connection, profile.clerk_id, deadline)
             if known.gone or known.user is not None:
                 await self._leave(connection, profile.clerk_id, known, deadline)
                 await self._places.give_back(connection)

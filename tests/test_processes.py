@@ -72,7 +72,7 @@ def test_death_at_every_await_ends_in_one_row_and_one_assistant(
 
     assert program.returncode == 0, program.stdout + program.stderr
     deaths = int(program.stdout)
-    assert deaths >= 20
+    assert deaths >= 15
     rows = database.execute("SELECT clerk_id, assistant_id FROM users").fetchall()
     held = {row["clerk_id"]: row["assistant_id"] for row in rows}
     assert len(held) == deaths + 1
