@@ -7,23 +7,28 @@ holds the listing to the code.
 8  development                                         the commands for a database to develop on
    server                                              wiring: the application, the web process
 7  webhooks · ensure_user · probes · middleware        HTTP
+   chat_sessions · chat_messages · chat_users          the chat's memory over HTTP
    protocol                                            the connection below it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
-6  bodies                                              what comes in, what goes out
+6  bodies · paging                                     what comes in, what goes out
+   callers · on_demand                                 who calls, and for whom
    terminal                                            how commands begin and end
    database_findings                                   what doctor says of the database
    survey · mending                                    reconcile's two halves: it only looks, it only mends
 5  problems                                            our errors as HTTP
    sources                                             what reconcile reads from
 4  provisioning · lifecycle                            the use cases: make sure of one user, delete one
+   opening · closing · memory                          open a session, delete one, and everything in between
    clerk_events · clerk_api                            Clerk's side: headers and bytes to an event, and back
    session_tokens                                      who is signed in, by a token of Clerk's
-3  backboard                                           the partner who keeps the assistants
+3  chat_bodies                                         the bodies of the chat's memory
+   backboard                                           the partner who keeps the assistants
    clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
    drift                                               what reconcile finds, and what it does not believe
 2  users · lookup · migrations                         one table or mechanism each
+   sessions · history
    backboard_answers                                   what Backboard's answers mean
 1  queries · database · breaker · deadline · last_event
    exchange                                            HTTP towards a partner

@@ -22,6 +22,15 @@ class Assistant:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation at Backboard; `is_empty` only where it surely is."""
+
+    id: str
+    created_at: datetime
+    is_empty: bool
+
+
 def judge(answer: Answer) -> None:
     """Raise what a status that is not 200 or 201 means for a create.
 
@@ -53,6 +62,15 @@ def read_assistant(item: Any) -> Assistant:
     """Read only what is needed, and nothing that is not exactly so."""
     try:
         return Assistant(str(UUID(item["assistant_id"])), _text(item["name"]), _time(item.get("created_at")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unknown("backboard_unreadable") from error
+
+
+def read_thread(item: Any) -> Thread:
+    """As read_assistant; a thread that does not show its messages may have some."""
+    try:
+        created_at = _time(item.get("created_at"))
+        return Thread(str(UUID(item["thread_id"])), created_at, is_empty=item.get("messages") == [])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unknown("backboard_unreadable") from error
 

@@ -20,16 +20,24 @@ from app import logs
 from app import settings as environment
 from app.backboard import Backboard, build_backboard_client
 from app.backfill import Backfill, Summary
+from app.callers import Callers
+from app.chat_messages import ChatMessages
+from app.chat_sessions import ChatSessions
+from app.chat_users import ChatUsers
 from app.clerk_api import ClerkApi, build_clerk_client
 from app.clerk_events import Verifier
+from app.closing import Closing
 from app.database import LOOKUP_CONNECTIONS, Pool
 from app.drift import Names, Waits
 from app.ensure_user import EnsureUser
 from app.last_event import LastEvent
 from app.lifecycle import Lifecycle
+from app.memory import Memory
 from app.metrics import Metrics
 from app.middleware import Frame
 from app.migrations import newest
+from app.on_demand import OnDemand
+from app.opening import Opening
 from app.probes import MetricsProbe, Readyz, healthz
 from app.protocol import Protocol
 from app.provisioning import Provisioning
@@ -83,7 +91,8 @@ def create_app(settings: Settings) -> Starlette:
     )
     tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
     clerk = ClerkApi(parts.clerk) if parts.clerk else None
-    ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk, sessions=parts.sessions)
+    callers = Callers(tokens=tokens, sessions=parts.sessions)
+    users = OnDemand(provisioning=parts.provisioning, clerk=clerk)
     readyz = Readyz(
         queries=parts.queries, pool=parts.pool, places=parts.places, expected=newest(), last_event=last_event
     )
@@ -91,10 +100,11 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             Route("/webhooks/clerk", webhook, methods=["POST"]),
-            Route("/ensure-user", ensure_user, methods=["POST"]),
+            Route("/ensure-user", EnsureUser(callers=callers, users=users), methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
+            *_chat_routes(parts, callers, users),
         ],
         middleware=[Middleware(Frame, metrics=metrics)],
         exception_handlers={HTTPException: _leave_to_frame},
@@ -103,6 +113,18 @@ def create_app(settings: Settings) -> Starlette:
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
     return app
+
+
+def _chat_routes(parts: Parts, callers: Callers, users: OnDemand) -> list[Route]:
+    queries, pool, places, backboard = parts.queries, parts.pool, parts.places, parts.backboard
+    memory = Memory(queries=queries, pool=pool)
+    opening = Opening(queries=queries, pool=pool, places=places, backboard=backboard)
+    closing = Closing(queries=queries, places=places, backboard=backboard)
+    return [
+        *ChatSessions(users=users, opening=opening, closing=closing, memory=memory).routes(callers),
+        *ChatMessages(memory).routes(callers),
+        *ChatUsers(users=users, memory=memory).routes(callers),
+    ]
 
 
 async def _leave_to_frame(_: Request, error: Exception) -> Response:
@@ -120,8 +142,8 @@ def build_parts(settings: Settings) -> Parts:
     client = build_backboard_client(
         url=settings.backboard_api_url,
         api_key=settings.backboard_api_key.get_secret_value(),
-        # As many again for deletions, which hold no place while Backboard answers.
-        connections=2 * places,
+        # As many again for deletions of users and of sessions, which hold no place while Backboard answers.
+        connections=3 * places,
     )
     backboard = Backboard(
         client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt
