@@ -11,13 +11,15 @@ holds the listing to the code.
    protocol                                            the connection below it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
-6  bodies · paging                                     what comes in, what goes out
+6  parts                                               what lives as long as a process
+   bodies · paging                                     what comes in, what goes out
    callers · on_demand                                 who calls, and for whom
    terminal                                            how commands begin and end
    database_findings                                   what doctor says of the database
    survey · mending                                    reconcile's two halves: it only looks, it only mends
 5  problems                                            our errors as HTTP
    sources                                             what reconcile reads from
+   erasure                                             everything of one user goes
 4  provisioning · lifecycle                            the use cases: make sure of one user, delete one
    opening · closing · memory                          open a session, delete one, and everything in between
    clerk_events · clerk_api                            Clerk's side: headers and bytes to an event, and back

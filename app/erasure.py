@@ -4,7 +4,8 @@ It begins as user.deleted does, with the tombstone, so that nobody makes anythin
 it holds nothing but the Clerk id, and without it a late event would bring the user back.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 
 from app.backboard import Backboard
 from app.database import BEGIN, COMMIT, Pool, send, set_limits
@@ -35,6 +36,10 @@ class Belongings:
         return not any(asdict(self).values())
 
 
+# Asks a person, who is shown the counts.
+Confirm = Callable[[str], bool]
+
+
 class Erasure:
     """Counts and erases; Unavailable when something does not answer, and then it may be called again."""
 
@@ -46,6 +51,22 @@ class Erasure:
         # The assistant whose id the row held, which may bear another name by now.
         self._held: set[str] = set()
 
+    async def run(self, clerk_id: str, confirm: Confirm | None, say: Callable[[str], object]) -> bool:
+        """Count, ask, erase, count again, and say it all; whether nothing is left."""
+        before = await self.count(clerk_id)
+        if before.are_none:
+            say(f"There is nothing of {clerk_id}, here or at Backboard.")
+            return True
+        _print(say, before)
+        if confirm is not None and not confirm(clerk_id):
+            say("Nothing was changed.")
+            return False
+        await self.erase(clerk_id)
+        after = await self.count(clerk_id)
+        _print(say, before, after)
+        say("Nothing is left but the tombstone, which holds the id." if after.are_none else "Something is left.")
+        return after.are_none
+
     async def count(self, clerk_id: str) -> Belongings:
         """What belongs to a user at both ends."""
         find = (self._queries.find_users, {"clerk_ids": [clerk_id]})
@@ -55,7 +76,7 @@ class Erasure:
         self._held |= {row[2] for row in users if row[2] is not None}
         assistants = await self._assistants(clerk_id)
         threads = [await self._backboard.list_threads(assistant_id, Deadline()) for assistant_id in sorted(assistants)]
-        return Belongings(*rows[0], assistants=len(assistants), threads=sum(map(len, threads)))
+        return replace(Belongings(*rows[0]), assistants=len(assistants), threads=sum(map(len, threads)))
 
     async def erase(self, clerk_id: str) -> None:
         """Delete everything; what was counted before says which assistant the row held."""
@@ -84,3 +105,9 @@ class Erasure:
         named = {assistant.id for assistant in await self._backboard.find_assistants(clerk_id, Deadline())}
         held = [await self._backboard.get_assistant(one, Deadline()) for one in sorted(self._held - named)]
         return named | {assistant.id for assistant in held if assistant is not None}
+
+
+def _print(say: Callable[[str], object], *counts: Belongings) -> None:
+    say(f"{'':<18}" + "".join(f"{word:>10}" for word in ("before", "after")[: len(counts)]))
+    for name in asdict(counts[0]):
+        say(f"{name.replace('_', ' '):<18}" + "".join(f"{asdict(one)[name]:>10}" for one in counts))

@@ -18,9 +18,15 @@ class Queries:
     delete_message: bytes
     delete_messages: bytes
     delete_old_session_attempts: bytes
+    delete_preferences: bytes
     delete_session: bytes
     delete_session_attempt: bytes
     delete_settled_attempt: bytes
+    delete_user: bytes
+    delete_user_attempts: bytes
+    delete_user_messages: bytes
+    delete_user_sessions: bytes
+    delete_user_threads: bytes
     empty_user: bytes
     find_deleted_thread: bytes
     find_holders: bytes
@@ -30,6 +36,7 @@ class Queries:
     find_taken_threads: bytes
     find_users: bytes
     get_attempt: bytes
+    get_belongings: bytes
     get_census: bytes
     get_facts: bytes
     get_schema_version: bytes
