@@ -16,10 +16,8 @@ HISTORY = 50
 class Conversation:
     """One user's conversation of one name; Backboard's thread stands in `session["thread_id"]`."""
 
-    def __init__(self, clerk_id: str, name: str = "trip") -> None:
-        token = os.environ["SERVICE_TOKEN"]
-        url = os.environ.get("SERVICE_URL", "http://127.0.0.1:8000")
-        self.client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=15)
+    def __init__(self, client: httpx.Client, clerk_id: str, name: str = "trip") -> None:
+        self.client = client
         # The key makes it one session, however often this is asked, and whoever asks at the same time.
         self.session = self.ask("POST", f"/users/{clerk_id}/sessions", {}, {"Idempotency-Key": name})
 
@@ -46,12 +44,19 @@ def reply_to(history: list[dict[str, Any]]) -> str:
     return f"You said {history[-1]['content']!r}; that is message {len(history)}."
 
 
+def main(clerk_id: str) -> None:
+    url = os.environ.get("SERVICE_URL", "http://127.0.0.1:8000")
+    headers = {"Authorization": f"Bearer {os.environ['SERVICE_TOKEN']}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=15) as client:
+        conversation = Conversation(client, clerk_id)
+        for message in conversation.history():
+            print(f"{message['role']}: {message['content']}")
+        for line in sys.stdin:
+            conversation.say("user", line.strip())
+            reply = reply_to(conversation.history())
+            conversation.say("assistant", reply)
+            print(f"user: {line.strip()}\nassistant: {reply}")
+
+
 if __name__ == "__main__":
-    conversation = Conversation(sys.argv[1])
-    for message in conversation.history():
-        print(f"{message['role']}: {message['content']}")
-    for line in sys.stdin:
-        conversation.say("user", line.strip())
-        reply = reply_to(conversation.history())
-        conversation.say("assistant", reply)
-        print(f"user: {line.strip()}\nassistant: {reply}")
+    main(sys.argv[1])
