@@ -5,7 +5,8 @@ holds the listing to the code.
 
 9  __main__                                            the commands
 8  development                                         the commands for a database to develop on
-   server                                              wiring: the application, the web process
+   server                                              wiring: the application
+   web                                                 the process that serves it
 7  webhooks · ensure_user · probes · middleware        HTTP
    chat_sessions · chat_messages · chat_users          the chat's memory over HTTP
    protocol                                            the connection below it
@@ -18,7 +19,8 @@ holds the listing to the code.
    database_findings                                   what doctor says of the database
    survey · mending                                    reconcile's two halves: it only looks, it only mends
 5  problems                                            our errors as HTTP
-   sources                                             what reconcile reads from
+   sources                                             what reconcile reads from, beside Clerk
+   clerk_listing                                       all users of Clerk
    erasure                                             everything of one user goes
 4  provisioning · lifecycle                            the use cases: make sure of one user, delete one
    opening · closing · memory                          open a session, delete one, and everything in between
@@ -29,10 +31,10 @@ holds the listing to the code.
    clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
    drift                                               what reconcile finds, and what it does not believe
-2  users · lookup · migrations                         one table or mechanism each
+2  users · lookup · migrations · budget                one table or mechanism each
    sessions · history
    backboard_answers                                   what Backboard's answers mean
-1  queries · database · breaker · deadline · last_event
+1  queries · database · breaker · deadline · patience · last_event
    exchange                                            HTTP towards a partner
-0  errors · settings · logs · metrics
+0  errors · connect_errors · settings · logs · metrics
 """

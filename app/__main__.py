@@ -20,6 +20,8 @@ from app.settings import DatabaseSettings, SenderSettings, Settings
 from app.terminal import Harmful, Misconfigured, load_settings, until_sigterm
 
 PROGRESS_SECONDS = 3.0
+# Far more than anybody waits for, and no date of a calendar is left behind.
+LONGEST_WAIT = timedelta(days=36_500)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,9 +33,13 @@ def main() -> None:
 def serve() -> None:
     """Run the web process on PORT."""
     settings = load_settings(Settings)
-    from app.server import serve as run  # See the module's docstring.
+    from app.web import CannotListen  # See the module's docstring.
+    from app.web import serve as run
 
-    run(settings)
+    try:
+        run(settings)
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -62,7 +68,7 @@ def migrate() -> None:
 @click.option("--json", "machine_readable", is_flag=True, help="Print one JSON document instead of a table.")
 @click.option(
     "--min-age",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LONGEST_WAIT.days * 86_400),
     default=3600,
     show_default=True,
     metavar="SECONDS",
@@ -70,7 +76,7 @@ def migrate() -> None:
 )
 @click.option(
     "--keep-days",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LONGEST_WAIT.days),
     default=7,
     show_default=True,
     metavar="DAYS",
@@ -81,7 +87,7 @@ def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: 
     settings = load_settings(Settings)
     from app import logs
     from app.drift import NoClerkKey, Refused, Waits
-    from app.reconcile import as_json, as_table
+    from app.reconcile import as_json, as_table, refusal_as_json
     from app.server import reconcile as run
 
     logs.configure(settings.log_format, settings.log_level, stream=sys.stderr)
@@ -89,6 +95,8 @@ def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: 
     try:
         report = asyncio.run(until_sigterm(run(settings, everybody=everybody, apply=apply, waits=waits)))
     except Refused as error:
+        if machine_readable:
+            click.echo(refusal_as_json(error.reason))
         raise Harmful(error.reason) from None
     except NoClerkKey as error:
         raise Misconfigured(f"CLERK_SECRET_KEY is not set: {error.reason}") from None

@@ -14,7 +14,16 @@ from uuid import UUID
 import httpx
 
 from app import logs
-from app.backboard_answers import Assistant, Thread, judge, read_assistant, read_json, read_thread
+from app.backboard_answers import (
+    Assistant,
+    Thread,
+    add_page,
+    judge,
+    read_assistant,
+    read_json,
+    read_thread,
+    says_missing,
+)
 from app.breaker import Breaker
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
@@ -103,9 +112,7 @@ class Backboard:
 
     async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
         """Delete an assistant with its threads, for good; one that is not there is deleted already."""
-        request = self._client.build_request("DELETE", f"/assistants/{UUID(assistant_id)}")
-        seconds = deadline.left(DELETE_SECONDS)
-        await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        await self._delete(f"/assistants/{UUID(assistant_id)}", deadline)
 
     async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
         """The assistant of this id, or None if Backboard says that there is none."""
@@ -131,14 +138,12 @@ class Backboard:
         until = Deadline(deadline.left(THREADS_SECONDS))
         path, threads = f"/assistants/{UUID(assistant_id)}/threads", dict[str, Thread]()
         async for page in self._pages(until, path):
-            threads |= {thread.id: thread for thread in map(read_thread, page)}
+            add_page(threads, [read_thread(item) for item in page])
         return sorted(threads.values(), key=lambda thread: (thread.created_at, thread.id))
 
     async def delete_thread(self, thread_id: str, deadline: Deadline) -> None:
         """Delete a thread with its messages, for good; one that is not there is deleted already."""
-        request = self._client.build_request("DELETE", f"/threads/{UUID(thread_id)}")
-        seconds = deadline.left(DELETE_SECONDS)
-        await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        await self._delete(f"/threads/{UUID(thread_id)}", deadline)
 
     async def check_key(self, deadline: Deadline) -> None:
         """Return if Backboard takes our key: the smallest listing there is, which changes nothing."""
@@ -158,8 +163,19 @@ class Backboard:
             seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
             return await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
 
+    async def _delete(self, path: str, deadline: Deadline) -> None:
+        """A wrong address knows nothing either, so "not there" is believed only from who lists assistants."""
+        request = self._client.build_request("DELETE", path)
+        seconds = deadline.left(DELETE_SECONDS)
+        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            await self.check_key(deadline)
+
     async def _list_everything(self, until: Deadline, name: str) -> list[Assistant]:
-        return [read_assistant(item) async for page in self._pages(until, "/assistants", name=name) for item in page]
+        everything: dict[str, Assistant] = {}
+        async for page in self._pages(until, "/assistants", name=name):
+            add_page(everything, [read_assistant(item) for item in page])
+        return list(everything.values())
 
     async def _pages(self, until: Deadline, path: str, **parameters: str) -> AsyncIterator[list[Any]]:
         """Every page of a listing; Unknown where Backboard shows no more of it."""
@@ -196,7 +212,7 @@ class Backboard:
         kind = request.method
         try:
             answer = await self._send(request, seconds=seconds, cap=cap)
-            if not (missing_is_done and answer.status == HTTPStatus.NOT_FOUND):
+            if not (missing_is_done and says_missing(answer)):
                 judge(answer)
         except Throttled as error:
             self.breaker.throttled(error.retry_after)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from app.errors import Rejected, Throttled, Unknown
@@ -31,6 +31,9 @@ class Thread:
     is_empty: bool
 
 
+Listed = TypeVar("Listed", Assistant, Thread)
+
+
 def judge(answer: Answer) -> None:
     """Raise what a status that is not 200 or 201 means for a create.
 
@@ -45,6 +48,25 @@ def judge(answer: Answer) -> None:
     if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
         raise Unknown("backboard_error", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     raise Rejected("backboard_refused", status=status)
+
+
+def says_missing(answer: Answer) -> bool:
+    """Whether this is Backboard's own 404, `{"detail": string}`, and not a gateway's."""
+    if answer.status != 404:  # noqa: PLR2004  # HTTP's own number.
+        return False
+    try:
+        document = read_json(answer)
+    except Unknown:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("detail"), str)
+
+
+def add_page(listed: dict[str, Listed], page: list[Listed]) -> None:
+    """Add a page to what is listed by id; Unknown when nothing in it is new, since `skip` was ignored then."""
+    before = len(listed)
+    listed |= {one.id: one for one in page}
+    if page and len(listed) == before:
+        raise Unknown("backboard_listing_repeats")
 
 
 def read_json(answer: Answer) -> Any:

@@ -6,15 +6,15 @@ time. Where it was is not kept: run again, whoever has a row costs a share of on
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from app import logs
 from app.clerk_api import ClerkApi, ClerkUnavailable, Page
+from app.clerk_listing import Incomplete, count_of_clerk, pages_of_clerk
 from app.deadline import Deadline
 from app.errors import ServiceError, Unavailable
 from app.provisioning import Provisioning
@@ -22,7 +22,7 @@ from app.users import Facts, Profile
 
 OUTCOMES = ("created", "updated", "exists", "stale", "gone", "failed")
 
-# How often one user is tried, and one call of Clerk, before it counts as failed.
+# How often one user is tried before it counts as failed.
 TRIES = 4
 # For so long nobody may get done at all before the run ends: a partner or a database that is down would otherwise
 # use up the tries of one user after the other.
@@ -47,7 +47,6 @@ OUTAGES = frozenset(
     }
 )
 
-Answer = TypeVar("Answer")
 Advance = Callable[[], object]
 # Given how many users there are: a block in which each call says that one more is done.
 Progress = Callable[[int], AbstractContextManager[Advance]]
@@ -104,7 +103,7 @@ class Backfill:
 
     async def count_users(self) -> int:
         """How many users Clerk counts, which `run` holds its listing to; 0 once stopped."""
-        asking = asyncio.create_task(self._ask_clerk(self._clerk.count_users))
+        asking = asyncio.create_task(count_of_clerk(self._clerk))
         await self._until_stopped(asking)
         self._total = 0 if asking.cancelled() else asking.result()
         return self._total
@@ -133,31 +132,12 @@ class Backfill:
     async def _read_everybody(self) -> None:
         """Queue every user, with what the tables know of them."""
         try:
-            listed = await self._read_pages()
-            # Users may come and go while the pages are read.
-            count = min(self._total, await self._ask_clerk(self._clerk.count_users))
-            if listed < count:
-                self._summary.broken = f"Clerk listed {listed} users and counts {count}"
+            async for page in pages_of_clerk(self._clerk, self._total):
+                await self._put(page)
         except ClerkUnavailable as error:
             self._summary.broken = f"Clerk could not be read ({error.reason})"
-        except BrokenOff as error:
+        except (Incomplete, BrokenOff) as error:
             self._summary.broken = str(error)
-
-    async def _read_pages(self) -> int:
-        """Queue page after page; how many users there were."""
-        listed = 0
-        cursors: set[str | None] = {None}
-        cursor: str | None = None
-        while True:
-            page = await self._ask_clerk(partial(self._clerk.list_users, cursor))
-            await self._put(page)
-            listed += len(page.profiles)
-            if page.cursor is None:
-                return listed
-            if page.cursor in cursors:
-                raise BrokenOff("Clerk's listing repeats itself")
-            cursor = page.cursor
-            cursors.add(cursor)
 
     async def _put(self, page: Page) -> None:
         """Look a whole page up at once, so that a run in which everybody exists is fast."""
@@ -168,21 +148,11 @@ class Backfill:
                 await self._sit_out(error)
             else:
                 break
+        if page.unusable:
+            logs.alarm("backfill_failed", reason="clerk_id", users=page.unusable)
+            self._summary.outcomes["failed"] += page.unusable
         for pair in zip(page.profiles, known, strict=True):
             await self._queue.put(pair)
-
-    async def _ask_clerk(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """An answer of Clerk, which is asked again a few times, unless it refuses our key."""
-        tried = 0
-        while True:
-            try:
-                return await ask()
-            except ClerkUnavailable as error:
-                tried += 1
-                if tried == TRIES or error.reason == "clerk_refused":
-                    raise
-                throttled = error.reason == "clerk_throttled"
-                await asyncio.sleep(error.retry_after if throttled else 2 ** (tried - 1))
 
     async def _work(self, advance: Advance) -> None:
         while (pair := await self._queue.get()) is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -25,9 +26,14 @@ _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
-def headers_named(scope: Scope, name: bytes) -> list[bytes]:
-    """All values of a header, as they came; a dict would hide that it stands twice."""
-    return [value for key, value in scope["headers"] if key == name]
+def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
+    """All values of a header, as they came; a dict of single values would hide that it stands twice."""
+    by_name: dict[bytes, list[bytes]] | None = scope.get("headers_by_name")
+    if by_name is None:
+        by_name = scope["headers_by_name"] = {}
+        for key, value in scope["headers"]:
+            by_name.setdefault(key, []).append(value)
+    return by_name.get(name, ())
 
 
 async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:

@@ -17,7 +17,7 @@ from app.clerk_users import profile_of
 from app.deadline import Deadline
 from app.errors import BadEvent, Unavailable
 from app.exchange import Answer, UnusableBody, build_client, exchange, seconds_to_wait
-from app.users import Profile
+from app.users import CLERK_ID, Profile
 
 API_VERSION = "2026-05-12"
 USER_SECONDS = 2.0
@@ -36,10 +36,19 @@ class ClerkUnavailable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of Clerk's users in the order of their creation; `cursor` asks for the next page, None ends it."""
+    """Some of Clerk's users in the order of their creation; `cursor` asks for the next page, None ends it.
 
+    `ids` are everybody's; whose id is longer or other than a Clerk user's is not among the profiles.
+    """
+
+    ids: list[str]
     profiles: list[Profile]
     cursor: str | None
+
+    @property
+    def unusable(self) -> int:
+        """How many have no profile."""
+        return len(self.ids) - len(self.profiles)
 
 
 def build_clerk_client(*, url: str, secret_key: str, connections: int) -> httpx.AsyncClient:
@@ -76,10 +85,9 @@ class ClerkApi:
             parameters["starting_after"] = cursor
         request = self._client.build_request("GET", "/users", params=parameters)
         _, document = await self._call(request, seconds=PAGE_SECONDS, cap=PAGE_BYTES)
-        if not isinstance(document, list):
-            raise ClerkUnavailable("clerk_unreadable")
-        profiles = [_profile(item) for item in document]
-        return Page(profiles, profiles[-1].clerk_id if len(profiles) >= PAGE_LIMIT else None)
+        ids = _ids(document)
+        profiles = [_profile(item) for item in document if CLERK_ID.fullmatch(item["id"])]
+        return Page(ids, profiles, ids[-1] if len(ids) >= PAGE_LIMIT else None)
 
     async def count_users(self) -> int:
         """How many users the instance has."""
@@ -126,6 +134,16 @@ def _speaks_of_user(document: Any) -> bool:
     return isinstance(errors, list) and any(
         isinstance(error, dict) and error.get("code") == "resource_not_found" for error in errors
     )
+
+
+def _ids(document: Any) -> list[str]:
+    """Everybody's id in a page; ClerkUnavailable when it is not a page of users."""
+    if not isinstance(document, list):
+        raise ClerkUnavailable("clerk_unreadable")
+    ids: list[Any] = [item.get("id") if isinstance(item, dict) else None for item in document]
+    if not all(isinstance(one, str) and one.startswith("user_") for one in ids):
+        raise ClerkUnavailable("clerk_unreadable")
+    return ids
 
 
 def _profile(item: Any) -> Profile:

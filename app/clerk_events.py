@@ -180,7 +180,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     Nobody downstream may read the same bytes differently from us.
     """
     try:
-        document = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+        document = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise BadEvent("json") from error
     if not isinstance(document, dict):
@@ -204,3 +204,6 @@ def _finite(text: str) -> float:
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)

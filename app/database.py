@@ -5,6 +5,7 @@ between: no prepared statements, no SET without LOCAL, no lock that outlives its
 """
 
 import asyncio
+import logging
 import select
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,6 +16,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
+from app.connect_errors import meaning_of
 from app.errors import BadEvent, DatabaseUnavailable
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -33,14 +35,6 @@ LOOKUP_CONNECTIONS = 2
 LOCK_RETRY_AFTER = 3
 
 
-def connections_needed(*, processes: int, places: int, dynos: int = 1) -> int:
-    """How many connections the service can come to, its restart and our own commands included.
-
-    Twice, because a restart overlaps; 5 for a release, a backfill and psql; 3 that Postgres keeps for its owner.
-    """
-    return 2 * dynos * processes * (places + LOOKUP_CONNECTIONS) + 5 + 3
-
-
 def connection_string(url: str) -> str:
     """The URL with what lets the kernel notice a server that vanished without a word, within about 5 s."""
     return make_conninfo(
@@ -55,36 +49,12 @@ def connection_string(url: str) -> str:
 
 
 async def why_refused(url: str) -> str:
-    """Why no connection comes about, in words of ours: the driver's quote the address, and have no code to go by."""
+    """Why no connection comes about."""
     try:
         await (await psycopg.AsyncConnection.connect(connection_string(url))).close()
     except psycopg.Error as error:
-        said = str(error)
-        return next((meaning for words, meaning in _CONNECT_ERRORS if words in said), "it cannot be reached")
+        return meaning_of(error)
     return "it was busy"
-
-
-# What libpq and the server say, by the words that have stood in it for many releases.
-_CONNECT_ERRORS = (
-    ("password authentication failed", "the user or the password is wrong"),
-    ("no password supplied", "it asks for a password"),
-    ("no pg_hba.conf entry", "it lets nobody in from here, or not without TLS"),
-    ("does not support SSL", "it does not speak TLS"),
-    ("certificate", "its certificate is not trusted"),
-    ("too many", "it has no connection left"),
-    ("remaining connection slots", "it has no connection left"),
-    ("the database system is", "it is starting up or shutting down"),
-    ("permission denied", "the user may not connect to this database"),
-    ("not permitted to log in", "the user may not log in"),
-    ("not currently accepting", "this database takes no connections at the moment"),
-    ("role ", "there is no such user"),
-    ("database ", "there is no such database"),
-    ("Connection refused", "nothing listens at that host and port"),
-    ("translate host name", "there is no such host"),
-    ("resolve host", "there is no such host"),
-    ("No such file", "there is no such socket"),
-    ("timeout expired", "nothing answers at that host and port"),
-)
 
 
 class Pool:
@@ -98,6 +68,7 @@ class Pool:
         self.name = name
         # psycopg counts a place that it tries in vain to connect like one that somebody holds.
         self._taken = 0
+        logging.getLogger("psycopg.pool").addFilter(_explain)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             connection_string(url),
             open=False,
@@ -170,6 +141,14 @@ class Pool:
         await self._pool.putconn(connection)
 
 
+def _explain(record: logging.LogRecord) -> bool:
+    """Give a warning of the pool a reason that may be written; its arguments quote hosts and users."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    error = next((argument for argument in arguments if isinstance(argument, psycopg.Error)), None)
+    record.reason = meaning_of(error) if error else str(record.msg).partition("%")[0].rstrip(" :")
+    return True
+
+
 def hung_up(connection: Connection) -> bool:
     """Whether the server closed an idle connection, asked of the kernel instead of the server.
 
@@ -205,8 +184,11 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
     loop = asyncio.get_running_loop()
     timer = loop.call_later(seconds, cut, connection)
     try:
-        async with connection.pipeline():
-            cursors = [await connection.execute(text, values) for text, values in statements]
+        if len(statements) == 1:  # A pipeline of one is only slower.
+            cursors = [await connection.execute(*statements[0])]
+        else:
+            async with connection.pipeline():
+                cursors = [await connection.execute(text, values) for text, values in statements]
         return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except (psycopg.Error, UnicodeEncodeError) as error:
         if loop.time() >= timer.when():

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.database import Pool, Statement, connections_needed, send, why_refused
+from app.budget import connections_needed
+from app.database import Pool, Statement, send, why_refused
 from app.errors import DatabaseUnavailable
 from app.migrations import newest
 from app.queries import Queries
@@ -17,6 +18,8 @@ CONNECT_SECONDS = 4.0
 QUERY_SECONDS = 10.0
 # A sign-up under way is no doubt yet; the longest takes 12 s.
 DOUBT_SECONDS = 60
+# As long as reconcile leaves it alone, there is nothing to do about a settled note.
+SETTLED_SECONDS = 3600
 DAY_SECONDS = 86_400
 # What only a database that can be read tells.
 _OF_THE_ROWS = ("schema", "open doubts", "last change")
@@ -52,7 +55,7 @@ async def look_at_database(settings: Settings | None) -> Findings:
             yield Finding(
                 "wrong", "database", f"it cannot be used: {reason}", "Compare DATABASE_URL with what its host says."
             )
-            for what in _OF_THE_ROWS:
+            for what in ("connections", *_OF_THE_ROWS):
                 yield Finding("unknown", what, "not asked: first the database")
             return
         queries = Queries.load()
@@ -128,8 +131,9 @@ async def _schema(pool: Pool, queries: Queries) -> Finding:
 
 
 async def _census(pool: Pool, queries: Queries) -> Findings:
+    ages = {"min_age": DOUBT_SECONDS, "settled_age": SETTLED_SECONDS}
     try:
-        users, doubts, silence = await _ask(pool, (queries.get_census, {"min_age": DOUBT_SECONDS}))
+        users, doubts, silence = await _ask(pool, (queries.get_census, ages))
     except DatabaseUnavailable as error:
         yield Finding("wrong", "open doubts", f"the tables cannot be read: {error.reason}", "Look at the database.")
         return

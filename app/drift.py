@@ -62,6 +62,10 @@ class Waits:
     min_age: timedelta
     keep: timedelta
 
+    def are_old(self, named: Iterable[Named]) -> bool:
+        """Whether none of these may be of a sign-up that is still under way."""
+        return all(one.renamed_on is not None or self.are_over(one) for one in named)
+
     def are_over(self, named: Named, *, stood_before: bool = False) -> bool:
         """Whether the next step is due. A tombstone from before this run spares the age, never the keeping."""
         now = datetime.now(UTC)
@@ -156,6 +160,8 @@ class Survey:
     cut: bool = False
     live: int = 0
     attempts: int = 0
+    # Seconds since a row last changed, whoever changed it; a webhook that is no longer delivered shows only here.
+    silence: int | None = None
 
     def case(self, clerk_id: str) -> Case:
         return self.cases.setdefault(clerk_id, Case(clerk_id))

@@ -101,10 +101,17 @@ class Erasure:
             await send(connection, *statements, seconds=SECONDS)
 
     async def _assistants(self, clerk_id: str) -> set[str]:
-        """The assistants of this user's name, and the one that the row held, as far as they exist."""
+        """The assistants of this user's name, and the one that the row held, as far as they exist.
+
+        Not what another user's row holds, whatever it is called.
+        """
         named = {assistant.id for assistant in await self._backboard.find_assistants(clerk_id, Deadline())}
         held = [await self._backboard.get_assistant(one, Deadline()) for one in sorted(self._held - named)]
-        return named | {assistant.id for assistant in held if assistant is not None}
+        found = named | {assistant.id for assistant in held if assistant is not None}
+        query = (self._queries.find_holders, {"assistant_ids": sorted(found)})
+        async with self._places.connection() as connection:
+            (holders,) = await send(connection, query, seconds=SECONDS)
+        return found - {held_id for held_id, holder in holders if holder != clerk_id}
 
 
 def _print(say: Callable[[str], object], *counts: Belongings) -> None:

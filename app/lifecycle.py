@@ -82,8 +82,20 @@ class Lifecycle:
         if before.user is not None:
             await self._backboard.delete_assistant(before.user.assistant_id, deadline)
         if before.tries is not None:
-            for assistant in await self._backboard.find_assistants(clerk_id, deadline):
-                await self._backboard.delete_assistant(assistant.id, deadline)
+            for assistant_id in await self._of_nobody_else(clerk_id, deadline):
+                await self._backboard.delete_assistant(assistant_id, deadline)
+
+    async def _of_nobody_else(self, clerk_id: str, deadline: Deadline) -> list[str]:
+        """What bears the user's name, without what another user's row holds: somebody may have renamed that."""
+        named = [assistant.id for assistant in await self._backboard.find_assistants(clerk_id, deadline)]
+        if not named:
+            return []
+        query = (self._queries.find_holders, {"assistant_ids": named})
+        with logs.stopwatch("db_ms"):
+            async with self._places.connection(deadline.left(2.0)) as connection:
+                (holders,) = await send(connection, query, seconds=deadline.left(STATEMENT_SECONDS))
+        others = {held_id for held_id, holder in holders if holder != clerk_id}
+        return [assistant_id for assistant_id in named if assistant_id not in others]
 
     async def _finish(self, clerk_id: str, before: Facts, deadline: Deadline) -> None:
         """Forget the note that this delivery made, if it is the only one; any other waits for reconcile.

@@ -5,16 +5,19 @@ runs in a task of its own notes into the line of the request that started it.
 """
 
 import logging
+import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
 import orjson
-import structlog
 
 Fields = dict[str, Any]
 Format = Literal["logfmt", "json", "console"]
@@ -23,33 +26,40 @@ VALUE_LENGTH = 200
 
 _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 
+# What stands in logfmt as it is: printable ASCII without blank, quote, equals sign and backslash.
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]{1,200}")
+_LEVELS = {number: name.lower() for name, number in logging.getLevelNamesMapping().items() if name != "WARN"}
+_COLORS = {"warning": "33", "error": "31", "critical": "31"}
+
 # The order in which a person reads a line; whatever else there is comes behind.
 _ORDER = ("timestamp", "level", "event", "outcome", "status", "reason", "type", "clerk_id", "assistant_id")
 
 
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Where lines go, in which form, and from which level on."""
+
+    stream: TextIO
+    render: Callable[[Fields], bytes]
+    threshold: int
+
+    def write(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
+        if level < self.threshold:
+            return
+        stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = {"timestamp": stamp, "level": _LEVELS.get(level, "info"), "event": event}
+        # One write for one line, so that those of two processes on one pipe do not mix.
+        self.stream.buffer.write(self.render({**line, **fields}) + b"\n")
+        self.stream.buffer.flush()
+
+
 def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) -> None:
     """Send our lines and everybody else's log records to one stream, in one format."""
+    global _output  # noqa: PLW0603  # The log is the process's, as the standard library's is.
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, _clean, *_renderer(log_format, colors=stream.isatty())],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.BytesLoggerFactory(stream.buffer),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_anonymous, stamp],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _clean,
-                *_renderer(log_format, colors=stream.isatty())[:-1],
-                _to_text(log_format),
-            ],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    render = partial(_console, colors=stream.isatty()) if log_format == "console" else _RENDERERS[log_format]
+    _output = _Output(stream, render, threshold)
+    logging.basicConfig(handlers=[_Foreign()], level=threshold, force=True)
     for chatty in ("httpx", "httpcore", "psycopg", "asyncio"):
         # httpx prints URLs at INFO.
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
@@ -71,26 +81,30 @@ def note(**fields: Any) -> None:
 
 def close(fields: Fields, status: int) -> None:
     """Write the closing line of a request."""
-    log = structlog.get_logger()
     level = logging.INFO if status < 500 else logging.WARNING  # noqa: PLR2004  # HTTP's own number.
-    log.log(level, fields.pop("event", "request"), **fields)
+    _output.write(level, fields.pop("event", "request"), fields)
 
 
 def say(event: str, **fields: Any) -> None:
     """A line about the process, not about a request."""
-    structlog.get_logger().info(event, **fields)
+    _output.write(logging.INFO, event, fields)
+
+
+def warn(event: str, **fields: Any) -> None:
+    """A line for what may go wrong later."""
+    _output.write(logging.WARNING, event, fields)
 
 
 def alarm(event: str, **fields: Any) -> None:
     """A line for what a person has to mend."""
-    structlog.get_logger().error(event, **fields)
+    _output.write(logging.ERROR, event, fields)
 
 
 def bug(error: BaseException) -> None:
     """A line for what nobody thought of: the class and the place, never the message, which may quote a row."""
     request_id = (_fields.get() or {}).get("request_id")
     place = _place(error.__traceback__)
-    structlog.get_logger().error("bug", error=type(error).__name__, place=place, request_id=request_id)
+    alarm("bug", error=type(error).__name__, place=place, request_id=request_id)
 
 
 class stopwatch:  # noqa: N801  # Used like a function: `with stopwatch("db_ms")`.
@@ -119,66 +133,67 @@ def _place(traceback: TracebackType | None) -> str:
     return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
 
 
-def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Every value short, ASCII and free of what ends a line or steers a terminal."""
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = _cleaned(value)
-        elif not isinstance(value, bool | int | float | None):
-            event[key] = _cleaned(str(value))
-    return event
-
-
-def _cleaned(value: str) -> str:
+def _clean(value: Any) -> Any:
+    """A value that is short, ASCII and free of what ends a line or steers a terminal."""
+    if isinstance(value, bool | int | float | None):
+        return value
+    text = value if isinstance(value, str) else str(value)
     # Cut before escaping, so that a huge value costs nothing, and after it, since escapes are longer.
-    kept = value[:VALUE_LENGTH]
+    kept = text[:VALUE_LENGTH]
     if not (kept.isascii() and kept.isprintable()):
         kept = kept.encode("unicode_escape").decode("ascii")
-    if len(kept) > VALUE_LENGTH or len(value) > VALUE_LENGTH:
+    if len(kept) > VALUE_LENGTH or len(text) > VALUE_LENGTH:
         return kept[: VALUE_LENGTH - 3] + "..."
     return kept
 
 
-def _anonymous(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Other people's records: level and logger, and their text only where it is known to be harmless.
+def _ordered(fields: Fields) -> Fields:
+    return {key: fields[key] for key in _ORDER if key in fields} | fields
+
+
+def _logfmt(fields: Fields) -> bytes:
+    return " ".join([f"{key}={_logfmt_value(value)}" for key, value in _ordered(fields).items()]).encode()
+
+
+def _logfmt_value(value: Any) -> str:
+    """In quotes where a blank, an equals sign or a quote would end it or look like a field."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    cleaned = _clean(value)
+    if isinstance(cleaned, str):
+        return cleaned if _PLAIN.fullmatch(cleaned) else '"' + cleaned.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return "" if cleaned is None else str(cleaned).lower()
+
+
+def _json(fields: Fields) -> bytes:
+    return orjson.dumps({key: _clean(value) for key, value in _ordered(fields).items()})
+
+
+def _console(fields: Fields, *, colors: bool) -> bytes:
+    """For a person at a terminal: the time, the level, the event, and the rest as in logfmt."""
+    shown = dict(fields)
+    head = f"{shown.pop('timestamp')} {shown.pop('level'):<8} {_clean(shown.pop('event'))}"
+    color = _COLORS.get(fields["level"]) if colors else None
+    return b" ".join([(f"\033[{color}m{head}\033[0m" if color else head).encode(), _logfmt(shown)])
+
+
+_RENDERERS: Mapping[Format, Callable[[Fields], bytes]] = {"logfmt": _logfmt, "json": _json}
+
+
+class _Foreign(logging.Handler):
+    """Other people's records: their text only where it is known to be harmless.
 
     psycopg's texts name hosts, users and values; an exception's message may quote anything.
     """
-    record: logging.LogRecord = event["_record"]
-    kept: dict[str, Any] = {"_record": record, "_from_structlog": False}
-    kept["level"] = record.levelname.lower()
-    harmless = record.name.startswith("uvicorn") and not record.exc_info
-    kept["event"] = event["event"] if harmless else record.name
-    if record.exc_info and record.exc_info[1] is not None:
-        kept["error"] = type(record.exc_info[1]).__name__
-        kept["place"] = _place(record.exc_info[2])
-    return kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        harmless = record.name.startswith("uvicorn") and not record.exc_info
+        fields: Fields = {}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields = {"error": type(record.exc_info[1]).__name__, "place": _place(record.exc_info[2])}
+        if record.name == "psycopg.pool" and (reason := getattr(record, "reason", None)):
+            fields["reason"] = reason  # The words of app.database, not the pool's own.
+        _output.write(record.levelno, record.getMessage() if harmless else record.name, fields)
 
 
-def _renderer(log_format: Format, *, colors: bool) -> list[Any]:
-    """The last processors: they turn the fields into one line of bytes."""
-    if log_format == "json":
-        return [_ordered, _render_json]
-    if log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=colors), _encode]
-    renderer = structlog.processors.LogfmtRenderer(key_order=_ORDER, drop_missing=True, bool_as_flag=False)
-    return [renderer, _encode]
-
-
-def _to_text(log_format: Format) -> Any:
-    """The stdlib's handlers want text where ours want bytes."""
-    if log_format == "json":
-        return lambda _, __, event: orjson.dumps(event).decode()
-    return lambda _, __, text: text
-
-
-def _ordered(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {key: event[key] for key in _ORDER if key in event} | dict(event)
-
-
-def _render_json(_: Any, __: str, event: MutableMapping[str, Any]) -> bytes:
-    return orjson.dumps(event)
-
-
-def _encode(_: Any, __: str, text: str) -> bytes:
-    return text.encode()
+_output = _Output(sys.stdout, _logfmt, logging.INFO)

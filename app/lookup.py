@@ -30,18 +30,16 @@ class Lookup:
         self._batch = batch
         self._key_column = key_column
         self._connection: Connection | None = None
-        self._waiting: dict[str, asyncio.Future[Rows]] = {}
+        self._waiting: list[tuple[str, asyncio.Future[Rows]]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def find(self, key: str) -> Rows:
         """All rows of one key; DatabaseUnavailable when they could not be read."""
-        answer = self._waiting.get(key)
-        if answer is None:
-            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, answer))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        # Shielded, because callers of one key share the answer and one of them may be cancelled.
-        return await asyncio.shield(answer)
+        return await answer
 
     async def close(self, *, broken: bool = False) -> None:
         """Give the connection back."""
@@ -52,25 +50,27 @@ class Lookup:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                asked, self._waiting = self._waiting, {}
+                asked, self._waiting = self._waiting, []
                 await self._answer(asked)
         finally:
             self._running = None
 
-    async def _answer(self, asked: dict[str, asyncio.Future[Rows]]) -> None:
+    async def _answer(self, asked: list[tuple[str, asyncio.Future[Rows]]]) -> None:
+        found: dict[str, Rows] = {key: [] for key, _ in asked}
         try:
-            rows = await self._read(list(asked))
+            rows = await self._read(list(found))
         except Exception as error:  # noqa: BLE001  # Whatever it is, it is the callers' to handle, each of them.
-            # Whoever queued meanwhile would only wait as long again for the same; a key may stand in both.
-            queued, self._waiting = self._waiting, {}
-            for answer in (*asked.values(), *queued.values()):
-                answer.set_exception(error)
+            # Whoever queued meanwhile would only wait as long again for the same.
+            queued, self._waiting = self._waiting, []
+            for _, answer in (*asked, *queued):
+                if not answer.done():  # Its caller may have left.
+                    answer.set_exception(error)
             return
-        found: dict[str, Rows] = {key: [] for key in asked}
         for row in rows:
             found[row[self._key_column]].append(row)
-        for key, answer in asked.items():
-            answer.set_result(found[key])
+        for key, answer in asked:
+            if not answer.done():
+                answer.set_result(found[key])
 
     async def _read(self, keys: list[str]) -> Rows:
         """Read on the kept connection, and once more on a fresh one: a read may be repeated."""

@@ -9,6 +9,7 @@ still sends its DELETE.
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from app import logs
 from app.backboard import Backboard
 from app.database import BEGIN, COMMIT, Connection, Pool, send, set_limits
 from app.deadline import Deadline
@@ -85,9 +86,16 @@ class Mending:
                     done = buried and settled.judged
                 else:
                     done = buried
-            except ServiceError:
-                self.failures += 1
+            except ServiceError as error:
+                self._failed(case, error.reason)
+            except Exception as error:  # noqa: BLE001  # One user's bug must not keep the others from being mended.
+                logs.bug(error)
+                self._failed(case, "bug")
         _close(case, settled, done=done)
+
+    def _failed(self, case: Case, reason: str) -> None:
+        logs.alarm("reconcile_failed", clerk_id=case.clerk_id, reason=reason)
+        self.failures += 1
 
     async def _make_sure(self, case: Case) -> None:
         """A missing or stale user goes the way that every sign-up and update goes."""

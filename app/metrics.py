@@ -23,14 +23,23 @@ class Metrics:
         self._seconds = Histogram(
             "request_seconds", "Time to answer.", ["event"], buckets=BUCKETS, registry=self._registry
         )
+        # Looking a child up by its labels costs more than counting.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._connections = Gauge(
             "pool_connections", "Connections and callers of a pool.", ["pool", "state"], registry=self._registry
         )
 
     def count(self, event: str, outcome: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(event, outcome, str(status)).inc()
-        self._seconds.labels(event).observe(seconds)
+        key = (event, outcome, status)
+        counted = self._children.get(key)
+        if counted is None:
+            counted = self._children[key] = (
+                self._requests.labels(event, outcome, str(status)),
+                self._seconds.labels(event),
+            )
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def text(self) -> bytes:
         """Prometheus' text format."""

@@ -6,8 +6,9 @@ Pure ASGI, because Starlette's BaseHTTPMiddleware costs more than everything els
 import asyncio
 import re
 from http import HTTPStatus
+from itertools import chain
+from secrets import token_hex
 from time import perf_counter
-from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -113,13 +114,13 @@ def _request_id(scope: Scope) -> str:
     given = headers_named(scope, b"x-request-id")
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode()
-    return uuid4().hex
+    return token_hex(16)
 
 
 def _judge_head(scope: Scope) -> None:
     """What the HTTP parser lets through and nothing behind us should meet."""
     headers = scope["headers"]
-    if len(headers) > HEAD_FIELDS or sum(len(name) + len(value) for name, value in headers) > HEAD_BYTES:
+    if len(headers) > HEAD_FIELDS or sum(map(len, chain.from_iterable(headers))) > HEAD_BYTES:
         raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
     if len(headers_named(scope, b"host")) != 1:
         raise Refusal(HTTPStatus.BAD_REQUEST, "host", headers=CLOSE)

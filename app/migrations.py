@@ -17,12 +17,13 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from app.connect_errors import meaning_of
 from app.database import Connection, connection_string
 from app.settings import is_local
 
 FOLDER = Path(__file__).parent.parent / "sql" / "migrations"
 
-CONNECT_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
 LOCK_SECONDS = 300.0
 POLL_SECONDS = 0.25
 
@@ -87,18 +88,21 @@ def is_on_this_machine(url: str) -> bool:
 
 
 async def _connect(url: str) -> Connection:
-    """Connect, patiently: in a release phase the database may only just be starting."""
+    """Connect, with some patience: in a release phase the database may only just be starting."""
     give_up_at = monotonic() + CONNECT_SECONDS
+    said = ""
     while True:
         try:
             return await psycopg.AsyncConnection.connect(
                 connection_string(url), autocommit=True, prepare_threshold=None
             )
         except psycopg.OperationalError as error:
+            why = meaning_of(error)
             if monotonic() > give_up_at:
-                raise MigrationError(
-                    "The database does not answer; check DATABASE_URL and whether it is running."
-                ) from error
+                raise MigrationError(f"The database cannot be used: {why}. Check DATABASE_URL.") from error
+            if why != said:
+                sys.stderr.write(f"Waiting {CONNECT_SECONDS:.0f} s for the database: {why} ...\n")
+                said = why
             await asyncio.sleep(1.0)
 
 

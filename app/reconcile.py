@@ -31,8 +31,6 @@ class Report:
     survey: Survey
     failures: int = 0
     notes_left: int = 0
-    # Seconds since a row last changed, whoever changed it; a webhook that is no longer delivered shows only here.
-    silence: int | None = None
 
     @property
     def clean(self) -> bool:
@@ -74,9 +72,8 @@ class Reconcile:
             everybody=everybody,
         )
         survey = await surveyor.look()
-        silence = await tables.silence()
         if not apply:
-            return Report(everybody, applied=False, survey=survey, notes_left=survey.attempts, silence=silence)
+            return Report(everybody, applied=False, survey=survey, notes_left=survey.attempts)
         mending = Mending(
             queries=self._queries,
             pool=self._pool,
@@ -90,9 +87,7 @@ class Reconcile:
         for _, case in sorted(survey.cases.items()):
             await mending.mend(case)
         left = survey.attempts - mending.forgotten
-        return Report(
-            everybody, applied=True, survey=survey, failures=mending.failures, notes_left=left, silence=silence
-        )
+        return Report(everybody, applied=True, survey=survey, failures=mending.failures, notes_left=left)
 
 
 STATES: tuple[State, ...] = ("found", "mended", "waiting", "left")
@@ -110,9 +105,14 @@ def as_json(report: Report) -> str:
         "assistants": {"ours": survey.matching, "strange": survey.strange, "listing_cut": survey.cut},
         "attempts": {"found": survey.attempts, "left": report.notes_left},
         "failures": report.failures,
-        "last_change_seconds": report.silence,
+        "last_change_seconds": report.survey.silence,
     }
     return json.dumps(document, indent=2)
+
+
+def refusal_as_json(reason: str) -> str:
+    """What a program reads instead of a report; nothing was changed."""
+    return json.dumps({"refused": reason}, indent=2)
 
 
 def as_table(report: Report, say: Callable[[str], object]) -> None:
@@ -132,8 +132,8 @@ def as_table(report: Report, say: Callable[[str], object]) -> None:
         + (" in sight; Backboard lists no more" if survey.cut else "")
         + f", {survey.strange} others under the prefix, {report.notes_left} of {survey.attempts} attempt rows open"
     )
-    if report.silence is not None:
-        say(f"a row last changed {report.silence} seconds ago")
+    if report.survey.silence is not None:
+        say(f"a row last changed {report.survey.silence} seconds ago")
     say(_advice(report))
 
 

@@ -1,22 +1,19 @@
-"""The composition root: create_app(settings) builds everything, the lifespan opens it, uvicorn serves it."""
+"""The composition root: create_app(settings) builds everything, the lifespan opens it."""
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.supervisors import Multiprocess
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
 from app import settings as environment
 from app.backfill import Backfill, Summary
+from app.budget import warn_if_too_small
 from app.callers import Callers
 from app.chat_messages import ChatMessages
 from app.chat_sessions import ChatSessions
@@ -24,7 +21,6 @@ from app.chat_users import ChatUsers
 from app.clerk_api import ClerkApi
 from app.clerk_events import Verifier
 from app.closing import Closing
-from app.database import LOOKUP_CONNECTIONS
 from app.drift import Names, Waits
 from app.ensure_user import EnsureUser
 from app.erasure import Confirm, Erasure
@@ -37,18 +33,31 @@ from app.on_demand import OnDemand
 from app.opening import Opening
 from app.parts import Parts, build_parts, open_parts
 from app.probes import MetricsProbe, Readyz, healthz
-from app.protocol import Protocol
 from app.reconcile import Reconcile, Report
 from app.settings import Settings
 from app.webhooks import ClerkWebhook
 
-# Heroku's router keeps idle connections for 90 s; ours must not be the side that hangs up first.
-KEEP_ALIVE_SECONDS = 95
-# A request takes at most 12 s; Heroku kills 30 s after SIGTERM.
-SHUTDOWN_SECONDS = 20
-
 # Given how many users there are, what to call after each of them.
 Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
+
+
+class Application(Starlette):
+    """Starlette with our frame alone round its router, which answers every error in one way."""
+
+    def __init__(self, metrics: Metrics, **starlette: Any) -> None:
+        self._metrics = metrics
+        super().__init__(**starlette)
+        self._exact = {
+            route.path: route for route in self.routes if isinstance(route, Route) and not route.param_convertors
+        }
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Frame(self._dispatch, self._metrics)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Straight to a path that is known as it stands; only for others are the routes tried one by one."""
+        route = self._exact.get(scope.get("path", ""))
+        await (route.handle if route else self.router)(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -71,7 +80,8 @@ def create_app(settings: Settings) -> Starlette:
         queries=parts.queries, pool=parts.pool, places=parts.places, expected=newest(), last_event=last_event
     )
     metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
-    app = Starlette(
+    app = Application(
+        metrics,
         routes=[
             Route("/webhooks/clerk", webhook, methods=["POST"]),
             Route("/ensure-user", EnsureUser(callers=callers, users=users), methods=["POST"]),
@@ -80,9 +90,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
             *_chat_routes(parts, callers, users),
         ],
-        middleware=[Middleware(Frame, metrics=metrics)],
-        exception_handlers={HTTPException: _leave_to_frame},
-        lifespan=lambda _: open_parts(parts),
+        lifespan=lambda _: _serving(settings, parts),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
@@ -101,9 +109,16 @@ def _chat_routes(parts: Parts, callers: Callers, users: OnDemand) -> list[Route]
     ]
 
 
-async def _leave_to_frame(_: Request, error: Exception) -> Response:
-    """Starlette would answer 404 and 405 in plain text; the frame answers every error in one way."""
-    raise error
+@asynccontextmanager
+async def _serving(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+    processes, places = settings.web_concurrency, settings.provisioning_concurrency
+    async with open_parts(parts):
+        check = asyncio.create_task(warn_if_too_small(parts.pool, parts.queries, processes=processes, places=places))
+        try:
+            yield
+        finally:
+            check.cancel()
+            await asyncio.wait([check])
 
 
 async def reconcile(settings: Settings, *, everybody: bool, apply: bool, waits: Waits) -> Report:
@@ -152,39 +167,3 @@ def app_from_environment() -> Starlette:
     settings = environment.load(Settings)
     logs.configure(settings.log_format, settings.log_level)
     return create_app(settings)
-
-
-def serve(settings: Settings) -> None:
-    """Run the web process until SIGTERM or Ctrl-C."""
-    logs.configure(settings.log_format, settings.log_level)
-    if not settings.service_tokens:
-        logs.say("ensure_user_closed", reason="SERVICE_TOKENS is not set")
-    per_process = LOOKUP_CONNECTIONS + settings.provisioning_concurrency
-    logs.say("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
-    config = _uvicorn_config(settings)
-    if settings.web_concurrency == 1:
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run()
-        return
-    with config.bind_socket() as listening:
-        Multiprocess(config, sockets=[listening]).run()
-
-
-def _uvicorn_config(settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        "app.server:app_from_environment",
-        factory=True,
-        host="0.0.0.0",  # noqa: S104  # A dyno is reached from outside.
-        port=settings.port,
-        workers=settings.web_concurrency,
-        loop="uvloop",
-        http=Protocol,
-        ws="none",
-        backlog=128,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )

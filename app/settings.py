@@ -28,8 +28,11 @@ DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
 KEY_LENGTHS = (24, 64)
 # RFC 7518, section 3.3.
 SHORTEST_KEY_BITS = 2048
+LAST_PORT = 65_535
 # The modes of libpq that never fall back to plain text.
 TLS_MODES = ("require", "verify-ca", "verify-full")
+
+Text = TypeVar("Text", str, SecretStr)
 
 
 class ConfigurationError(Exception):
@@ -38,6 +41,17 @@ class ConfigurationError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def _matching(pattern: str, sentence: str) -> AfterValidator:
+    """Whole values of this pattern, or the sentence."""
+
+    def check(value: Text) -> Text:
+        if not re.fullmatch(pattern, value.get_secret_value() if isinstance(value, SecretStr) else value):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
 
 
 def _split(value: Any) -> Any:
@@ -60,6 +74,10 @@ def _database_url(url: SecretStr) -> SecretStr:
             "cannot be read by libpq: look for a character that needs percent-encoding, and take out parameters"
             " that only an ORM knows (schema, pgbouncer, connection_limit)"
         ) from None
+    # libpq looks at a port only when it connects. One of several hosts may leave its port empty.
+    ports = str(parts.get("port") or "").split(",")
+    if not all(re.fullmatch(r"[0-9]{0,5}", port) and 0 < int(port or "1") <= LAST_PORT for port in ports):
+        raise ValueError(f"must have a port of 1 to {LAST_PORT}, or none")
     # hostaddr, where given, is where libpq really connects to.
     hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
     if all(is_local(host) for host in hosts):
@@ -82,7 +100,11 @@ def is_local(host: str) -> bool:
 
 def _signing_secrets(value: Any) -> Any:
     """Each `whsec_` and strict base64 of 24 to 64 bytes; the library would take almost anything for a key."""
-    return [_signing_key(secret) for secret in _split(value)] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if not (secrets := _split(value)):
+        raise ValueError("holds no secret")
+    return [_signing_key(secret) for secret in secrets]
 
 
 def _signing_key(secret: str) -> SecretBytes:
@@ -96,53 +118,28 @@ def _signing_key(secret: str) -> SecretBytes:
     return SecretBytes(key)
 
 
-def _service_tokens(tokens: list[SecretStr]) -> list[SecretStr]:
-    if not all(re.fullmatch(r"[!-~]{16,}", token.get_secret_value()) for token in tokens):
-        raise ValueError("each needs at least 16 printable ASCII characters without blanks")
-    return tokens
+def _is_readable(url: str) -> bool:
+    """Whether the client that will use it can, host and port included."""
+    import httpx  # noqa: PLC0415  # Whoever has such an address needs it anyway; migrate and psql do not.
+
+    try:
+        # The host is decoded only when it is asked for.
+        return url.isprintable() and " " not in url and urlsplit(url).port != 0 and bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL):
+        return False
 
 
 def _partner_url(url: str) -> str:
+    if not _is_readable(url):
+        raise ValueError("is not an address: look at the host, the port and for stray characters")
     parts = urlsplit(url)
     host = parts.hostname or ""
-    try:
-        readable = url.isprintable() and " " not in url and parts.port != 0
-    except ValueError:
-        readable = False
-    if not readable:
-        raise ValueError("is not an address: look at the port and for stray characters")
     plain = parts.scheme == "http" and (host == "localhost" or (bool(host) and is_local(host)))
     if not host or not (parts.scheme == "https" or plain):
         raise ValueError("must be an https:// address (http:// only for this machine)")
     if parts.username or parts.password or parts.query or parts.fragment or not url.isascii():
         raise ValueError("must not carry a user, a query or a fragment")
     return url.rstrip("/")
-
-
-def _text(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must be text in UTF-8") from None
-    return value
-
-
-def _header_value(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-        raise ValueError("must be printable ASCII without blanks")
-    return secret
-
-
-def _clerk_key(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"sk_(test|live)_[!-~]+", secret.get_secret_value()):
-        raise ValueError("must begin with sk_test_ or sk_live_")
-    return secret
-
-
-def _origins(parties: list[str]) -> list[str]:
-    if not all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+", party) for party in parties):
-        raise ValueError("each must be an origin such as https://app.example.com, without a path or a slash behind it")
-    return parties
 
 
 def _public_key(pem: str) -> str:
@@ -155,6 +152,28 @@ def _public_key(pem: str) -> str:
     if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY_BITS:
         raise ValueError(f"must be an RSA key of {SHORTEST_KEY_BITS} bits or more")
     return text
+
+
+_HeaderValue = Annotated[SecretStr, _matching(r"[!-~]+", "must be printable ASCII without blanks")]
+_Token = Annotated[
+    SecretStr, _matching(r"[!-~]{16,}", "each needs at least 16 printable ASCII characters without blanks")
+]
+_ClerkKey = Annotated[SecretStr, _matching(r"sk_(test|live)_[!-~]+", "must begin with sk_test_ or sk_live_")]
+_Origin = Annotated[
+    str,
+    _matching(
+        r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+",
+        "each must be an origin such as https://app.example.com, without a path or a slash behind it",
+    ),
+]
+_NamePrefix = Annotated[str, _matching(r"[!-~]{1,100}", "must be 1 to 100 printable ASCII characters without blanks")]
+# Backboard echoes it, perhaps twice and escaped, in an answer that is read up to 256 KiB.
+_SystemPrompt = Annotated[
+    str, _matching("[^\ud800-\udfff]{1,20000}", "must be text in UTF-8 of no more than 20000 characters")
+]
+_InstanceId = Annotated[
+    str, _matching(r"ins_[A-Za-z0-9]+", "must be ins_ and letters and digits, as Clerk's dashboard shows it")
+]
 
 
 class DatabaseSettings(BaseSettings):
@@ -181,27 +200,24 @@ class SenderSettings(BaseSettings):
 
     model_config = DatabaseSettings.model_config
 
-    clerk_webhook_signing_secret: Annotated[
-        list[SecretBytes], NoDecode, BeforeValidator(_signing_secrets), Field(min_length=1)
-    ]
-    port: int = Field(default=8000, ge=1, le=65535)
+    clerk_webhook_signing_secret: Annotated[list[SecretBytes], NoDecode, BeforeValidator(_signing_secrets)]
+    port: int = Field(default=8000, ge=1, le=LAST_PORT)
 
 
 class Settings(DatabaseSettings, SenderSettings):
     """Everything, as .env.example explains it variable by variable."""
 
-    backboard_api_key: Annotated[SecretStr, AfterValidator(_header_value)]
+    backboard_api_key: _HeaderValue
     backboard_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://app.backboard.io/api"
-    service_tokens: Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), AfterValidator(_service_tokens)] = []
-    assistant_name_prefix: str = Field(default="clerk:", pattern=r"^[!-~]{1,100}$")
-    # Backboard echoes it, perhaps twice and escaped, in an answer that is read up to 256 KiB.
-    assistant_system_prompt: Annotated[str, AfterValidator(_text)] | None = Field(default=None, max_length=20_000)
-    clerk_secret_key: Annotated[SecretStr, AfterValidator(_clerk_key)] | None = None
+    service_tokens: Annotated[list[_Token], NoDecode, BeforeValidator(_split)] = []
+    assistant_name_prefix: _NamePrefix = "clerk:"
+    assistant_system_prompt: _SystemPrompt | None = None
+    clerk_secret_key: _ClerkKey | None = None
     clerk_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://api.clerk.com/v1"
     clerk_issuer: Annotated[str, AfterValidator(_partner_url)] | None = None
-    clerk_authorized_parties: Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)] = []
+    clerk_authorized_parties: Annotated[list[_Origin], NoDecode, BeforeValidator(_split)] = []
     clerk_jwt_key: Annotated[str, AfterValidator(_public_key)] | None = None
-    clerk_instance_id: str | None = Field(default=None, pattern=r"^ins_[A-Za-z0-9]+$")
+    clerk_instance_id: _InstanceId | None = None
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
     web_concurrency: int = Field(default=1, ge=1, le=64)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
@@ -219,7 +235,7 @@ def load(settings: type[Read]) -> Read:
         raise ConfigurationError([".env is not text in UTF-8"]) from None
     except ValidationError as error:
         problems = [_sentence(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors()]
-        raise ConfigurationError(problems) from None
+        raise ConfigurationError(list(dict.fromkeys(problems))) from None
 
 
 def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -1,24 +1,26 @@
-"""What reconcile reads from, each whole or not at all: our tables page by page, Clerk's users, Backboard's listing."""
+"""What reconcile reads from beside Clerk: our tables page by page, Backboard's listing."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from app.backboard import LAST_SKIP, PAGE_LIMIT, Backboard
-from app.backboard_answers import Assistant
-from app.clerk_api import ClerkApi, ClerkUnavailable
+from app.backboard_answers import Assistant, add_page
 from app.database import Pool, Rows, Statement, send
 from app.deadline import Deadline
 from app.drift import Refused
 from app.errors import DatabaseUnavailable
 from app.migrations import newest
+from app.patience import ask_patiently
 from app.queries import Queries
-from app.users import Facts, Profile, Users, found
+from app.users import Facts, Users, found
 
 PAGE_SIZE = 500
 READ_SECONDS = 10.0
-THROTTLED_TRIES = 5
+# So many assistants are asked for by name at a time.
+AT_ONCE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Tables:
 
     async def silence(self) -> int | None:
         """Seconds since a row last changed, None without rows: what the tables know of the last event."""
-        ((_, _, seconds),) = await self._read((self._queries.get_census, {"min_age": self._min_age}))
+        ages = {"min_age": self._min_age, "settled_age": self._min_age}
+        ((_, _, seconds),) = await self._read((self._queries.get_census, ages))
         return None if seconds is None else int(seconds)
 
     async def notes(self) -> AsyncIterator[Row]:
@@ -92,45 +95,31 @@ class Tables:
         return rows
 
 
-async def pages_of_clerk(clerk: ClerkApi) -> AsyncIterator[dict[str, Profile]]:
-    """Every user of the instance; Refused at the end when the listing is not whole by Clerk's own count."""
-    before = await clerk.count_users()
-    seen: set[str] = set()
-    cursor: str | None = None
-    while True:
-        page = await clerk.list_users(cursor)
-        profiles = {profile.clerk_id: profile for profile in page.profiles if profile.clerk_id not in seen}
-        yield profiles
-        seen |= set(profiles)
-        if page.cursor is None:
-            break
-        if not profiles:
-            raise Refused("Clerk's listing repeats itself")
-        cursor = page.cursor
-    # Users may come and go while the pages are read.
-    count = min(before, await clerk.count_users())
-    if len(seen) < count:
-        raise Refused(f"Clerk's listing has {len(seen)} users, and Clerk counts {count}")
-
-
-async def user_at_clerk(clerk: ClerkApi, clerk_id: str) -> Profile | None:
-    """One user, None by Clerk's definite word; a request to wait is followed a few times."""
-    for _ in range(THROTTLED_TRIES):
-        try:
-            return await clerk.get_user(clerk_id, Deadline())
-        except ClerkUnavailable as error:
-            if error.reason != "clerk_throttled":
-                raise
-            await asyncio.sleep(error.retry_after)
-    return await clerk.get_user(clerk_id, Deadline())
-
-
 async def listing_of_backboard(backboard: Backboard) -> tuple[dict[str, Assistant], bool]:
     """Every assistant that can be listed, by id, and whether there may be more behind them."""
     listed: dict[str, Assistant] = {}
     for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
-        page = await backboard.list_page(skip)
-        listed |= {assistant.id: assistant for assistant in page}
+        page = await ask_patiently(partial(backboard.list_page, skip))
+        add_page(listed, page)
         if len(page) < PAGE_LIMIT:
             return listed, False
     return listed, True
+
+
+async def assistant_at_backboard(backboard: Backboard, assistant_id: str) -> Assistant | None:
+    """The assistant of this id, None by Backboard's definite word."""
+    return await ask_patiently(lambda: backboard.get_assistant(assistant_id, Deadline()))
+
+
+async def assistants_by_name(backboard: Backboard, clerk_ids: set[str]) -> dict[str, list[Assistant]]:
+    """The assistants of each of these users, a few users at a time."""
+
+    async def find(clerk_id: str) -> list[Assistant]:
+        return await ask_patiently(lambda: backboard.find_assistants(clerk_id, Deadline()))
+
+    named: dict[str, list[Assistant]] = {}
+    asked = sorted(clerk_ids)
+    for first in range(0, len(asked), AT_ONCE):
+        some = asked[first : first + AT_ONCE]
+        named |= zip(some, await asyncio.gather(*map(find, some)), strict=True)
+    return named

@@ -5,11 +5,9 @@ Backboard's assistants by prefix. Nothing counts as absent because a listing lac
 by its id, and a user by theirs.
 """
 
-import asyncio
-
 from app.backboard import Backboard
 from app.clerk_api import ClerkApi
-from app.deadline import Deadline
+from app.clerk_listing import Incomplete, count_of_clerk, pages_of_clerk, user_at_clerk
 from app.drift import (
     FEW_ROWS,
     SHARE,
@@ -25,13 +23,11 @@ from app.drift import (
     check_vanished,
 )
 from app.errors import Unavailable
-from app.sources import Row, Tables, listing_of_backboard, pages_of_clerk, user_at_clerk
+from app.sources import Row, Tables, assistant_at_backboard, assistants_by_name, listing_of_backboard
 from app.users import Profile
 
 # Of a listing that is cut, so many rows are asked for by id to see whether the key is the right one.
 SAMPLE = 20
-# So many assistants are asked for by name at a time.
-AT_ONCE = 5
 
 
 class Surveyor:
@@ -69,6 +65,7 @@ class Surveyor:
             raise NoClerkKey("--all compares with Clerk's users")
         try:
             survey = Survey(await self._tables.begin())
+            survey.silence = await self._tables.silence()
             await self._read_notes(survey)
             await self._read_clerk(survey)
             await self._read_backboard(survey)
@@ -77,6 +74,8 @@ class Surveyor:
             await self._ask_clerk(survey)
         except Unavailable as error:
             raise Refused(f"not everything could be read ({error.reason})") from error
+        except Incomplete as error:
+            raise Refused(error.reason) from error
         for clerk_id, named in self._named.items():
             self._judge(survey, clerk_id, named)
         check_candidates(survey)
@@ -93,7 +92,8 @@ class Surveyor:
     async def _read_clerk(self, survey: Survey) -> None:
         if not self._everybody or self._clerk is None:
             return
-        async for profiles in pages_of_clerk(self._clerk):
+        async for page in pages_of_clerk(self._clerk, await count_of_clerk(self._clerk)):
+            profiles = {profile.clerk_id: profile for profile in page.profiles}
             self._clerk_ids |= set(profiles)
             for clerk_id, known in (await self._tables.find(list(profiles))).items():
                 profile, user = profiles[clerk_id], known.user
@@ -142,7 +142,7 @@ class Surveyor:
         most = max(FEW_ROWS, int(of * SHARE))
         lost: list[Row] = []
         for row in asked:
-            if row.held_id and await self._backboard.get_assistant(row.held_id, Deadline()) is None:
+            if row.held_id and await assistant_at_backboard(self._backboard, row.held_id) is None:
                 lost.append(row)
             if len(lost) > most or len(lost) == survey.live:
                 raise Refused(
@@ -159,13 +159,9 @@ class Surveyor:
         for case in survey.cases.values():
             case.look_first = True
         known = {row.clerk_id for row in self._rows.values() if row.live} if self._everybody else set()
-        asked = sorted(known | set(self._notes))
-        for first in range(0, len(asked), AT_ONCE):
-            some = asked[first : first + AT_ONCE]
-            answers = await asyncio.gather(*(self._backboard.find_assistants(one, Deadline()) for one in some))
-            for clerk_id, assistants in zip(some, answers, strict=True):
-                listed = self._named.setdefault(clerk_id, [])
-                listed += [Named(one, clerk_id) for one in assistants if one.id not in self._listed]
+        for clerk_id, assistants in (await assistants_by_name(self._backboard, known | set(self._notes))).items():
+            listed = self._named.setdefault(clerk_id, [])
+            listed += [Named(one, clerk_id) for one in assistants if one.id not in self._listed]
 
     async def _ask_clerk(self, survey: Survey) -> None:
         """A definite word about every single user whom neither row, tombstone nor Clerk's listing decides about."""
@@ -176,7 +172,8 @@ class Surveyor:
             asked |= {row.clerk_id: row.old for row in absent}
             unknown = [one for one in self._named if one not in self._rows and one not in self._notes]
             known = await self._tables.find(unknown)
-            self._undecided |= {one: True for one in unknown if known[one].user is None and not known[one].gone}
+            undecided = [one for one in unknown if known[one].user is None and not known[one].gone]
+            self._undecided |= {one: self._waits.are_old(self._named[one]) for one in undecided}
             asked |= self._undecided
         asked = {one: old for one, old in asked.items() if one not in self._clerk_ids}
         if not asked:

@@ -41,7 +41,13 @@ def load_settings(settings: type[Read]) -> Read:
 
 
 async def until_sigterm(work: Coroutine[Any, Any, Done]) -> Done:
-    """Run a command's work so that SIGTERM cancels it, and it can end what it has started."""
+    """Run a command's work so that SIGTERM cancels it, once, and it can end what it has started."""
     task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def stop() -> None:
+        # A second signal would break off that end.
+        if not task.cancelling():
+            task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     return await task

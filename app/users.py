@@ -1,9 +1,8 @@
 """Who a user is to us: the row, what Clerk says about them, and how the two compare."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.database import Rows, Statement
@@ -19,8 +18,7 @@ NAME_LENGTH = 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """One row of users, in the order of its columns in every query."""
 
     id: UUID
@@ -34,8 +32,7 @@ class User:
     deleted_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What somebody says of a user.
 
     `updated_at` is Clerk's version of it. None means that the chat backend said it, not Clerk: it fills a new
@@ -54,8 +51,7 @@ class Profile:
         return (self.email, self.name, signed_in) != (user.email, user.name, user.last_sign_in_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What stands about one user: a row, a tombstone, and how many tries are noted."""
 
     user: User | None

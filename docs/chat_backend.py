@@ -10,8 +10,6 @@ from typing import Any
 
 import httpx
 
-HISTORY = 50
-
 
 class Conversation:
     """One user's conversation of one name; Backboard's thread stands in `session["thread_id"]`."""
@@ -32,8 +30,7 @@ class Conversation:
 
     def history(self) -> list[dict[str, Any]]:
         """The last messages in the order in which they were said: what a model wants for its context."""
-        path = f"/sessions/{self.session['id']}/messages?limit={HISTORY}"
-        return list(self.ask("GET", path)["messages"])
+        return list(self.ask("GET", f"/sessions/{self.session['id']}/messages?limit=50")["messages"])
 
     def say(self, role: str, content: str) -> None:
         self.ask("POST", f"/sessions/{self.session['id']}/messages", {"role": role, "content": content})

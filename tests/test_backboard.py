@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -242,7 +243,7 @@ async def test_equally_old_ones_are_told_apart_by_id(backboard: Backboard) -> No
 @respx.mock
 async def test_a_server_that_ignores_the_filter_is_read_to_the_end(backboard: Backboard) -> None:
     """Older servers answer with everybody; the match may be behind the limit."""
-    strangers = [assistant(name=f"clerk:user_{number}") for number in range(200)]
+    strangers = [assistant(assistant_id=str(uuid4()), name=f"clerk:user_{number}") for number in range(200)]
     respx.get(ASSISTANTS, params={"skip": 0}).respond(json=strangers)
     respx.get(ASSISTANTS, params={"skip": 200}).respond(json=[*strangers[:50], assistant()])
     respx.get(ASSISTANTS, params={"limit": 10}).respond(json=strangers[:10])
@@ -253,15 +254,63 @@ async def test_a_server_that_ignores_the_filter_is_read_to_the_end(backboard: Ba
     assert adopted.name == NAME
 
 
+def page_of_strangers(request: httpx.Request) -> httpx.Response:
+    """As many as were asked for, each another."""
+    number = int(request.url.params["limit"])
+    return httpx.Response(200, json=[assistant(assistant_id=str(uuid4()), name="clerk:user_1") for _ in range(number)])
+
+
 @respx.mock
 async def test_a_listing_that_never_ends_is_a_failed_lookup(backboard: Backboard) -> None:
     """Behind 10,200 assistants nothing can be seen, and "not seen" is not "absent"."""
-    stranger = assistant(name="clerk:user_1")
-    respx.get(ASSISTANTS, params={"limit": 200}).respond(json=[stranger] * 200)
-    respx.get(ASSISTANTS, params={"limit": 10}).respond(json=[stranger] * 10)
+    respx.get(ASSISTANTS).mock(side_effect=page_of_strangers)
+
+    with pytest.raises(Unknown, match="listing_cut"):
+        await find(backboard)
+
+
+@respx.mock
+async def test_a_listing_that_ignores_where_to_begin_is_a_failed_lookup(backboard: Backboard) -> None:
+    """It would show its first page 51 times, and what is behind it never."""
+    strangers = [assistant(assistant_id=str(uuid4()), name=f"clerk:user_{number}") for number in range(200)]
+    listing = respx.get(ASSISTANTS).respond(json=strangers)
+
+    with pytest.raises(Unknown, match="repeats"):
+        await find(backboard)
+
+    assert listing.call_count == 3
+
+
+@respx.mock
+async def test_who_is_not_there_is_deleted_already(backboard: Backboard) -> None:
+    """In Backboard's own words, from an address that does list assistants."""
+    respx.delete(f"{ASSISTANTS}/{UUID}").respond(404, json={"detail": "Assistant not found"})
+    respx.get(ASSISTANTS).respond(json=[])
+
+    await backboard.delete_assistant(UUID, Deadline())
+
+
+@pytest.mark.parametrize(
+    ("deleting", "listing"),
+    [
+        (httpx.Response(404, html="<h1>Not Found</h1>"), httpx.Response(200, json=[])),
+        (httpx.Response(404), httpx.Response(200, json=[])),
+        (httpx.Response(404, json={"error": "no such app"}), httpx.Response(200, json=[])),
+        (httpx.Response(404, json={"detail": "Not Found"}), httpx.Response(404, json={"detail": "Not Found"})),
+        (httpx.Response(404, json={"detail": "Not Found"}), httpx.Response(200, html="<h1>Welcome</h1>")),
+    ],
+    ids=["gateway", "empty", "another's words", "wrong path", "a website"],
+)
+@respx.mock
+async def test_a_404_of_a_wrong_address_deletes_nobody(
+    backboard: Backboard, deleting: httpx.Response, listing: httpx.Response
+) -> None:
+    """The assistant lives on behind the right address, and nothing would ever look for it again."""
+    respx.delete(f"{ASSISTANTS}/{UUID}").mock(return_value=deleting)
+    respx.get(ASSISTANTS).mock(return_value=listing)
 
     with pytest.raises(AssistantUnavailable):
-        await find(backboard)
+        await backboard.delete_assistant(UUID, Deadline())
 
 
 @pytest.mark.parametrize(

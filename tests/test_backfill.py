@@ -1,5 +1,6 @@
 """Backfill: everybody whom Clerk knows ends with a row and an assistant, whatever interrupts it."""
 
+import json
 import os
 import pty
 import re
@@ -19,7 +20,7 @@ from app.clerk_api import PAGE_LIMIT, ClerkApi
 from app.parts import build_parts, open_parts
 from local.backboard import Sandbox
 from local.backboard_faults import behaves, cuts, drops, held, status
-from local.clerk import LOCAL_KEY, Clerk, refuses
+from local.clerk import LOCAL_KEY, Clerk, garbage, refuses
 from tests import commands
 from tests.factories import Person, user_data
 from tests.services import settings_of, wait_until
@@ -214,6 +215,30 @@ def test_a_listing_shorter_than_clerks_own_count_is_a_failure(clerk: Clerk, back
 
     assert (code, outcomes(output)) == (1, {"created": 5})
     assert "listed 5" in complaints
+
+
+def test_a_user_whose_id_cannot_be_used_keeps_nobody_else_from_being_done(clerk: Clerk, backfill: Run) -> None:
+    """Their events are refused too; here they count as failed."""
+    add(clerk, 5)
+    clerk.add_user("user_canary:1")
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (1, {"created": 5, "failed": 1})
+    assert "event=backfill_failed reason=clerk_id users=1" in complaints
+
+
+def test_users_who_are_listed_twice_do_not_stand_in_for_others(clerk: Clerk, backfill: Run) -> None:
+    """A second page that overlaps the first has enough users in it, and yet somebody is missing."""
+    add(clerk, PAGE_LIMIT + 20)
+    full = list(clerk.users.values())
+    overlapping = json.dumps(full[PAGE_LIMIT - 5 : PAGE_LIMIT + 15]).encode()
+    clerk.next("list", behaves(), garbage(overlapping))
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (1, {"created": PAGE_LIMIT + 15})
+    assert f"listed {PAGE_LIMIT + 15} users" in complaints
 
 
 @pytest.mark.parametrize("gone_cursor", ["goes_on", "refused", "empty"])

@@ -110,6 +110,25 @@ def test_a_parameter_that_only_an_orm_knows_is_refused(parameter: str, monkeypat
     assert parameter.partition("=")[0] in problems()[0]
 
 
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "99999", "-1", "%D9%A5"])
+@pytest.mark.parametrize(
+    "address", ["app@a.example:{}/app", "app@a.example,b.example:{}/app", "/app?host=/tmp&port={}"]
+)
+def test_a_port_that_is_none_is_refused(address: str, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver finds out only when it connects, and then it looks like a database that is down."""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{address.format(port)}")
+
+    (problem,) = problems()
+    assert problem.startswith("DATABASE_URL ")
+    assert "port" in problem
+
+
+@pytest.mark.parametrize("address", ["a.example:1", "a.example:65535", "a.example", "a.example,b.example:5433"])
+def test_a_port_may_be_left_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one host or of several."""
+    assert database(f"postgresql://app@{address}/app", monkeypatch)["dbname"] == "app"
+
+
 REMOTE = [
     "postgresql://app:canary@db.example.com/app",
     "postgresql://app:canary@10.0.0.1/app",

@@ -293,6 +293,22 @@ async def test_open_doubts_are_counted(ask: Ask, database: Database) -> None:
     assert "reconcile" in report.todos[0]
 
 
+@pytest.mark.parametrize(("age", "state"), [("50 minutes", "ok"), ("70 minutes", "wrong")])
+async def test_a_settled_note_is_told_when_reconcile_would_clear_it(
+    ask: Ask, database: Database, age: str, state: str
+) -> None:
+    """Two processes that met over one user leave one each time; until then there is nothing to do about it."""
+    database.execute(
+        "INSERT INTO provisioning_attempts (clerk_id, tries, last_at, resolved_at)"
+        " VALUES ('user_a', 2, now() - %s::INTERVAL, now())",
+        [age],
+    )
+
+    report = await ask()
+
+    assert report.states("open doubts") == [state]
+
+
 async def test_a_long_silence_is_named(ask: Ask, service: Service, database: Database) -> None:
     """It may be right, so it is no fault; but somebody should look."""
     await service.deliver(user_created(Person()))

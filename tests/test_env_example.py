@@ -9,7 +9,7 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import AliasChoices
 
-from app.settings import Settings, load
+from app.settings import PsqlSettings, Settings, load
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 TEXT = EXAMPLE.read_text()
@@ -20,7 +20,7 @@ _ASSIGNMENT = re.compile(r"(?P<hidden># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*
 def names_of_settings() -> dict[str, Any]:
     """Every name that the settings listen to, with its field."""
     names: dict[str, Any] = {}
-    for name, field in Settings.model_fields.items():
+    for name, field in (Settings.model_fields | PsqlSettings.model_fields).items():
         alias = field.validation_alias
         others = alias.choices if isinstance(alias, AliasChoices) else [name]
         names |= {str(other).upper(): field for other in others}

@@ -102,14 +102,13 @@ def test_imports_only_go_down(name: str) -> None:
     ("package", "allowed"),
     [
         ("svix", {"clerk_events"}),
-        ("httpx", {"exchange", "backboard", "clerk_api", "clerk_keys", "trigger", "parts"}),
+        ("httpx", {"exchange", "backboard", "clerk_api", "clerk_keys", "trigger", "parts", "settings"}),
         ("jwt", {"session_tokens", "clerk_keys"}),
         ("cryptography", {"clerk_keys", "settings"}),
         ("psycopg", {"database", "migrations", "psql", "settings"}),
         ("psycopg_pool", {"database", "migrations"}),
-        ("uvicorn", {"server", "protocol"}),
+        ("uvicorn", {"web", "protocol"}),
         ("click", {"__main__", "development", "terminal"}),
-        ("structlog", {"logs"}),
         ("pydantic_settings", {"settings"}),
         ("starlette", http_floors()),
         ("local", set()),
@@ -126,6 +125,13 @@ def test_the_settings_only_read_addresses_with_psycopg() -> None:
     names = {imported for imported in imports(TREES["settings"]) if imported.startswith("psycopg")}
 
     assert {name for name in names if not name.startswith("psycopg.conninfo.")} <= {"psycopg.ProgrammingError"}
+
+
+def test_the_settings_only_read_addresses_with_httpx() -> None:
+    """They take its grammar of a URL, so that no client can refuse later what was taken at the start."""
+    used = set(re.findall(r"httpx\.(\w+)", (ROOT / "app" / "settings.py").read_text()))
+
+    assert used == {"URL", "InvalidURL"}
 
 
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - {"migrations", "psql"}))

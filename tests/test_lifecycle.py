@@ -8,10 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from app.server import create_app
 from local.backboard import Sandbox
 from local.backboard_faults import drops, hangs, held, status
 from tests.factories import Person, event, user_created, user_data, user_updated
-from tests.services import Service
+from tests.services import Service, in_process, settings_of
 
 pytestmark = pytest.mark.anyio
 
@@ -238,3 +239,35 @@ async def test_a_burst_of_deletions_is_no_failure_of_backboard(service: Service,
 
     assert {answer.status_code for answer in answers} == {200, 503}
     assert (await service.ensure(Person())).status_code == 201
+
+
+async def test_a_wrong_address_of_backboard_ends_no_deletion(variables: dict[str, str], backboard: Sandbox) -> None:
+    """It answers 404 to everything; the redelivery to a service that is set right finishes."""
+    person = Person()
+    async with in_process(create_app(settings_of(variables))) as service:
+        await service.deliver(user_created(person))
+    wrong = variables | {"BACKBOARD_API_URL": variables["BACKBOARD_API_URL"] + "/v1"}
+
+    async with in_process(create_app(settings_of(wrong))) as service:
+        assert (await delete(service, person))[0] == 503
+    assert len(backboard.alive()) == 1
+
+    async with in_process(create_app(settings_of(variables))) as service:
+        assert await delete(service, person) == (200, "deleted")
+    assert backboard.alive() == []
+
+
+async def test_a_deletion_takes_nothing_that_another_row_holds(
+    service: Service, database: Database, backboard: Sandbox
+) -> None:
+    """Somebody renamed one user's assistant to the name of another, about whom there is a doubt."""
+    one, other = Person(), Person()
+    await service.deliver(user_created(one))
+    await service.deliver(user_created(other))
+    (theirs,) = backboard.alive(other.assistant_name)
+    theirs.name = one.assistant_name
+    database.execute("INSERT INTO provisioning_attempts (clerk_id, tries) VALUES (%s, 2)", [one.clerk_id])
+
+    assert await delete(service, one) == (200, "deleted")
+
+    assert backboard.alive() == [theirs]

@@ -130,7 +130,7 @@ def test_dbmate_ends_with_the_command(how: signal.Signals, empty: str, checkout:
 
 
 def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 1 after a patient wait, which is cut short here; no part of the address is printed."""
+    """Exit 1 after some patience, which is cut short here; it says why, and no part of the address is printed."""
     complete_environment(monkeypatch, tmp_path)
     monkeypatch.setenv("DATABASE_URL", "postgresql://canary:canary@127.0.0.1:1/canary")
     monkeypatch.setattr(migrations, "CONNECT_SECONDS", 0.0)
@@ -138,8 +138,22 @@ def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeyp
     result = CliRunner().invoke(main, ["migrate"])
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "database does not answer" in result.stderr
+    assert "nothing listens at that host and port" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+    assert "canary" not in result.stderr
+
+
+def test_waiting_for_a_database_says_at_once_what_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and not at every try."""
+    complete_environment(monkeypatch, tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://canary:canary@127.0.0.1:1/canary")
+    monkeypatch.setattr(migrations, "CONNECT_SECONDS", 1.5)
+
+    result = CliRunner().invoke(main, ["migrate"])
+
+    waiting, end = result.stderr.splitlines()
+    assert (result.exit_code, waiting[:7]) == (1, "Waiting")
+    assert all("nothing listens at that host and port" in line for line in (waiting, end))
     assert "canary" not in result.stderr
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from local.backboard import Sandbox
 from local.backboard_faults import status
 from tests.conftest import ROOT
 from tests.factories import Person, user_created
+from tests.scratch import scratch_database
 from tests.services import ServerProcess, answers, talking_to, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +124,58 @@ async def test_a_lost_answer_survives_a_restart(
     assert len(backboard.made(person.assistant_name)) == 1
     (row,) = database.execute("SELECT assistant_id FROM users").fetchall()
     assert row["assistant_id"] == backboard.made()[0].id
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_port_that_is_taken_is_one_sentence(processes: str, start_server: StartServer) -> None:
+    """Exit 1: nothing is wrong with the configuration, and nothing was refused for anybody's good."""
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        server = start_server(wait=False, PORT=port, WEB_CONCURRENCY=processes)
+        wait_until(lambda: server.process.poll() is not None)
+
+    said = server.log.read_text()
+    assert server.process.returncode == 1
+    assert f"PORT={port} cannot be used: Address already in use." in said
+    assert "Traceback" not in said
+
+
+def test_a_server_without_a_database_says_why(start_server: StartServer) -> None:
+    """In words that name neither host nor user, and it goes on serving."""
+    server = start_server(wait=False, DATABASE_URL="postgresql://canary:canary@127.0.0.1:1/canary")
+
+    wait_until(answers(server.url, status=503))
+    wait_until(lambda: "nothing listens at that host and port" in server.log.read_text())
+
+    assert server.process.poll() is None
+    assert 'event=psycopg.pool reason="nothing listens at that host and port"' in server.log.read_text()
+
+
+@pytest.mark.parametrize("limit", [21, 22])
+def test_a_server_says_when_the_database_allows_too_few_connections(
+    limit: int, start_server: StartServer, database_url: str
+) -> None:
+    """In one line with both numbers and the formula; it starts all the same, and says nothing where they suffice."""
+    with scratch_database(database_url) as url, psycopg.connect(database_url, autocommit=True) as owner:
+        name = urlsplit(url).path.removeprefix("/")
+        owner.execute(f"ALTER DATABASE {name} CONNECTION LIMIT {limit}".encode())
+        server = start_server(wait=False, DATABASE_URL=url)
+        wait_until(answers(server.url, status=503))
+        wait_until(answers(server.url, "/healthz"))
+        if limit == 21:
+            wait_until(lambda: "too_few_connections" in server.log.read_text())
+        server.stop()
+
+    lines = [line for line in server.log.read_text().splitlines() if "too_few_connections" in line]
+    assert len(lines) == (1 if limit == 21 else 0)
+    assert all(
+        "level=warning" in line
+        and "needed=22 allowed=21" in line
+        and "2 x 1 (WEB_CONCURRENCY) x (5 (PROVISIONING_CONCURRENCY) + 2) + 5 + 3" in line
+        for line in lines
+    )
 
 
 def test_a_server_without_configuration_does_not_start(start_server: StartServer) -> None:

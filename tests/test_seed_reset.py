@@ -241,25 +241,34 @@ def test_libpqs_own_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def fake_psql(folder: Path) -> Path:
     """A program that says how it was called."""
     program = folder / "psql"
-    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\necho "password $PGPASSWORD"\nexit 7\n')
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nenv | grep ^PG | sort\nexit 7\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return folder
 
 
-def test_psql_gets_the_database_and_no_argument_a_secret(folder: Path) -> None:
-    """Everybody on the machine may read arguments; the password is in the environment, and the exit code is psql's."""
+def test_psql_gets_the_database_and_no_argument_a_part_of_its_address(folder: Path) -> None:
+    """Everybody on the machine may read arguments, but not the environment. The exit code is psql's."""
     code, output, _ = commands.run(
         "psql",
         "-c",
         "SELECT 1",
-        DATABASE_URL="postgresql://app:p%40ss@localhost/app",
+        DATABASE_URL="postgresql://app:p%40ss@localhost:5433/app?keepalives=1&sslpassword=canary",
         POSTGRES_BIN=str(fake_psql(folder)),
+        PGSERVICE="somewhere-else",
     )
 
-    *arguments, password = output.splitlines()
-    assert (code, password) == (7, "password p@ss")
-    assert arguments[:3] == ["-c", "SELECT 1", "--dbname"]
-    assert sorted(arguments[3].split()) == ["dbname=app", "host=localhost", "user=app"]
+    assert code == 7
+    assert output.splitlines() == [
+        "--dbname",
+        "keepalives=1",
+        "-c",
+        "SELECT 1",
+        "PGDATABASE=app",
+        "PGHOST=localhost",
+        "PGPASSWORD=p@ss",
+        "PGPORT=5433",
+        "PGUSER=app",
+    ]
 
 
 def test_psql_is_found_on_the_path(folder: Path) -> None:
@@ -268,7 +277,7 @@ def test_psql_is_found_on_the_path(folder: Path) -> None:
     code, output, _ = commands.run("psql", DATABASE_URL=ELSEWHERE, PATH=path)
 
     assert code == 7
-    assert "sslmode=require" in output
+    assert "PGSSLMODE=require" in output
 
 
 def test_a_missing_psql_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The environment: what is taken, what is refused, and that a refusal repeats no value."""
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,40 @@ def test_a_file_that_is_not_text_is_a_configuration_error(folder: Path) -> None:
     (folder / ".env").write_bytes(b"PORT=\xff\xfe\n")
 
     assert ".env" in problems()[0]
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_a_blank_value_is_answered_with_a_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made for the person who set it: no pattern, and no type of a library."""
+    monkeypatch.setenv(name, "   ")
+
+    if name in {"SERVICE_TOKENS", "CLERK_AUTHORIZED_PARTIES"}:
+        assert load(Settings).service_tokens == load(Settings).clerk_authorized_parties == []
+        return
+    (problem,) = problems()
+    assert not re.search(r"[\^{}]|pattern|item", problem)
+
+
+def test_a_prompt_that_is_too_long_is_answered_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would come back in answers that are read up to a limit."""
+    monkeypatch.setenv("ASSISTANT_SYSTEM_PROMPT", "a" * 20_000)
+    assert load(Settings).assistant_system_prompt == "a" * 20_000
+    monkeypatch.setenv("ASSISTANT_SYSTEM_PROMPT", "a" * 20_001)
+
+    assert problems() == ["ASSISTANT_SYSTEM_PROMPT must be text in UTF-8 of no more than 20000 characters"]
+
+
+@pytest.mark.parametrize("name", ["BACKBOARD_API_URL", "CLERK_API_URL", "CLERK_ISSUER"])
+@pytest.mark.parametrize("host", ["[canary]", "[::1]x", "999.1.1.1", "xn--a.example", "xn--.example", "a.example:x"])
+def test_a_host_that_the_client_cannot_use_is_a_configuration_error(
+    name: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused at the start, and not where the client is built or by the first request."""
+    monkeypatch.setenv(name, f"https://{host}/api")
+
+    (problem,) = problems()
+    assert problem.startswith(f"{name} is not an address")
+    assert "canary" not in problem
 
 
 BAD_SECRETS = {

@@ -76,8 +76,7 @@ def prepare(database: Database, text: str) -> Prepared:
 
 def members_of(row: type) -> list[tuple[str, str]]:
     """The members of a row class, each with what Postgres calls its type."""
-    hints = get_type_hints(row)
-    return [(field.name, TYPES[(get_args(hints[field.name]) or (hints[field.name],))[0]]) for field in fields(row)]
+    return [(name, TYPES[(get_args(hint) or (hint,))[0]]) for name, hint in get_type_hints(row).items()]
 
 
 @every_query

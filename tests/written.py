@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import structlog
-
 from app import logs
 
 _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=]*)(?: |$)')
@@ -45,9 +43,9 @@ def capturing() -> Iterator[Configure]:
     """logs.configure on a stream of one's own; afterwards everything logs where it did before."""
     root = logging.getLogger()
     loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "psycopg", "asyncio"))]
-    before, levels = structlog.get_config(), [logger.level for logger in loggers]
+    before, levels = logs._output, [logger.level for logger in loggers]
     # Not pytest's own handlers, which come and go with each phase of a test.
-    handlers = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
+    handlers = [handler for handler in root.handlers if isinstance(handler, logs._Foreign)]
 
     def start(log_format: logs.Format = "logfmt", level: str = "info") -> Written:
         written = Written()
@@ -57,7 +55,7 @@ def capturing() -> Iterator[Configure]:
     try:
         yield start
     finally:
-        structlog.configure(**before)
+        logs._output = before
         root.handlers[:] = handlers
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
