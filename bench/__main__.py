@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import backfill, provision
+from bench import backfill, chat, provision
 
-SUITES = {"provision": provision.run, "backfill": backfill.run}
+SUITES = {"provision": provision.run, "backfill": backfill.run, "chat": chat.run}
 
 
 def main(names: list[str]) -> int:

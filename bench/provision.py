@@ -5,17 +5,12 @@ deliveries; ours is the difference of the medians. The server is the real one, w
 that syncs its commits to disk.
 """
 
-import base64
 import json
 import os
 import secrets
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median, quantiles
@@ -23,11 +18,10 @@ from urllib.parse import urlsplit
 
 from app.clerk_events import sign
 from app.trigger import sample
+from bench.server import SECRET, serving
 from local.backboard import LOCAL_KEY, Sandbox
 from local.postgres import Postgres
 
-ROOT = Path(__file__).parent.parent
-SECRET = secrets.token_bytes(24)
 WARM_UP = 20
 # Partner latency in seconds, and how many sign-ups are measured at it.
 ROUNDS = ((0.0, 300), (0.05, 100), (0.3, 30))
@@ -38,7 +32,7 @@ def run() -> None:
         tempfile.TemporaryDirectory() as folder,
         Postgres(Path(folder) / "data") as postgres,
         Sandbox() as sandbox,
-        _server(postgres.url(), sandbox.url) as port,
+        serving(postgres.url(), sandbox.url) as port,
     ):
         client = HTTPConnection("127.0.0.1", port, timeout=20)
         partner = HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)
@@ -85,43 +79,3 @@ def _timed(client: HTTPConnection, path: str, body: bytes, headers: dict[str, st
     if response.status != 200:
         sys.exit(f"bench: {path} answered {response.status} {answer.decode(errors='replace')}")
     return spent
-
-
-@contextmanager
-def _server(database_url: str, backboard_url: str) -> Iterator[int]:
-    """A migrated, ready server on a port of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_url,
-        "BACKBOARD_API_KEY": LOCAL_KEY,
-        "BACKBOARD_API_URL": backboard_url,
-        "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_" + base64.b64encode(SECRET).decode(),
-        "PORT": str(port),
-    }
-    command = [sys.executable, "-m", "app"]
-    subprocess.run([*command, "migrate"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-    server = subprocess.Popen([*command, "serve"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        _wait_until_ready(port)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait_until_ready(port: int) -> None:
-    give_up_at = time.monotonic() + 20
-    while time.monotonic() < give_up_at:
-        probe = HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            probe.request("GET", "/readyz")
-            if probe.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            probe.close()
-    sys.exit("bench: the server did not become ready")

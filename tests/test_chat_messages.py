@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -131,6 +130,8 @@ async def test_the_longest_message_fits(chat: Chat, session: dict[str, Any]) -> 
 
     assert (fits.status_code, len(fits.json()["content"]), long.status_code) == (201, 100_000, 422)
 
+
+NOBODYS = "00000000-0000-4000-8000-000000000000"
 
 MESSAGE = b'{"role": "user", "content": "canary"'
 UNUSABLE = {
@@ -330,8 +331,8 @@ async def test_a_session_token_reaches_nothing_of_anybody_else(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/users/user_a/sessions"), ("POST", "/users/user_a/sessions"), ("GET", f"/sessions/{uuid4()}"),
-     ("DELETE", f"/sessions/{uuid4()}"), ("POST", f"/sessions/{uuid4()}/messages"), ("GET", "/users/user_a/stats"),
+    [("GET", "/users/user_a/sessions"), ("POST", "/users/user_a/sessions"), ("GET", f"/sessions/{NOBODYS}"),
+     ("DELETE", f"/sessions/{NOBODYS}"), ("POST", f"/sessions/{NOBODYS}/messages"), ("GET", "/users/user_a/stats"),
      ("PUT", "/users/user_a/preferences")],
 )  # fmt: skip
 async def test_a_stranger_is_challenged_everywhere(service: Service, method: str, path: str) -> None:
