@@ -9,7 +9,7 @@ holds the listing to the code.
    web                                                 the process that serves it
 7  webhooks · ensure_user · probes · middleware        HTTP
    chat_sessions · chat_messages · chat_users          the chat's memory over HTTP
-   protocol                                            the connection below it
+   protocol · serving                                  the connection below it, the process around it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
 6  parts                                               what lives as long as a process

@@ -13,6 +13,8 @@ REFUSED_PAUSE_SECONDS = 30.0
 class Breaker:
     """Refuses after five failures in a row, then lets one probe through; a success opens the way again.
 
+    `check` is for whoever might have to wait, `enter` for whoever is about to ask Backboard.
+
     A `kind` is the HTTP method: while lookups work and creates do not, a lookup says nothing about creates.
     """
 
@@ -25,18 +27,20 @@ class Breaker:
 
     def check(self) -> None:
         """Raise AssistantUnavailable while Backboard is known to be down."""
-        now = monotonic()
-        left = max(self._closed_until, self._throttled_until, self._probing_until) - now
+        left = max(self._closed_until, self._throttled_until, self._probing_until) - monotonic()
         if left > 0:
             raise AssistantUnavailable("backboard_down", retry_after=max(1, round(left)))
+
+    def enter(self) -> None:
+        """Check, and become the probe if one is due; others wait for its answer, or for it to be overdue."""
+        self.check()
         if self._failures >= FAILURES:
-            # Whoever passes here is the probe; the others wait for its answer, or for it to be overdue.
-            self._probing_until = now + PAUSE_SECONDS
+            self._probing_until = monotonic() + PAUSE_SECONDS
 
     def succeeded(self, kind: str) -> None:
-        self._probing_until = 0.0
         # A create that works proves everything; anything else proves nothing while creates fail.
         if kind == "POST" or "POST" not in self._failing:
+            self._probing_until = 0.0
             self._failures = 0
             self._failing.clear()
             self._closed_until = 0.0

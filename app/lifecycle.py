@@ -78,7 +78,7 @@ class Lifecycle:
         """
         if before.user is None and before.tries is None:
             return
-        self._backboard.breaker.check()
+        self._backboard.breaker.enter()
         if before.user is not None:
             await self._backboard.delete_assistant(before.user.assistant_id, deadline)
         if before.tries is not None:

@@ -47,8 +47,18 @@ class Readyz:
     Backboard is not asked: existing users are served without it, and its outage must not take dynos away.
     """
 
-    def __init__(self, *, queries: Queries, pool: Pool, places: Pool, expected: str, last_event: LastEvent) -> None:
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        pool: Pool,
+        places: Pool,
+        expected: str,
+        last_event: LastEvent,
+        stopping: asyncio.Event,
+    ) -> None:
         self._last_event = last_event
+        self._stopping = stopping
         self._queries = queries
         self._pool = pool
         self._places = places
@@ -73,6 +83,8 @@ class Readyz:
         return {"status": state, "schema": self._expected, "pools": pools}
 
     async def _state(self) -> str:
+        if self._stopping.is_set():
+            return "stopping"
         async with self._lock:
             asked_at, state = self._known
             if monotonic() - asked_at > REMEMBERED_SECONDS:

@@ -1,10 +1,11 @@
-"""What uvicorn's HTTP protocol leaves unbounded: the size of a request's head, and the time it takes to come.
+"""What uvicorn's HTTP protocol leaves open: how large a request's head may be, how long it may take, how it all ends.
 
 With httptools a head of megabytes gets through, and a connection that sends nothing stays open for ever. The
-application judges complete heads (see middleware); only here can one that never completes be seen.
+application judges complete heads (see middleware); only here can one that never completes be seen. And when the
+process stops, uvicorn hangs up on every connection that waits, also where a request is on its way.
 """
 
-from asyncio import TimerHandle, Transport
+from asyncio import Event, TimerHandle, Transport
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -12,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.bodies import HEAD_BYTES
 
 HEAD_SECONDS = 10.0
+# After SIGTERM, how long a connection without a request may still bring one.
+LAST_REQUEST_SECONDS = 1.0
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -32,6 +35,15 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+        if self._is_stopping():
+            self.shutdown()
+
+    def shutdown(self) -> None:
+        """End after the answer under way, or a second from now, since a request may be on its way already."""
+        if self._is_answering():
+            super().shutdown()
+        else:
+            self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -62,6 +74,13 @@ class Protocol(HttpToolsProtocol):
         # The parser takes no body after an Upgrade; it would read it as the next request.
         self._deaf = self.parser.should_upgrade()
         super().on_headers_complete()
+        if self._is_stopping():
+            # What is asked now is the last on this connection, and its answer says so.
+            super().shutdown()
+
+    def _is_stopping(self) -> bool:
+        stopping: Event = self.app_state["stopping"]
+        return stopping.is_set()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -17,11 +17,13 @@ that shows why each of these rules is there.
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
+from time import monotonic
 from typing import Literal
 
 from app import logs
 from app.backboard import Backboard
-from app.backboard_answers import Assistant
+from app.backboard_answers import LONGEST_WAIT, Assistant
 from app.database import (
     BEGIN,
     COMMIT,
@@ -73,6 +75,8 @@ class Provisioning:
         self._backboard = backboard
         self._lookup = Lookup(pool, self._users.find, key_column=1)
         self._flights: dict[str, asyncio.Task[Ensured]] = {}
+        # Seconds that a try took of late, the last ones counting most.
+        self._pace = 1.0
 
     async def find(self, clerk_id: str) -> Facts:
         """Step 0: the row and the tombstone of a user, as the batched lookup sees them."""
@@ -153,18 +157,28 @@ class Provisioning:
 
     async def _provision(self, profile: Profile, deadline: Deadline) -> Ensured:
         """Steps 1 to 5, on one connection of the provisioning pool."""
-        self._backboard.breaker.check()
+        connection = await self._take_place(deadline)
+        started = monotonic()
         try:
-            connection = await self._places.take(deadline.left(2.0))
-        except DatabaseUnavailable as error:
-            if error.reason == "saturated":
-                raise AssistantUnavailable("saturated") from error
-            raise
-        try:
-            return await self._try(connection, profile, deadline)
+            # Asked again, since much can have happened to those ahead of us.
+            self._backboard.breaker.enter()
+            ensured = await self._try(connection, profile, deadline)
+            self._pace = (self._pace + monotonic() - started) / 2
+            return ensured
         finally:
             # Anything wrong on the way ends in a rollback here; the note of step 1 stays.
             await self._places.give_back(connection)
+
+    async def _take_place(self, deadline: Deadline) -> Connection:
+        self._backboard.breaker.check()
+        try:
+            return await self._places.take(deadline.left(2.0))
+        except DatabaseUnavailable as error:
+            if error.reason == "saturated":
+                turns = self._places.figures()["waiting"] // self._places.size + 1
+                wait = min(LONGEST_WAIT, ceil(turns * self._pace))
+                raise AssistantUnavailable("saturated", retry_after=wait) from error
+            raise
 
     async def _try(self, connection: Connection, profile: Profile, deadline: Deadline) -> Ensured:
         await self._note_attempt(connection, profile.clerk_id, deadline)

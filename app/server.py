@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
     parts = build_parts(settings)
-    last_event = LastEvent()
+    last_event, stopping = LastEvent(), asyncio.Event()
     webhook = ClerkWebhook(
         verifier=verifier,
         last_event=last_event,
@@ -77,7 +77,12 @@ def create_app(settings: Settings) -> Starlette:
     callers = Callers(tokens=tokens, sessions=parts.sessions)
     users = OnDemand(provisioning=parts.provisioning, clerk=clerk)
     readyz = Readyz(
-        queries=parts.queries, pool=parts.pool, places=parts.places, expected=newest(), last_event=last_event
+        queries=parts.queries,
+        pool=parts.pool,
+        places=parts.places,
+        expected=newest(),
+        last_event=last_event,
+        stopping=stopping,
     )
     metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
     app = Application(
@@ -90,7 +95,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
             *_chat_routes(parts, callers, users),
         ],
-        lifespan=lambda _: _serving(settings, parts),
+        lifespan=lambda _: _live(settings, parts, stopping),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
@@ -110,12 +115,13 @@ def _chat_routes(parts: Parts, callers: Callers, users: OnDemand) -> list[Route]
 
 
 @asynccontextmanager
-async def _serving(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+async def _live(settings: Settings, parts: Parts, stopping: asyncio.Event) -> AsyncIterator[dict[str, asyncio.Event]]:
+    """The lifespan of the web process; what it yields is for the server and its connections."""
     processes, places = settings.web_concurrency, settings.provisioning_concurrency
     async with open_parts(parts):
         check = asyncio.create_task(warn_if_too_small(parts.pool, parts.queries, processes=processes, places=places))
         try:
-            yield
+            yield {"stopping": stopping}
         finally:
             check.cancel()
             await asyncio.wait([check])

@@ -1,20 +1,19 @@
 """The web process: the port, and what uvicorn is told."""
 
 import socket
-from contextlib import suppress
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from app import logs
 from app.database import LOOKUP_CONNECTIONS
 from app.protocol import Protocol
+from app.serving import run
 from app.settings import Settings
 
 # Heroku's router keeps idle connections for 90 s; ours must not be the side that hangs up first.
 KEEP_ALIVE_SECONDS = 95
-# A request takes at most 12 s; Heroku kills 30 s after SIGTERM.
-SHUTDOWN_SECONDS = 20
+# The last request may come a second after SIGTERM and takes at most 12; all must be over after 20 s.
+SHUTDOWN_SECONDS = 15
 
 
 class CannotListen(Exception):
@@ -30,11 +29,7 @@ def serve(settings: Settings) -> None:
     logs.say("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
     config = _uvicorn_config(settings)
     with _listening(settings.port) as listening:
-        if settings.web_concurrency > 1:
-            Multiprocess(config, sockets=[listening]).run()
-            return
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run([listening])
+        run(config, listening)
 
 
 def _listening(port: int) -> socket.socket:

@@ -6,6 +6,7 @@ Each figure stands beside two of the same run: the same statement in a plain psy
 
 import json
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ from app.database import Statement
 from app.history import Messages, Said
 from app.queries import Queries
 from app.sessions import Sessions
-from bench.server import TOKEN, serving
+from bench.provision import server
 from local.backboard import Sandbox
 from local.postgres import Postgres
 
@@ -32,6 +33,7 @@ MESSAGES = 1_000_000
 ROUNDS = 300
 PAGE = 50
 CLERK_ID = "user_bench"
+TOKEN = secrets.token_hex(16)
 
 # Sentences of made-up words, since a search index has little to do with random letters.
 FILL = """
@@ -61,7 +63,7 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> None:
         tempfile.TemporaryDirectory() as folder,
         Postgres(Path(folder) / "data") as postgres,
         Sandbox() as sandbox,
-        serving(postgres.url(), sandbox.url) as port,
+        server(postgres.url(), sandbox.url, SERVICE_TOKENS=TOKEN) as port,
         psycopg.connect(postgres.url(), autocommit=True, prepare_threshold=None) as database,
         closing(HTTPConnection("127.0.0.1", port, timeout=20)) as client,
     ):

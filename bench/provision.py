@@ -5,12 +5,17 @@ deliveries; ours is the difference of the medians. The server is the real one, w
 that syncs its commits to disk.
 """
 
+import base64
 import json
 import os
 import secrets
+import socket
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median, quantiles
@@ -18,10 +23,11 @@ from urllib.parse import urlsplit
 
 from app.clerk_events import sign
 from app.trigger import sample
-from bench.server import SECRET, serving
 from local.backboard import LOCAL_KEY, Sandbox
 from local.postgres import Postgres
 
+ROOT = Path(__file__).parent.parent
+SECRET = secrets.token_bytes(24)
 WARM_UP = 20
 # Partner latency in seconds, and how many sign-ups are measured at it.
 ROUNDS = ((0.0, 300), (0.05, 100), (0.3, 30))
@@ -32,7 +38,7 @@ def run() -> None:
         tempfile.TemporaryDirectory() as folder,
         Postgres(Path(folder) / "data") as postgres,
         Sandbox() as sandbox,
-        serving(postgres.url(), sandbox.url) as port,
+        server(postgres.url(), sandbox.url) as port,
     ):
         client = HTTPConnection("127.0.0.1", port, timeout=20)
         partner = HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)
@@ -61,21 +67,62 @@ def _print_round(latency: float, count: int, client: HTTPConnection, partner: HT
 def _sign_up(client: HTTPConnection) -> float:
     body = sample("user.created")
     headers = sign(SECRET, f"msg_{secrets.token_hex(8)}", int(time.time()), body)
-    return _timed(client, "/webhooks/clerk", body, headers)
+    return timed(client, "/webhooks/clerk", body, headers)
 
 
 def _bare_create(partner: HTTPConnection) -> float:
     body = json.dumps({"name": f"bare:{secrets.token_hex(8)}"}).encode()
-    return _timed(partner, "/api/assistants", body, {"X-API-Key": LOCAL_KEY})
+    return timed(partner, "/api/assistants", body, {"X-API-Key": LOCAL_KEY})
 
 
-def _timed(client: HTTPConnection, path: str, body: bytes, headers: dict[str, str]) -> float:
-    """Milliseconds from the request's first byte to the answer's last; SystemExit when it is not a 200."""
+def timed(client: HTTPConnection, path: str, body: bytes, headers: dict[str, str], status: int = 200) -> float:
+    """Milliseconds from the request's first byte to the answer's last; SystemExit when its status is another."""
     started = time.perf_counter()
     client.request("POST", path, body, headers | {"Content-Type": "application/json"})
     response = client.getresponse()
     answer = response.read()
     spent = (time.perf_counter() - started) * 1000
-    if response.status != 200:
+    if response.status != status:
         sys.exit(f"bench: {path} answered {response.status} {answer.decode(errors='replace')}")
     return spent
+
+
+@contextmanager
+def server(database_url: str, backboard_url: str, **more: str) -> Iterator[int]:
+    """A migrated, ready server on a port of its own; keyword arguments are variables on top."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "BACKBOARD_API_KEY": LOCAL_KEY,
+        "BACKBOARD_API_URL": backboard_url,
+        "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_" + base64.b64encode(SECRET).decode(),
+        "PORT": str(port),
+        **more,
+    }
+    command = [sys.executable, "-m", "app"]
+    subprocess.run([*command, "migrate"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, "serve"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        _wait_until_ready(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_until_ready(port: int) -> None:
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at:
+        probe = HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            probe.request("GET", "/readyz")
+            if probe.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.05)
+        finally:
+            probe.close()
+    sys.exit("bench: the server did not become ready")

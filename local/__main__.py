@@ -34,7 +34,7 @@ from local.postgres import Postgres, PostgresUnavailable
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".local"
 READY_SECONDS = 30.0
-# A request in flight may take 12 s, and uvicorn gives it 20.
+# A request in flight may take 12 s, and all is over after 20.
 STOP_SECONDS = 25.0
 
 

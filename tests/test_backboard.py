@@ -11,8 +11,10 @@ import httpx
 import pytest
 import respx
 
+from app import breaker
 from app.backboard import Backboard, build_backboard_client
 from app.backboard_answers import Assistant
+from app.breaker import Breaker
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
 
@@ -421,3 +423,23 @@ async def test_a_create_that_works_opens_the_way_whatever_failed_before(backboar
 
     backboard.breaker.check()
     backboard.breaker.check()
+
+
+def test_after_the_pause_one_asks_and_its_create_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup that works is only the first half of the probe: nobody else goes until the create is answered."""
+    now = 1000.0
+    monkeypatch.setattr(breaker, "monotonic", lambda: now)
+    way = Breaker()
+    for _ in range(5):
+        way.failed("POST")
+    now += 5.1
+
+    way.check()
+    way.enter()
+    way.succeeded("GET")
+
+    with pytest.raises(AssistantUnavailable):
+        way.enter()
+    way.succeeded("POST")
+    way.enter()
+    way.enter()

@@ -107,7 +107,7 @@ def test_imports_only_go_down(name: str) -> None:
         ("cryptography", {"clerk_keys", "settings"}),
         ("psycopg", {"database", "migrations", "psql", "settings"}),
         ("psycopg_pool", {"database", "migrations"}),
-        ("uvicorn", {"web", "protocol"}),
+        ("uvicorn", {"web", "serving", "protocol"}),
         ("click", {"__main__", "development", "terminal"}),
         ("pydantic_settings", {"settings"}),
         ("starlette", http_floors()),

@@ -12,7 +12,7 @@ import pytest
 
 from app.server import create_app
 from local.backboard import Sandbox
-from local.backboard_faults import earlier_id, held, status
+from local.backboard_faults import Fault, drops, earlier_id, held, html, resets, status
 from tests.factories import Person, event, user_created, user_data, user_updated
 from tests.services import Service, in_process, settings_of
 
@@ -289,6 +289,31 @@ async def test_existing_users_never_wait_for_new_ones(service: Service, backboar
     await asyncio.gather(*new)
 
 
+@pytest.mark.parametrize(
+    "fault", [status(500), status(401), status(429, retry_after="1"), drops(), resets(), html(502)], ids=str
+)
+async def test_no_failure_of_backboard_reaches_who_has_an_assistant(
+    service: Service, backboard: Sandbox, fault: Fault
+) -> None:
+    """While three dozen new users storm in and fail, everybody else is served: asked for, changed, signed in."""
+    known = Person()
+    await service.ensure(known)
+    backboard.always("any", fault)
+    calls = len(backboard.calls())
+    storm = asyncio.gather(*(service.ensure(Person()) for _ in range(36)))
+
+    served: list[Any] = []
+    for version in range(10):
+        changed = user_updated(known, last_name=f"Canary{version}", updated_at=1_750_000_000_000 + version)
+        signed_in = event("session.created", {"user": user_data(known), "user_id": known.clerk_id})
+        asked = (service.ensure(known), service.deliver(changed), service.deliver(signed_in))
+        served += await asyncio.gather(*asked)
+
+    assert {answer.status_code for answer in await storm} == {503}
+    assert {answer.status_code for answer in served} == {200}
+    assert len(backboard.calls()) > calls
+
+
 async def test_what_cannot_be_served_in_time_is_refused_at_once(service: Service, backboard: Sandbox) -> None:
     """Five places, twenty may wait 2 s for one; the rest are sent away without waiting."""
     backboard.switches.latency = 0.1
@@ -307,6 +332,32 @@ async def test_what_cannot_be_served_in_time_is_refused_at_once(service: Service
     assert sum(call.done() for call in calls) == 35
     gate.set()
     assert sorted({call.result().status_code for call in await _all(calls)}) == [201, 503]
+
+
+async def test_who_is_turned_away_learns_how_long_it_will_take(variables: dict[str, str], backboard: Sandbox) -> None:
+    """By those who wait ahead, and by how long Backboard has been taking for each of them."""
+
+    async def turned_away(service: Service) -> int:
+        gate = threading.Event()
+        backboard.always("create", held(gate))
+        calls = [asyncio.create_task(service.ensure(Person())) for _ in range(8)]
+        done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        backboard.switches.latency = 0.0
+        gate.set()
+        await asyncio.wait(calls)
+        backboard.clear()
+        return int(done.pop().result().headers["retry-after"])
+
+    async with in_process(create_app(settings_of(variables | {"PROVISIONING_CONCURRENCY": "1"}))) as service:
+        for _ in range(6):
+            await service.ensure(Person())
+        fast = await turned_away(service)
+        backboard.switches.latency = 1.0
+        for _ in range(2):
+            await service.ensure(Person())
+        slow = await turned_away(service)
+
+    assert 1 <= fast < slow <= 30
 
 
 async def _all(calls: list[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
@@ -331,6 +382,20 @@ async def test_a_partner_known_to_be_down_is_not_asked(
     assert len(backboard.calls()) == seen
     assert len(rows(database, "provisioning_attempts")) == 5
     assert (await service.ensure(known)).status_code == 200
+
+
+async def test_who_waits_for_a_place_is_not_sent_to_a_partner_that_has_said_no(
+    service: Service, backboard: Sandbox
+) -> None:
+    """Five have asked when Backboard says 429; the ten behind them learn how long it wants to be left alone."""
+    backboard.switches.latency = 0.3
+    backboard.always("create", status(429, retry_after="20"))
+
+    answers = await asyncio.gather(*(service.ensure(Person()) for _ in range(15)))
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert creates(backboard) == 5
+    assert all(int(answer.headers["retry-after"]) > 15 for answer in answers)
 
 
 async def test_events_of_another_instance_are_ignored(variables: dict[str, str], backboard: Sandbox) -> None:
