@@ -60,6 +60,7 @@ class Call:
         """An id in the path; the router has seen to its grammar."""
         value = self.scope["path_params"][name]
         assert isinstance(value, UUID)  # noqa: S101  # The route's convertor makes it one.
+        logs.note(**{name: str(value)})
         return value
 
     def clerk_id(self) -> str:

@@ -45,7 +45,7 @@ class Closing:
         except TimeoutError:
             raise AssistantUnavailable("saturated") from None
         try:
-            self._backboard.breaker.check()
+            self._backboard.breaker.enter()
             await self._backboard.delete_thread(thread_id, deadline)
         finally:
             self._turns.release()

@@ -83,6 +83,8 @@ class Opening:
                 raise AssistantUnavailable("saturated") from error
             raise
         try:
+            # Asked again, since much can have happened to those ahead of us.
+            self._backboard.breaker.enter()
             return await self._try(connection, wish, deadline)
         finally:
             # Anything wrong on the way ends in a rollback here; the note of step 1 stays.
