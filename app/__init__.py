@@ -9,6 +9,7 @@ holds the listing to the code.
    web                                                 the process that serves it
 7  webhooks · ensure_user · probes · middleware        HTTP
    chat_sessions · chat_messages · chat_users          the chat's memory over HTTP
+   openapi                                             its document
    protocol · serving                                  the connection below it, the process around it
    trigger · reconcile · backfill                      commands
    doctor · seed · psql                                commands that no user of the service waits for
@@ -30,6 +31,7 @@ holds the listing to the code.
    backboard                                           the partner who keeps the assistants
    clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
+   messages                                            the bodies of our own API
    drift                                               what reconcile finds, and what it does not believe
 2  users · lookup · migrations · budget                one table or mechanism each
    sessions · history

@@ -27,7 +27,7 @@ from app.backboard_answers import (
 from app.breaker import Breaker
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
-from app.exchange import Answer, UnusableBody, build_client, exchange
+from app.exchange import Answer, UnusableBody, build_client, exchange, is_untrusted
 
 LOOKUP_SECONDS = 2.0
 CREATE_SECONDS = 6.0
@@ -229,6 +229,8 @@ class Backboard:
         except AssistantUnavailable as error:
             if not (error.reason == "saturated" or (again and isinstance(error, NotSent))):
                 self.breaker.failed(kind)
+                if error.reason == "backboard_certificate":
+                    logs.alarm("backboard_certificate")
             raise
         self.breaker.succeeded(kind)
         return answer
@@ -243,7 +245,7 @@ class Backboard:
             # Our own connections were all in use: that says nothing about Backboard.
             raise NotSent("saturated") from error
         except _NOTHING_SENT as error:
-            raise NotSent("backboard_unreachable") from error
+            raise NotSent("backboard_certificate" if is_untrusted(error) else "backboard_unreachable") from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise Unknown("backboard_timeout") from error
         except httpx.HTTPError as error:

@@ -25,6 +25,9 @@ Request = TypeVar("Request", bound=BaseModel)
 _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
+# Where the protocol leaves in a scope what it has answered itself, because the body broke off.
+REFUSED = "app.refused"
+
 
 def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
     """All values of a header, as they came; a dict of single values would hide that it stands twice."""
@@ -52,7 +55,7 @@ async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) 
 
 
 async def _read(receive: Receive, cap: int) -> bytes:
-    body: bytes = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -61,7 +64,7 @@ async def _read(receive: Receive, cap: int) -> bytes:
         if len(body) > cap:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 async def read_request(scope: Scope, receive: Receive, model: type[Request], cap: int = BODY_BYTES) -> Request:
@@ -81,7 +84,11 @@ async def answer_nothing(send: Send) -> None:
 
 async def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> None:
     """Send a JSON answer in two messages."""
-    body = orjson.dumps(content)
+    await answer_bytes(send, status, orjson.dumps(content), more=more)
+
+
+async def answer_bytes(send: Send, status: int, body: bytes, *, more: Headers | None = None) -> None:
+    """Send JSON that is written already."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,9 +1,8 @@
 """POST /ensure-user: the chat backend asks for a user before it talks to them, or the user's own browser does."""
 
 from http import HTTPStatus
-from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from app import logs
@@ -12,28 +11,10 @@ from app.callers import Callers
 from app.clerk_events import read_json
 from app.deadline import Deadline
 from app.errors import BadEvent
+from app.messages import EnsureUserRequest, SessionRequest
 from app.on_demand import OnDemand
 from app.problems import Refusal
-from app.users import EMAIL_LENGTH, NAME_LENGTH, Profile, User, usable_text
-
-_ClerkId = Annotated[str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True)]
-
-
-class EnsureUserRequest(BaseModel):
-    """Who is wanted; `email` and `name` fill a new row until Clerk's own event says better."""
-
-    clerk_id: _ClerkId
-    email: str | None = Field(default=None, strict=True)
-    name: str | None = Field(default=None, strict=True)
-
-    def profile(self) -> Profile:
-        return Profile(self.clerk_id, usable_text(self.email, EMAIL_LENGTH), usable_text(self.name, NAME_LENGTH))
-
-
-class SessionRequest(BaseModel):
-    """What comes with a session token: its user's id or nothing. Whatever else a browser wrote does not count."""
-
-    clerk_id: _ClerkId | None = None
+from app.users import Profile, User
 
 
 class EnsureUser:

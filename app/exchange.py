@@ -1,6 +1,7 @@
 """HTTP towards a partner: a client that trusts nothing of the environment, and one bounded exchange."""
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -63,6 +64,15 @@ async def _read(response: httpx.Response, cap: int) -> bytes:
         if len(body) > cap:
             raise UnusableBody
     return bytes(body)
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Whether a connection failed because of the other side's certificate: expired, or not that host's."""
+    causes = [error]
+    # An exception that is raised twice can be its own cause.
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
 
 
 def seconds_to_wait(retry_after: str | None, *, longest: int) -> int:

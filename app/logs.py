@@ -4,6 +4,7 @@ What a request learns on its way is noted in the fields of its closing line (`no
 runs in a task of its own notes into the line of the request that started it.
 """
 
+import asyncio
 import logging
 import re
 import sys
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
@@ -22,8 +23,24 @@ import orjson
 Fields = dict[str, Any]
 Format = Literal["logfmt", "json", "console"]
 
-VALUE_LENGTH = 200
+# The logger of uvicorn's HTTP protocol.
+WIRE = "uvicorn.error.wire"
 
+VALUE_LENGTH = 200
+# So many lines a second may say that a request was refused for one reason; the rest of that second is one line.
+REFUSAL_LINES = 10
+
+
+@dataclass(slots=True)
+class _Second:
+    """The refusals of one reason since `began`: how many have a line, and how many only a place in the sum."""
+
+    began: float
+    written: int = 0
+    summed: int = 0
+
+
+_seconds: dict[str, _Second] = {}
 _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 
 # What stands in logfmt as it is: printable ASCII without blank, quote, equals sign and backslash.
@@ -63,6 +80,8 @@ def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) ->
     for chatty in ("httpx", "httpcore", "psycopg", "asyncio"):
         # httpx prints URLs at INFO.
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
+    # What it warns of are strangers' mistakes, and those have their closing line.
+    logging.getLogger(WIRE).setLevel(logging.ERROR)
 
 
 def begin(request_id: str) -> Fields:
@@ -80,9 +99,42 @@ def note(**fields: Any) -> None:
 
 
 def close(fields: Fields, status: int) -> None:
-    """Write the closing line of a request."""
+    """Write the closing line of a request.
+
+    Thousands of equal refusals a second would hide every other line, so those are summed up. What was accepted, and
+    what failed on our side, always has its line.
+    """
+    if 400 <= status < 500 and "reason" in fields and not _may_be_written(fields["reason"]):  # noqa: PLR2004  # HTTP's.
+        return
     level = logging.INFO if status < 500 else logging.WARNING  # noqa: PLR2004  # HTTP's own number.
     _output.write(level, fields.pop("event", "request"), fields)
+
+
+def sum_up() -> None:
+    """Say how many refusals had no line of their own."""
+    for reason in list(_seconds):
+        _sum_up(reason)
+
+
+def _may_be_written(reason: str) -> bool:
+    now = monotonic()
+    second = _seconds.get(reason)
+    if second is None or now - second.began >= 1:
+        _sum_up(reason)
+        second = _seconds[reason] = _Second(now)
+    if second.written < REFUSAL_LINES:
+        second.written += 1
+        return True
+    if not second.summed:
+        asyncio.get_running_loop().call_later(second.began + 1 - now, _sum_up, reason)
+    second.summed += 1
+    return False
+
+
+def _sum_up(reason: str) -> None:
+    second = _seconds.pop(reason, None)
+    if second is not None and second.summed:
+        say("refusals", reason=reason, count=second.summed)
 
 
 def say(event: str, **fields: Any) -> None:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.bodies import HEAD_BYTES, headers_named
+from app.bodies import HEAD_BYTES, REFUSED, headers_named
 from app.errors import ServiceError, Unavailable
 from app.metrics import Metrics
 from app.problems import CLOSE, Refusal, problem_of
@@ -59,9 +59,10 @@ class Frame:
             async with limit:
                 await self._app(scope, receive, answer)
         except ClientDisconnect:
-            # Nobody is there to answer; whatever was under way goes on to its end.
-            answer.status = 499
-            logs.note(reason="client_disconnect")
+            # Nobody is there to answer, or the protocol has done it; whatever was under way goes on to its end.
+            refused = scope.get(REFUSED, {"status": 499, "reason": "client_disconnect"})
+            answer.status = refused["status"]
+            logs.note(**refused)
         except HTTPException as error:
             await answer.problem(_refusal(error))
         except ServiceError as error:
@@ -127,9 +128,6 @@ def _judge_head(scope: Scope) -> None:
     if not scope["path"].isprintable():
         # The router's pattern would forgive a line end behind a path.
         raise Refusal(HTTPStatus.NOT_FOUND, "path", headers=CLOSE)
-    if headers_named(scope, b"upgrade"):
-        # What follows such a head is not read as a body, see protocol.
-        raise Refusal(HTTPStatus.BAD_REQUEST, "upgrade", headers=CLOSE)
 
 
 def _refusal(error: HTTPException) -> Refusal:

@@ -5,21 +5,48 @@ application judges complete heads (see middleware); only here can one that never
 process stops, uvicorn hangs up on every connection that waits, also where a request is on its way.
 """
 
+import logging
 from asyncio import Event, TimerHandle, Transport
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.bodies import HEAD_BYTES
+from app import logs
+from app.bodies import HEAD_BYTES, REFUSED
+from app.problems import Refusal, problem_of
 
 HEAD_SECONDS = 10.0
 # After SIGTERM, how long a connection without a request may still bring one.
 LAST_REQUEST_SECONDS = 1.0
+# Closed while bytes are still coming, a socket is reset, and the reset overtakes the answer. So our side is closed
+# first, and what comes meanwhile is thrown away, for so long and so much of it.
+LINGER_SECONDS = 3.0
+LINGER_BYTES = 16 * 1024 * 1024
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: text/plain\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
+
+class _Outlet(NamedTuple):
+    """What uvicorn's request cycle uses of a transport."""
+
+    write: Any
+    is_closing: Any
+    close: Any
+
+
+class _Parser(httptools.HttpRequestParser):
+    """Ignores an Upgrade, as RFC 9110 7.8 allows: httptools would take the body behind it for the next request."""
+
+    def __init__(self, protocol: "Protocol") -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+
+    def feed_data(self, data: Any) -> None:
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._protocol.parse_again(data[upgrade.args[0] :])
 
 
 class Protocol(HttpToolsProtocol):
@@ -27,14 +54,22 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._head_under_way = True
+        self.logger = logging.getLogger(logs.WIRE)
+        self._new_parser()
+        self._head_under_way = False
+        self._head_begun = False
         self._head_bytes = 0
+        self._upgrading = False
+        self._timer: TimerHandle | None = None
+        # What is refused once the answer before it is out.
+        self._refusal: Refusal | None = None
         self._deaf = False
-        self._head_timer: TimerHandle | None = None
+        self._unheard_bytes = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+        self._outlet = _Outlet(transport.write, transport.is_closing, self._close)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._let_go)
         if self._is_stopping():
             self.shutdown()
 
@@ -51,32 +86,72 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._unheard_bytes += len(data)
+            if self._unheard_bytes > LINGER_BYTES:
+                self.transport.close()
             return
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+        if self._deaf or self.transport.is_closing():
+            return
+        if self._head_under_way and self._head_bytes > HEAD_BYTES:
+            self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
         elif not self._head_under_way and self._is_answering():
             self._stop_timer()
-        elif self._head_timer is None:
+        elif self._timer is None or self._head_begun:
             # A head that is not whole, or bytes that belong to no request: uvicorn has stopped its own timer.
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+            self._stop_timer()
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._let_go)
+        self._head_begun = False
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        # The first one of a connection has its time from the connection's beginning.
+        self._head_begun = self.cycle is not None
         self._head_under_way = True
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
+        self._upgrading = self.parser.should_upgrade()
+        if self._upgrading:
+            return
         self._head_under_way = False
-        self._head_bytes = 0
-        # The parser takes no body after an Upgrade; it would read it as the next request.
-        self._deaf = self.parser.should_upgrade()
         super().on_headers_complete()
+        self.cycle.transport = self._outlet  # type: ignore[assignment]  # All that it uses of one.
         if self._is_stopping():
             # What is asked now is the last on this connection, and its answer says so.
             super().shutdown()
+
+    def on_message_complete(self) -> None:
+        if not self._upgrading:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self._deaf and self._refusal is None:
+            # Our side is closed already.
+            self.pipeline.clear()
+        is_last = not self.pipeline
+        super().on_response_complete()
+        if is_last and self._refusal is not None and not self.transport.is_closing():
+            self._refuse(self._refusal)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text says no more.
+        self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "http"))
+
+    def parse_again(self, rest: bytes) -> None:
+        """Read a head once more as if it asked for no upgrade, and what is behind it as its body."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("not a proxy")
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        self._new_parser()
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]) + rest)
+
+    def _new_parser(self) -> None:
+        self.parser = _Parser(self)
+        # As uvicorn's: a request behind one that says "close" does no harm to the answer before it.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def _is_stopping(self) -> bool:
         stopping: Event = self.app_state["stopping"]
@@ -85,11 +160,60 @@ class Protocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _hang_up(self) -> None:
-        self._head_timer = None
-        self.transport.close()
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer for what will never be a request, behind the answers that are still owed."""
+        self._deaf = True
+        if self._owes_answers():
+            self._stop_timer()
+            self._refusal = refusal
+            return
+        problem, fields = problem_of(refusal), logs.begin(uuid4().hex)
+        fields |= {"status": problem.status, "reason": refusal.reason}
+        body = problem.body()
+        headers = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
+        ids = b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (fields["request_id"].encode(), len(body))
+        self.transport.write(STATUS_LINE[problem.status] + headers + ids + body)
+        if self._is_answering():
+            # Its body broke off; the frame writes the line.
+            self.cycle.scope[REFUSED] = fields  # type: ignore[literal-required]
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        else:
+            logs.close(fields, problem.status)
+        self._linger()
+
+    def _owes_answers(self) -> bool:
+        if self.pipeline and self.cycle.more_body:
+            # What is refused is the body of a request whose turn has not come, and never will.
+            self.pipeline.popleft()
+            self.cycle.response_complete = True
+            return True
+        return self._is_answering() and not self.cycle.more_body
+
+    def _close(self) -> None:
+        """What a cycle does behind its last answer."""
+        if self.cycle.more_body:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        self._deaf = True
+        self._stop_timer()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _let_go(self) -> None:
+        """The time of a head is over; a connection without a byte has asked for nothing."""
+        self._timer = None
+        if self._head_under_way:
+            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
+        else:
+            self.transport.close()
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -30,6 +30,7 @@ from app.metrics import Metrics
 from app.middleware import Frame
 from app.migrations import newest
 from app.on_demand import OnDemand
+from app.openapi import OpenApi
 from app.opening import Opening
 from app.parts import Parts, build_parts, open_parts
 from app.probes import MetricsProbe, Readyz, healthz
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
+            Route("/openapi.json", OpenApi(), methods=["GET"]),
             *_chat_routes(parts, callers, users),
         ],
         lifespan=lambda _: _live(settings, parts, stopping),

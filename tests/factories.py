@@ -1,6 +1,6 @@
 """People and events in one line each.
 
-Every personal value holds a canary, and conftest looks for those in everything that was logged.
+Every personal value is one of the canaries.
 """
 
 import itertools
@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.clerk_events import sign
+from tests.canaries import API_KEY, CLIENT_ADDRESS, OTHER_SECRET, OTHER_TOKEN, PHONE_NUMBER, SECRET, TOKEN
 
-SECRET = b"canary-signing-secret-0001"
-OTHER_SECRET = b"canary-signing-secret-0002"
-TOKEN = "canary-service-token-0001"
-OTHER_TOKEN = "canary-service-token-0002"
-API_KEY = "espr_canary"
+__all__ = ["API_KEY", "OTHER_SECRET", "OTHER_TOKEN", "SECRET", "TOKEN"]
+
 PREFIX = "clerk:"
 
 _numbers = itertools.count(1)
@@ -57,6 +55,14 @@ def user_data(person: Person, **changed: Any) -> dict[str, Any]:
             {"id": "idn_other", "email_address": f"canary.other.{person.number}@example.com"},
             {"id": "idn_primary", "email_address": person.email},
         ],
+        "phone_numbers": [{"id": "idn_phone", "phone_number": PHONE_NUMBER}],
+        "external_accounts": [{"id": "eac_1", "email_address": "canary@example.com", "first_name": "Canary"}],
+        "web3_wallets": [{"id": "idn_wallet", "web3_wallet": "0xcanary"}],
+        "image_url": "https://img.example.com/canary",
+        "profile_image_url": "https://img.example.com/canary",
+        "public_metadata": {"canary": "canary"},
+        "private_metadata": {"canary": "canary"},
+        "unsafe_metadata": {"canary": "canary"},
         "created_at": 1_700_000_000_000,
         "updated_at": 1_700_000_000_000,
         "last_sign_in_at": None,
@@ -66,7 +72,9 @@ def user_data(person: Person, **changed: Any) -> dict[str, Any]:
 
 def event(event_type: str, data: Any, **changed: Any) -> bytes:
     """A body as Clerk sends it; keyword arguments replace members of the envelope."""
+    request = {"client_ip": CLIENT_ADDRESS, "user_agent": "Canary/1.0"}
     document = {"object": "event", "type": event_type, "timestamp": now_ms(), "data": data}
+    document["event_attributes"] = {"http_request": request}
     return json.dumps(document | changed).encode()
 
 

@@ -16,13 +16,15 @@ from starlette.applications import Starlette
 
 from app.settings import DATABASE_VARIABLES, Settings
 from tests import factories
+from tests.canaries import DATABASE_PASSWORD, assert_discreet
 from tests.factories import Person, signed
 
 
 def environment(database_url: str, backboard_url: str, **changed: str) -> dict[str, str]:
     """The variables of a service under test."""
     variables = {
-        "DATABASE_URL": database_url,
+        # The local server asks for no password; so it is one more secret that must not show.
+        "DATABASE_URL": database_url.replace("//app@", f"//app:{DATABASE_PASSWORD}@"),
         "BACKBOARD_API_KEY": factories.API_KEY,
         "BACKBOARD_API_URL": backboard_url,
         "CLERK_WEBHOOK_SIGNING_SECRET": ",".join(
@@ -104,10 +106,17 @@ async def in_process(app: Starlette) -> AsyncIterator[Service]:
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=True), base_url="http://test"
+            transport=httpx.ASGITransport(app, raise_app_exceptions=True),
+            base_url="http://test",
+            event_hooks={"response": [_look_through]},
         ) as client,
     ):
         yield Service(client)
+
+
+async def _look_through(answer: httpx.Response) -> None:
+    await answer.aread()
+    assert_discreet(answer.status_code, answer.headers.raw, answer.content)
 
 
 @dataclass
@@ -156,5 +165,11 @@ def answers(url: str, path: str = "/readyz", status: int = 200) -> Callable[[], 
 @asynccontextmanager
 async def talking_to(server: ServerProcess) -> AsyncIterator[Service]:
     limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(base_url=server.url, timeout=20.0, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=server.url,
+        timeout=20.0,
+        limits=limits,
+        trust_env=False,
+        event_hooks={"response": [_look_through]},
+    ) as client:
         yield Service(client)

@@ -42,14 +42,15 @@ def checkout(tmp_path: Path) -> Path:
     script = tmp_path / "dev"
     script.write_bytes((ROOT / "dev").read_bytes())
     script.chmod(0o755)
-    for lock in ("requirements-dev.txt", "requirements-checks.txt"):
+    for lock in ("requirements-dev.txt", "requirements-test.txt", "requirements-checks.txt"):
         (tmp_path / lock).write_text("pinned==1\n")
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(ECHO)
     python.chmod(0o755)
     dev = load(script)
-    dev.stamp(dev.LOCK).write_text(dev.fingerprint(dev.LOCK))
+    for lock in (dev.LOCK, dev.TEST_LOCK):
+        dev.stamp(lock).write_text(dev.fingerprint(lock))
     (tmp_path / ".local").mkdir()
     return tmp_path
 

@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -40,12 +41,13 @@ Configure = Callable[..., Written]
 
 @contextmanager
 def capturing() -> Iterator[Configure]:
-    """logs.configure on a stream of one's own; afterwards everything logs where it did before."""
+    """logs.configure on a stream of one's own, where no refusal is summed up; afterwards all is as before."""
     root = logging.getLogger()
     loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "psycopg", "asyncio"))]
     before, levels = logs._output, [logger.level for logger in loggers]
     # Not pytest's own handlers, which come and go with each phase of a test.
     handlers = [handler for handler in root.handlers if isinstance(handler, logs._Foreign)]
+    lines, logs.REFUSAL_LINES = logs.REFUSAL_LINES, sys.maxsize
 
     def start(log_format: logs.Format = "logfmt", level: str = "info") -> Written:
         written = Written()
@@ -56,6 +58,7 @@ def capturing() -> Iterator[Configure]:
         yield start
     finally:
         logs._output = before
+        logs.REFUSAL_LINES = lines
         root.handlers[:] = handlers
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

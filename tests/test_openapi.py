@@ -1,0 +1,101 @@
+"""`/openapi.json` and what the endpoints do: each is held to the other, by schemathesis and by hand."""
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import ignored_auth
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from app.clerk_events import sign
+from app.messages import EnsuredUser
+from app.openapi import VERSION, document
+from local.backboard import Sandbox
+from tests import asgi, factories
+from tests.factories import Person
+from tests.random_requests import examples
+from tests.services import ServerProcess, Service
+
+ROOT = Path(__file__).parent.parent
+
+
+schema = schemathesis.openapi.from_dict(document())
+
+
+class Credentials(requests.auth.AuthBase):
+    """Rightly signed, or with a token that counts, whatever the path needs; over the bytes that are really sent."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        body = request.body or b""
+        assert isinstance(body, str | bytes)
+        raw = body.encode() if isinstance(body, str) else body
+        request.headers.update(sign(factories.SECRET, "msg_1", int(time.time()), raw))
+        request.headers["Authorization"] = f"Bearer {factories.TOKEN}"
+        return request
+
+
+@schema.parametrize()
+@examples(60)
+def test_no_request_meets_anything_that_the_document_does_not_name(
+    case: Any, lasting_server: ServerProcess, database: psycopg.Connection[Any], backboard: Sandbox
+) -> None:
+    """What it calls right is taken, what it calls wrong is refused, and every answer has the shape that it names."""
+    modes = {part.value: info.mode for part, info in case.meta.components.items()}
+    credentials = None if modes.get("header") is GenerationMode.NEGATIVE else Credentials()
+    before = database.execute("SELECT count(*) FROM users").fetchone(), len(backboard.calls())
+
+    answer = case.call(base_url=lasting_server.url, auth=credentials)
+
+    # Who is let in without credentials is asked in test_ensure_user; here they are always put on.
+    case.validate_response(answer, excluded_checks=[ignored_auth])
+    if answer.status_code >= 400:
+        assert (database.execute("SELECT count(*) FROM users").fetchone(), len(backboard.calls())) == before
+
+
+def test_every_route_is_in_the_document_and_no_other() -> None:
+    """With its method; the document itself needs no document."""
+    app = asgi.stranded_app()
+    assert isinstance(app, Starlette)
+    routes = {
+        (route.path, method.lower())
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+
+    documented = {(path, method) for path, methods in document()["paths"].items() for method in methods}
+
+    assert documented == routes - {("/openapi.json", "get")}
+
+
+def test_its_version_is_the_projects() -> None:
+    """One number, in two files that cannot import each other."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+@pytest.mark.anyio
+async def test_a_user_is_answered_in_the_shape_of_its_model(service: Service) -> None:
+    """No member more and none less: the answer is written without the model."""
+    person = Person()
+
+    made = await service.ensure(person, email=person.email)
+
+    user = EnsuredUser.model_validate_json(made.content)
+    assert set(made.json()) == set(EnsuredUser.model_fields)
+    assert (user.clerk_id, user.email) == (person.clerk_id, person.email)
+
+
+@pytest.mark.anyio
+async def test_the_document_is_for_everybody(service: Service) -> None:
+    """It says no more than the README."""
+    answer = await service.client.get("/openapi.json")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json() == document()
