@@ -23,12 +23,14 @@ holds the listing to the code.
    sources                                             what reconcile reads from, beside Clerk
    clerk_listing                                       all users of Clerk
    erasure                                             everything of one user goes
-4  provisioning · lifecycle                            the use cases: make sure of one user, delete one
+   chat_openapi                                        the chat's part of the document
+4  chat_bodies                                         the bodies of the chat's memory
+   operations                                          what operations have in common in the document
+   provisioning · lifecycle                            the use cases: make sure of one user, delete one
    opening · closing · memory                          open a session, delete one, and everything in between
    clerk_events · clerk_api                            Clerk's side: headers and bytes to an event, and back
    session_tokens                                      who is signed in, by a token of Clerk's
-3  chat_bodies                                         the bodies of the chat's memory
-   backboard                                           the partner who keeps the assistants
+3  backboard                                           the partner who keeps the assistants
    clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
    messages                                            the bodies of our own API

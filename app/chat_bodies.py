@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
+from pydantic import BaseModel, Field, JsonValue, RootModel
 
 from app.history import Said
+from app.messages import Answer, ClerkId
 
 CONTENT_LENGTH = 100_000
 BATCH = 500
@@ -58,12 +59,6 @@ class Preferences(RootModel[dict[str, JsonValue]]):
     """The chat's own settings of a user: whatever it likes, at most 16 KiB of JSON."""
 
 
-class Answer(BaseModel):
-    """Nothing is answered that the document does not name."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 class LastMessage(Answer):
     """The beginning of the latest message, at most 200 characters."""
 
@@ -77,7 +72,7 @@ class SessionAnswer(Answer):
     """A session. `thread_id` and `assistant_id` are Backboard's; `duration_seconds` is known once it has ended."""
 
     id: UUID
-    clerk_id: str
+    clerk_id: ClerkId
     assistant_id: str
     thread_id: str
     title: str

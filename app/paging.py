@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 import struct
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -21,6 +21,11 @@ _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACE = struct.Struct(">q16s")
 _POSITION = struct.Struct(">q")
 _MICROSECOND = timedelta(microseconds=1)
+
+# A cursor that somebody made up may name a moment beyond all moments, which is as good as the last one.
+_EARLIEST, _LATEST = (
+    (moment - EPOCH) // _MICROSECOND for moment in (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+)
 
 
 class Query:
@@ -56,10 +61,7 @@ class Query:
         if text is None:
             return None
         microseconds, session_id = _unpack(_PLACE, text)
-        try:
-            return Place(EPOCH + timedelta(microseconds=microseconds), UUID(bytes=session_id))
-        except OverflowError:
-            raise BadEvent("cursor") from None
+        return Place(EPOCH + timedelta(microseconds=min(max(microseconds, _EARLIEST), _LATEST)), UUID(bytes=session_id))
 
     def position(self, name: str) -> int | None:
         text = self._get(name)

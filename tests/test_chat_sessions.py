@@ -7,6 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from app.chat_bodies import MessageAnswer, MessageList, MessagePage, SessionAnswer, SessionPage, StatsAnswer
 from local.backboard import Sandbox
 from tests.factories import Person, event, user_created
 from tests.services import Chat, Service
@@ -256,3 +257,23 @@ async def test_preferences_stay_small(chat: Chat) -> None:
 
     assert [whole.status_code, half.status_code, other.status_code, long_number.status_code] == [422, 200, 422, 422]
     assert (await chat.get(path)).json() == half.json()
+
+
+async def test_what_is_answered_has_the_shape_that_the_document_names(chat: Chat) -> None:
+    """No member more and none less: the answers are written without the models."""
+    person = Person()
+    opened = await chat.open(person)
+    session = opened.json()
+    said = await chat.say(session, "user", "hello", metadata={"a": 1})
+    batch = await chat.post(
+        f"/sessions/{session['id']}/messages/batch", {"messages": [{"role": "user", "content": "a"}]}
+    )
+    ended = await chat.patch(f"/sessions/{session['id']}", {"status": "completed"})
+
+    SessionAnswer.model_validate_json(opened.content)
+    SessionAnswer.model_validate_json(ended.content)
+    MessageAnswer.model_validate_json(said.content)
+    MessageList.model_validate_json(batch.content)
+    SessionPage.model_validate_json((await chat.get(f"/users/{person.clerk_id}/sessions?limit=1")).content)
+    MessagePage.model_validate_json((await chat.get(f"/sessions/{session['id']}/messages?limit=1")).content)
+    StatsAnswer.model_validate_json((await chat.get(f"/users/{person.clerk_id}/stats")).content)
