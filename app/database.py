@@ -193,6 +193,9 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
     except (psycopg.Error, UnicodeEncodeError) as error:
         if loop.time() >= timer.when():
             raise DatabaseUnavailable("database_slow") from error
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            # It may be the connection's alone: opened while the database was read-only, or to what was the primary.
+            await connection.close()
         raise _translated(error) from error
     finally:
         timer.cancel()

@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.database import Connection, Pool, Rows, Statement, hung_up, send
+from app.database import Connection, Pool, Rows, Statement, hung_up, send, transaction
 from app.errors import DatabaseUnavailable
 
 # From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
 READ_SECONDS = 2.0
+LOCK_MS = 1500
 
 
 class Batch(Protocol):
@@ -25,10 +26,11 @@ class Batch(Protocol):
 class Lookup:
     """Asks for rows by key, on a connection that it keeps."""
 
-    def __init__(self, pool: Pool, batch: Batch, *, key_column: int) -> None:
+    def __init__(self, pool: Pool, batch: Batch, *, key_column: int, limits: bytes) -> None:
         self._pool = pool
         self._batch = batch
         self._key_column = key_column
+        self._limits = limits
         self._connection: Connection | None = None
         self._waiting: list[tuple[str, asyncio.Future[Rows]]] = []
         self._running: asyncio.Task[None] | None = None
@@ -73,11 +75,15 @@ class Lookup:
                 answer.set_result(found[key])
 
     async def _read(self, keys: list[str]) -> Rows:
-        """Read on the kept connection, and once more on a fresh one: a read may be repeated."""
+        """Read on the kept connection, and once more on a fresh one: a read may be repeated.
+
+        Every read of an outage is the first on its connection, so only that one bears the cost of limits that end a
+        wait at the server too. It does not notice that we hung up, and would soon have no connection left.
+        """
         give_up_at = asyncio.get_running_loop().time() + READ_SECONDS
         if self._connection is not None and not hung_up(self._connection):
             try:
-                return await self._send(self._connection, keys, READ_SECONDS)
+                return (await send(self._connection, self._batch(keys), seconds=READ_SECONDS))[0]
             except DatabaseUnavailable:
                 pass
         await self.close(broken=True)
@@ -87,11 +93,8 @@ class Lookup:
         self._connection = await self._pool.take(left)
         left = max(0.1, give_up_at - asyncio.get_running_loop().time())
         try:
-            return await self._send(self._connection, keys, left)
+            whole = transaction(self._limits, self._batch(keys), lock_ms=LOCK_MS)
+            return (await send(self._connection, *whole, seconds=left))[2]
         except DatabaseUnavailable:
             await self.close(broken=True)
             raise
-
-    async def _send(self, connection: Connection, keys: list[str], seconds: float) -> Rows:
-        (rows,) = await send(connection, self._batch(keys), seconds=seconds)
-        return rows

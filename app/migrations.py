@@ -149,6 +149,8 @@ def dbmate_url(url: str) -> str:
         query |= {"host": host}
         host = ""
     query.setdefault("sslmode", "disable" if not host else "prefer")
+    # A statement and its values in one message: between two, a transaction pooler would let another client in.
+    query["binary_parameters"] = "yes"
     credentials = quote(parts.get("user", ""), safe="")
     if "password" in parts:
         credentials += ":" + quote(parts["password"], safe="")

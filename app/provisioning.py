@@ -46,6 +46,7 @@ Outcome = Literal["created", "updated", "exists", "stale", "gone"]
 
 STATEMENT_SECONDS = 3.0
 COMMIT_SECONDS = 3.0
+NOTE_LOCK_MS = 2500
 # The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
 LOCK_SECONDS = 3.6
 
@@ -73,7 +74,7 @@ class Provisioning:
         self._pool = pool
         self._places = places
         self._backboard = backboard
-        self._lookup = Lookup(pool, self._users.find, key_column=1)
+        self._lookup = Lookup(pool, self._users.find, key_column=1, limits=queries.set_limits)
         self._flights: dict[str, asyncio.Task[Ensured]] = {}
         # Seconds that a try took of late, the last ones counting most.
         self._pace = 1.0
@@ -192,8 +193,10 @@ class Provisioning:
     async def _note_attempt(self, connection: Connection, clerk_id: str, deadline: Deadline) -> None:
         """Step 1. What a kill, a rollback or a lost answer would erase must be remembered before it can happen."""
         note = (self._queries.note_attempt, {"clerk_id": clerk_id})
+        # The limits end a wait at the server too, which does not notice that nobody waits for its answer.
+        whole = transaction(self._queries.set_limits, note, lock_ms=NOTE_LOCK_MS)
         with logs.stopwatch("db_ms"):
-            await send(connection, note, seconds=deadline.left(STATEMENT_SECONDS))
+            await send(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
 
     async def _begin_and_lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> Facts:
         """Step 2, in one round trip.

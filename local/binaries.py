@@ -1,4 +1,4 @@
-"""Finds Postgres' programs, and says how to run one so that it ends when we do and is never root."""
+"""Finds Postgres' and PgBouncer's programs, and says how to run one so that it ends when we do and is never root."""
 
 import os
 import pwd
@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ _SYSTEM_FOLDERS = (
     "usr/local/opt/postgresql*/bin",
     "Applications/Postgres.app/Contents/Versions/*/bin",
 )
+_SOCKET_BYTES = 103  # The longest path of a socket: 107 bytes on Linux, 103 on macOS.
 # Postgres refuses root, and an ordinary user could not enter root's own folders. So this one may: the capability
 # survives the change of user only as an ambient one, and only while the securebit keeps the kernel from taking it away.
 _REACH = ("--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup")
@@ -61,10 +63,22 @@ def binaries_version() -> int:
     return _number(subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout)
 
 
+def find_pgbouncer() -> Path | None:
+    """Return the program: PGBOUNCER, else PATH's, else Debian's, whose folder is not on everybody's PATH."""
+    chosen = os.environ.get("PGBOUNCER")
+    found = shutil.which(chosen or "pgbouncer") or (not chosen and shutil.which("pgbouncer", path="/usr/sbin"))
+    return Path(found) if found else None
+
+
 def command(program: str, folder: Path) -> list[str]:
     """Return the words that run a program on a data folder; it ends when the thread that started it does (Linux)."""
+    return [*never_root(folder), str(find_binaries() / program)]
+
+
+def never_root(folder: Path, *, last_signal: str = "INT") -> list[str]:
+    """Return the words before those of a program that works in `folder`; `last_signal` reaches it when we have died."""
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    words = [setpriv, "--pdeathsig=INT"] if setpriv else []
+    words = [setpriv, f"--pdeathsig={last_signal}"] if setpriv else []
     if os.geteuid() == 0:
         if not setpriv:
             raise PostgresUnavailable(
@@ -72,7 +86,7 @@ def command(program: str, folder: Path) -> list[str]:
                 " nobody: install that, or run this as another user."
             )
         words += [*_account(folder), *_REACH]
-    return [*words, str(find_binaries() / program)]
+    return words
 
 
 def _account(folder: Path) -> list[str]:
@@ -86,3 +100,11 @@ def _account(folder: Path) -> list[str]:
 def environment() -> dict[str, str]:
     """Return our environment with a locale and a time zone that every machine has."""
     return {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def socket_folder() -> Path:
+    """Make a folder that only we can enter, with a path short enough for a socket; a checkout's may not be."""
+    place = tempfile.gettempdir()
+    if len(os.fsencode(place)) + len("/pg-12345678/.s.PGSQL.5432") > _SOCKET_BYTES:
+        place = "/tmp"
+    return Path(tempfile.mkdtemp(prefix="pg-", dir=place))

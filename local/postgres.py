@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,13 +19,12 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from local.binaries import PostgresUnavailable, binaries_version, command, environment
+from local.binaries import PostgresUnavailable, binaries_version, command, environment, socket_folder
 
 __all__ = ["Postgres", "PostgresUnavailable"]
 
 _START_SECONDS = 30  # Recovery after a crash takes seconds; more means that something is wrong.
 _STOP_SECONDS = 10  # A shutdown takes 50 ms; the checkpoint before it, with much data, longer.
-_SOCKET_BYTES = 103  # The longest path of a socket: 107 bytes on Linux, 103 on macOS.
 # synchronous_commit stays on: without it, a crash of Postgres alone loses what was committed a moment before.
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
@@ -87,7 +85,7 @@ class Postgres:
             if not (self._cluster / "PG_VERSION").exists():
                 self._initialise()
             self._check_version()
-            self._sockets = self._sockets or _private_folder()
+            self._sockets = self._sockets or socket_folder()
             self._launch()
         except BaseException:
             self.stop()
@@ -202,14 +200,6 @@ class Postgres:
             except subprocess.TimeoutExpired:
                 continue
             return
-
-
-def _private_folder() -> Path:
-    """Make a folder that only we can enter, with a path short enough for a socket; a checkout's may not be."""
-    place = tempfile.gettempdir()
-    if len(os.fsencode(place)) + len("/pg-12345678/.s.PGSQL.5432") > _SOCKET_BYTES:
-        place = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="pg-", dir=place))
 
 
 def _end_leftover(cluster: Path) -> None:

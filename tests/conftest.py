@@ -18,6 +18,8 @@ from app.migrations import migrate
 from app.server import create_app
 from app.settings import DATABASE_VARIABLES, Settings
 from local.backboard import Sandbox
+from local.binaries import find_pgbouncer
+from local.pgbouncer import PgBouncer
 from local.postgres import Postgres
 from tests import canaries, factories
 from tests.services import ServerProcess, Service, answers, environment, free_port, in_process, settings_of, wait_until
@@ -83,21 +85,47 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         yield server
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let what touches the database reach it through PgBouncer where there is one, or in the ways that a mark names."""
+    if "database_url" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("ways")
+        ways = mark.args if mark else ("pooled" if find_pgbouncer() else "direct",)
+        metafunc.parametrize("database_url", ways, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-async def database_url(anyio_backend: object, request: pytest.FixtureRequest) -> str:  # noqa: ARG001  # Runs on it.
-    """An empty, migrated database of this run's own, or the one that TEST_DATABASE_URL names."""
+def direct_url(request: pytest.FixtureRequest) -> str:
+    """Where Postgres itself is: a database of this run's own, or the one that TEST_DATABASE_URL names."""
     url = os.environ.get("TEST_DATABASE_URL")
     if url is None:
         postgres: Postgres = request.getfixturevalue("postgres")
         url = postgres.url("app")
+    return url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(direct_url: str) -> Iterator[PgBouncer]:
+    """A pooler in transaction mode with two connections to give, so that nobody may need a second one in a request."""
+    if find_pgbouncer() is None:
+        pytest.skip("there is no PgBouncer on this machine (Debian: apt install pgbouncer)")
+    with PgBouncer(direct_url, pool_size=2) as pooler:
+        yield pooler
+
+
+@pytest.fixture(scope="session")
+async def database_url(anyio_backend: object, request: pytest.FixtureRequest) -> str:  # noqa: ARG001  # Runs on it.
+    """The address that the code under test gets, of a migrated database; see pytest_generate_tests."""
+    fixture = {"direct": "direct_url", "pooled": "pgbouncer"}[request.param]
+    found = request.getfixturevalue(fixture)
+    url = found.url() if isinstance(found, PgBouncer) else str(found)
     await migrate(url)
     return url
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """A connection to look with; the tables are empty when the test begins."""
-    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
+def database(database_url: str, direct_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:  # noqa: ARG001  # Migrates.
+    """A connection to look with, past any pooler; the tables are empty when the test begins."""
+    with psycopg.connect(direct_url, autocommit=True, row_factory=dict_row) as connection:
         with connection.pipeline():
             for table in TABLES:
                 connection.execute(f"DELETE FROM {table}".encode())

@@ -87,6 +87,7 @@ def outcomes(output: str) -> dict[str, int]:
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)(?:,|$)", line) if number != "0"}
 
 
+@pytest.mark.ways("direct")  # So many users want all five places.
 def test_everybody_gets_a_row_and_an_assistant(
     clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
 ) -> None:
@@ -119,6 +120,7 @@ def test_running_it_again_asks_backboard_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.ways("direct")  # Several users under way hold as many connections.
 def test_a_signal_lets_users_under_way_finish_and_begins_no_other(
     clerk: Clerk, variables: dict[str, str], database: Database, backboard: Sandbox, number: signal.Signals
 ) -> None:

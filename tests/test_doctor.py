@@ -252,6 +252,7 @@ async def test_a_schema_of_another_version(ask: Ask, empty: str, version: str, w
     assert ("migrate" in report.todos[0]) == (word == "older")
 
 
+@pytest.mark.ways("direct")  # The setting reaches new connections only, and a pooler keeps its own.
 async def test_a_database_that_takes_no_writes(ask: Ask, empty: str) -> None:
     """A replica answers everything but the one thing that counts."""
     assert commands.run("migrate", DATABASE_URL=empty)[0] == 0

@@ -73,6 +73,7 @@ async def test_a_lost_answer_ends_in_one_assistant_after_the_redelivery(
     assert row == {"assistant_id": assistant.id}
 
 
+@pytest.mark.ways("direct")  # Four tries at a time hold four connections.
 async def test_an_answer_that_never_comes_is_given_up_in_time(service: Service, backboard: Sandbox) -> None:
     """Silence, a drip and a row of interim answers are all cut by one total limit."""
     people = {

@@ -14,7 +14,7 @@ from local.backboard_faults import drops, hangs, held, status
 from tests.factories import Person, event, user_created, user_data, user_updated
 from tests.services import Service, in_process, settings_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -207,11 +207,12 @@ async def test_a_deletion_without_a_usable_id_is_422(service: Service, database:
     assert rows(database, "deleted_users") == []
 
 
-async def test_deletions_that_wait_keep_nobody_else_waiting(service: Service, variables: dict[str, str]) -> None:
+@pytest.mark.ways("direct")  # Four locks are waited for, each on a connection.
+async def test_deletions_that_wait_keep_nobody_else_waiting(service: Service, direct_url: str) -> None:
     """Users who are at work elsewhere hold their locks; everybody else is answered as ever."""
     known, busy = Person(), [Person() for _ in range(4)]
     await service.deliver(user_created(known))
-    with psycopg.connect(variables["DATABASE_URL"]) as elsewhere:
+    with psycopg.connect(direct_url) as elsewhere:
         for person in busy:
             elsewhere.execute("SELECT pg_advisory_xact_lock(hashtextextended('app:user:' || %s, 0))", [person.clerk_id])
         deletions = [asyncio.create_task(service.deliver(user_deleted(person))) for person in busy]

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests import commands
 from tests.scratch import scratch_database
 from tests.services import wait_until
 from tests.variables import complete_environment
+
+pytestmark = pytest.mark.ways("direct", "pooled")
 
 VERSIONS = [path.name[:4] for path in sorted(migrations.FOLDER.iterdir())]
 SLOW = "-- migrate:up\nSELECT pg_sleep(0.5);\nCREATE TABLE slow (id INTEGER);\n-- migrate:down\nDROP TABLE slow;\n"
@@ -86,6 +89,30 @@ def test_several_at_once_wait_for_each_other(number: int, empty: str, checkout: 
     assert applied(empty) == [*VERSIONS, "0901", "0902"]
 
 
+@pytest.mark.ways("pooled")
+def test_a_migration_is_not_disturbed_by_others_in_the_same_pool(empty: str) -> None:
+    """A release migrates while the old version serves: nobody may come between a statement and its values."""
+    done = threading.Event()
+    others = [threading.Thread(target=ask_until, args=(done, empty)) for _ in range(4)]
+    for other in others:
+        other.start()
+    try:
+        codes = [commands.run("migrate", DATABASE_URL=empty)[0] for _ in range(6)]
+    finally:
+        done.set()
+        for other in others:
+            other.join()
+
+    assert codes == [0] * 6
+
+
+def ask_until(done: threading.Event, url: str) -> None:
+    """Ask small questions with values, as the service does."""
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        while not done.wait(0.001):
+            connection.execute("SELECT %s::INT", [1])
+
+
 def test_a_migration_that_fails_leaves_nothing(empty: str, checkout: Path) -> None:
     """Exit 1; those before it stay, and once it is mended the next run goes on from there."""
     bad = checkout / "sql" / "migrations" / "0901_create_half.sql"
@@ -115,6 +142,7 @@ def test_a_migration_that_comes_late_is_refused(empty: str, checkout: Path) -> N
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.ways("direct")  # Who looks on needs a connection beside the two at work.
 def test_dbmate_ends_with_the_command(how: signal.Signals, empty: str, checkout: Path) -> None:
     """Otherwise it would go on alone, without the lock that keeps the next one away."""
     (checkout / "sql" / "migrations" / "0901_create_slow.sql").write_text(SLOW.replace("0.5", "60"))
@@ -203,7 +231,7 @@ def test_an_address_is_rewritten_for_dbmate(url: str, expected: str) -> None:
 
     assert (rewritten, sorted(query.split("&"))) == (
         expected.partition("?")[0],
-        sorted(expected.partition("?")[2].split("&")),
+        sorted([*expected.partition("?")[2].split("&"), "binary_parameters=yes"]),
     )
 
 

@@ -20,7 +20,7 @@ from tests.factories import Person, user_created
 from tests.scratch import scratch_database
 from tests.services import ServerProcess, answers, talking_to, wait_until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
 Database = psycopg.Connection[dict[str, Any]]
 StartServer = Callable[..., ServerProcess]

@@ -16,7 +16,7 @@ from local.backboard_faults import Fault, drops, earlier_id, held, html, resets,
 from tests.factories import Person, event, user_created, user_data, user_updated
 from tests.services import Service, in_process, settings_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -271,6 +271,7 @@ async def test_a_row_written_past_the_lock_is_the_truth(
     assert (made.status_code, made.json()["assistant_id"]) == (200, "by-hand")
 
 
+@pytest.mark.ways("direct")  # Each place needs a connection behind it, in a pooler as well.
 async def test_existing_users_never_wait_for_new_ones(service: Service, backboard: Sandbox) -> None:
     """With every place taken by a partner that hangs, a known user is answered from the database."""
     known = Person()
@@ -289,6 +290,7 @@ async def test_existing_users_never_wait_for_new_ones(service: Service, backboar
     await asyncio.gather(*new)
 
 
+@pytest.mark.ways("direct")  # A storm holds every place, and each needs a connection behind it.
 @pytest.mark.parametrize(
     "fault", [status(500), status(401), status(429, retry_after="1"), drops(), resets(), html(502)], ids=str
 )
@@ -314,6 +316,7 @@ async def test_no_failure_of_backboard_reaches_who_has_an_assistant(
     assert len(backboard.calls()) > calls
 
 
+@pytest.mark.ways("direct")  # As above.
 async def test_what_cannot_be_served_in_time_is_refused_at_once(service: Service, backboard: Sandbox) -> None:
     """Five places, twenty may wait 2 s for one; the rest are sent away without waiting."""
     backboard.switches.latency = 0.1

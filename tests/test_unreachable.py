@@ -88,6 +88,7 @@ async def test_a_pool_whose_places_are_all_held_is_saturated(size: int, database
         await pool.close()
 
 
+@pytest.mark.ways("direct")  # A pooler goes on taking connections.
 async def test_a_pool_that_has_served_and_lost_its_database_is_not_called_saturated(database_url: str) -> None:
     """What was given back is not counted for ever, nor what was found dead at the next checkout."""
     with scratch_database(database_url) as url, psycopg.connect(database_url, autocommit=True) as owner:
@@ -118,6 +119,14 @@ async def test_a_pool_that_has_served_and_lost_its_database_is_not_called_satura
         ("FATAL:  the database system is starting up", "it is starting up or shutting down"),
         ("server does not support SSL, but SSL was required", "it does not speak TLS"),
         ('could not translate host name "canary" to address: unknown', "there is no such host"),
+        ("FATAL:  no more connections allowed (max_client_conn)", "it has no connection left"),
+        ("FATAL:  server login has been failing, try again later", "its pooler answers, but cannot reach"),
+        ("FATAL:  client_login_timeout (server down)", "its pooler answers, but cannot reach"),
+        ("FATAL:  query_wait_timeout", "every connection of its pooler is taken"),
+        ("FATAL:  unsupported startup parameter: options", "its pooler does not take a parameter"),
+        ('FATAL:  "trust" authentication failed', "the user or the password is wrong"),
+        ("FATAL:  no such user: canary", "there is no such user"),
+        ("FATAL:  no such database: canary", "there is no such database"),
         ("FATAL:  something that nobody has seen yet", "it cannot be reached"),
     ],
 )

@@ -38,6 +38,7 @@ async def deliver_to_one_that_dies(
     await asyncio.to_thread(backboard.wait_for, lambda: names <= {one.name for one in backboard.alive()})
 
 
+@pytest.mark.ways("direct")  # The server that dies holds four connections.
 async def test_after_lost_answers_late_creates_and_kills_two_runs_leave_one_each(
     clerk: Clerk,
     database: Database,
