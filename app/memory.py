@@ -21,6 +21,7 @@ from app.sessions import Place, Session, Sessions, Stats, session_in
 STATEMENT_SECONDS = 2.0
 # What a search or a count may take on the server; whoever waits for the connection behind it waits as long.
 LONG_MS = 1000
+LOCK_MS = 800
 TURN_SECONDS = 3.0
 
 # Checks of the schema that a caller's document can fail, however short it was written.
@@ -36,6 +37,7 @@ class Memory:
         self._messages = Messages(queries)
         self._pool = pool
         self._turn = asyncio.Semaphore(1)
+        self._is_failing = False
 
     async def find_session(self, session_id: UUID, owner_id: str | None, deadline: Deadline) -> Session:
         (rows,) = await self._send(self._sessions.find(session_id, owner_id), deadline=deadline)
@@ -100,21 +102,32 @@ class Memory:
         (rows,) = await self._send((self._queries.set_preferences, values), deadline=deadline)
         return str(rows[0][0])
 
-    async def _send(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
+    async def _send(self, *statements: Statement, deadline: Deadline, is_long: bool = False) -> list[Rows]:
+        bounded = is_long or self._is_failing
         try:
             with logs.stopwatch("db_ms"):
                 async with self._pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
-                    return await send(connection, *statements, seconds=deadline.left(STATEMENT_SECONDS))
+                    whole = self._bounded(statements) if bounded else statements
+                    rows = await send(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
         except DatabaseUnavailable as error:
             if error.constraint in _TOO_LARGE:
                 raise BadEvent("too_large") from error
+            self._is_failing = True
             raise
+        self._is_failing = False
+        return rows[2:-1] if bounded else rows
+
+    def _bounded(self, statements: Sequence[Statement]) -> Sequence[Statement]:
+        """In a transaction whose waits the server ends: it does not notice that we hung up on a lock.
+
+        What is short pays for that only after a failure, so an outage leaves one such wait behind and not many.
+        """
+        return (BEGIN, set_limits(self._queries.set_limits, lock_ms=LOCK_MS, statement_ms=LONG_MS), *statements, COMMIT)
 
     async def _send_long(self, statement: Statement, deadline: Deadline) -> Rows:
-        limits = set_limits(self._queries.set_limits, statement_ms=LONG_MS)
         async with self._own_turn(deadline):
-            rows = await self._send(BEGIN, limits, statement, COMMIT, deadline=deadline)
-        return rows[2]
+            (rows,) = await self._send(statement, deadline=deadline, is_long=True)
+        return rows
 
     @asynccontextmanager
     async def _own_turn(self, deadline: Deadline) -> AsyncIterator[None]:

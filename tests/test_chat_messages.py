@@ -106,6 +106,21 @@ async def test_two_backends_that_race_keep_one_order(
     assert [row["created_at"] for row in rows] == sorted(row["created_at"] for row in rows)
 
 
+async def test_a_locked_table_keeps_no_more_than_one_connection_waiting(
+    chat: Chat, session: dict[str, Any], database: Database
+) -> None:
+    """Whoever writes meanwhile is told 503 in time, and the server ends what waits for the lock; then all goes on."""
+    with database.transaction():
+        database.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+        locked = [(await chat.say(session, "user", "lost")).status_code for _ in range(3)]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%insert_mess%'"
+        (row,) = database.execute(waiting.encode()).fetchall()
+
+    assert (locked, row["count"] <= 1) == ([503] * 3, True)
+    assert (await chat.say(session, "user", "kept")).status_code == 201
+    assert (await history(chat, session))[-1] == "kept"
+
+
 async def test_a_message_is_deleted_in_its_own_session_only(chat: Chat, session: dict[str, Any]) -> None:
     """204 once, then 404; another session's path does not reach it."""
     said = (await chat.say(session, "user", "a")).json()

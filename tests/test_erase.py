@@ -31,8 +31,8 @@ async def talk(service: Service, backboard: Sandbox, person: Person) -> None:
     chat = Chat(service.client)
     sessions = [(await chat.open(person)).json() for _ in range(3)]
     for session in sessions[:2]:
-        await chat.say(session, "user", "canary")
-    await chat.put(f"/users/{person.clerk_id}/preferences", {"a": "canary"})
+        await chat.say(session, "user", "hello")
+    await chat.put(f"/users/{person.clerk_id}/preferences", {"a": "hello"})
     backboard.next("delete_thread", status(500))
     await chat.delete(f"/sessions/{sessions[2]['id']}")
     backboard.next("create_thread", status(500, after_commit=True))
