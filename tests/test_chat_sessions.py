@@ -162,6 +162,24 @@ async def test_two_deletions_and_a_message_at_once_end_in_nothing(chat: Chat, da
     assert database.execute("SELECT * FROM messages").fetchall() == []
 
 
+async def test_a_message_on_its_way_is_deleted_with_its_session(
+    chat: Chat, database_url: str, database: Database
+) -> None:
+    """Another backend has written it and not committed yet: the deletion waits, and takes it along."""
+    session = (await chat.open(Person())).json()
+    with psycopg.connect(database_url) as other:
+        other.execute("UPDATE sessions SET last_active_at = now() WHERE id = %s", [session["id"]])
+        other.execute("INSERT INTO messages (session_id, role, content) VALUES (%s, 'user', 'late')", [session["id"]])
+        deletion = asyncio.create_task(chat.delete(f"/sessions/{session['id']}"))
+        waiting = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%session%'"
+        while not database.execute(waiting).fetchall():
+            await asyncio.sleep(0.02)
+        other.commit()
+    answer = await deletion
+
+    assert (answer.status_code, database.execute("SELECT * FROM messages").fetchall()) == (204, [])
+
+
 async def test_the_session_of_somebody_else_is_not_there(chat: Chat) -> None:
     """An id that names nothing and one of somebody else get one answer."""
     missing = f"/sessions/{uuid4()}"
