@@ -10,7 +10,7 @@ import pytest
 from app.chat_bodies import MessageAnswer, MessageList, MessagePage, SessionAnswer, SessionPage, StatsAnswer
 from local.backboard import Sandbox
 from tests.factories import Person, event, user_created
-from tests.services import Chat, Service
+from tests.services import Chat, Service, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -172,8 +172,7 @@ async def test_a_message_on_its_way_is_deleted_with_its_session(
         other.execute("INSERT INTO messages (session_id, role, content) VALUES (%s, 'user', 'late')", [session["id"]])
         deletion = asyncio.create_task(chat.delete(f"/sessions/{session['id']}"))
         waiting = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%session%'"
-        while not database.execute(waiting).fetchall():
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(wait_until, lambda: database.execute(waiting).fetchall() != [])
         other.commit()
     answer = await deletion
 
