@@ -94,6 +94,7 @@ def held(url: str, people: list[Person], rows: list[Person]) -> Iterator[None]:
         yield
 
 
+@pytest.mark.ways("direct")  # What hangs holds a connection each, and there are dozens.
 async def test_every_answer_comes_in_time_whatever_hangs(
     start_server: StartServer, variables: dict[str, str], backboard: Sandbox
 ) -> None:
