@@ -121,6 +121,23 @@ async def test_a_locked_table_keeps_no_more_than_one_connection_waiting(
     assert (await history(chat, session))[-1] == "kept"
 
 
+async def test_messages_that_wait_keep_nobody_from_ensure_user(
+    chat: Chat, service: Service, session: dict[str, Any], database: Database
+) -> None:
+    """However many there are: its lookups have a connection of their own."""
+    known = Person()
+    await service.ensure(known)
+    with database.transaction():
+        database.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+        writing = [asyncio.create_task(chat.say(session, "user", "hello")) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        answers = [await service.ensure(known) for _ in range(5)]
+        still_waiting = not any(task.done() for task in writing)
+    await asyncio.gather(*writing)
+
+    assert ([answer.status_code for answer in answers], still_waiting) == ([200] * 5, True)
+
+
 async def test_a_message_is_deleted_in_its_own_session_only(chat: Chat, session: dict[str, Any]) -> None:
     """204 once, then 404; another session's path does not reach it."""
     said = (await chat.say(session, "user", "a")).json()
