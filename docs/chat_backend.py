@@ -48,7 +48,7 @@ def main(clerk_id: str) -> None:
         conversation = Conversation(client, clerk_id)
         for message in conversation.history():
             print(f"{message['role']}: {message['content']}")
-        for line in sys.stdin:
+        for line in filter(str.strip, sys.stdin):
             conversation.say("user", line.strip())
             reply = reply_to(conversation.history())
             conversation.say("assistant", reply)
