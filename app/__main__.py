@@ -171,6 +171,38 @@ class ProgressLines:
 
 
 @main.command()
+@click.argument("clerk_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(*, clerk_id: str, yes: bool) -> None:
+    """Delete everything of one user here and at Backboard, for good, and print what there was and what is left.
+
+    Exit codes: 0 nothing is left, 1 something is, or nothing was begun.
+    """
+    settings = load_settings(Settings)
+    from app import logs
+    from app.errors import Unavailable
+    from app.server import erase as run
+    from app.users import CLERK_ID
+
+    if not CLERK_ID.fullmatch(clerk_id):
+        raise click.UsageError("CLERK_ID is user_ and 1 to 64 letters and digits.")
+    logs.configure(settings.log_format, "warning", stream=sys.stderr)
+    try:
+        erased = asyncio.run(until_sigterm(run(settings, clerk_id, None if yes else _confirm, click.echo)))
+    except Unavailable as error:
+        raise click.ClickException(f"Not everything could be deleted ({error.reason}); run it again.") from None
+    except asyncio.CancelledError:
+        raise click.ClickException("Stopped before the end; run it again and it goes on.") from None
+    if not erased:
+        sys.exit(1)
+
+
+def _confirm(clerk_id: str) -> bool:
+    question = f"{clerk_id} will be refused from now on, and all of this is lost. Type the id to go on"
+    return bool(click.prompt(question, default="", show_default=False, err=True) == clerk_id)
+
+
+@main.command()
 def doctor() -> None:
     """Say what is wrong with this environment and what to do; change nothing, and exit with 0 only if all is well."""
     from app import logs

@@ -1,4 +1,4 @@
-"""Backboard: find an assistant by its name, create one, and what every answer means.
+"""Backboard: find an assistant by its name, create one, open threads under it, and what every answer means.
 
 Backboard's names are not unique and it has no idempotency key, so a create is never repeated blindly: its
 outcome is *done*, *rejected*, *not sent*, *throttled* or *unknown*, and an unknown one is looked up by name
@@ -6,13 +6,24 @@ before the next try creates anything. Facts: the vendor's OpenAPI document "Back
 backboard-sdk 1.5.19.
 """
 
+from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 import httpx
 
 from app import logs
-from app.backboard_answers import Assistant, add_page, judge, read_assistant, read_json, says_missing
+from app.backboard_answers import (
+    Assistant,
+    Thread,
+    add_page,
+    judge,
+    read_assistant,
+    read_json,
+    read_thread,
+    says_missing,
+)
 from app.breaker import Breaker
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
@@ -22,6 +33,7 @@ LOOKUP_SECONDS = 2.0
 CREATE_SECONDS = 6.0
 DELETE_SECONDS = 3.0
 PAGE_SECONDS = 10.0
+THREADS_SECONDS = 4.0
 # A create that could not be waited for would only leave a doubt behind.
 CREATE_NEEDS_SECONDS = 2.0
 
@@ -74,13 +86,7 @@ class Backboard:
         body: dict[str, str] = {"name": self.name_of(clerk_id)}
         if self._system_prompt is not None:
             body["system_prompt"] = self._system_prompt
-        request = self._client.build_request("POST", "/assistants", json=body)
-        seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
-        try:
-            answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, again=True)
-        except NotSent:
-            seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
-            answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
+        answer = await self._create("/assistants", body, deadline)
         assistant = read_assistant(read_json(answer))
         if assistant.name != body["name"]:
             # It may be somebody else's: bind nothing, delete nothing.
@@ -105,15 +111,8 @@ class Backboard:
         return sorted(matches.values(), key=lambda match: (match.created_at, match.id))
 
     async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
-        """Delete an assistant with its threads, for good; one that is not there is deleted already.
-
-        A wrong address knows no assistant either, so "not there" is believed only from who lists assistants.
-        """
-        request = self._client.build_request("DELETE", f"/assistants/{UUID(assistant_id)}")
-        seconds = deadline.left(DELETE_SECONDS)
-        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
-        if answer.status == HTTPStatus.NOT_FOUND:
-            await self.check_key(deadline)
+        """Delete an assistant with its threads, for good; one that is not there is deleted already."""
+        await self._delete(f"/assistants/{UUID(assistant_id)}", deadline)
 
     async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
         """The assistant of this id, or None if Backboard says that there is none."""
@@ -128,6 +127,24 @@ class Backboard:
         seconds = deadline.left(DELETE_SECONDS)
         await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
 
+    async def create_thread(self, assistant_id: str, deadline: Deadline) -> Thread:
+        """Open a thread under an assistant. Unknown: it may exist all the same."""
+        # Without a body, some report a 422.
+        answer = await self._create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline)
+        return read_thread(read_json(answer))
+
+    async def list_threads(self, assistant_id: str, deadline: Deadline) -> list[Thread]:
+        """Every thread of an assistant, the oldest first; an error where not every page could be read."""
+        until = Deadline(deadline.left(THREADS_SECONDS))
+        path, threads = f"/assistants/{UUID(assistant_id)}/threads", dict[str, Thread]()
+        async for page in self._pages(until, path):
+            add_page(threads, [read_thread(item) for item in page])
+        return sorted(threads.values(), key=lambda thread: (thread.created_at, thread.id))
+
+    async def delete_thread(self, thread_id: str, deadline: Deadline) -> None:
+        """Delete a thread with its messages, for good; one that is not there is deleted already."""
+        await self._delete(f"/threads/{UUID(thread_id)}", deadline)
+
     async def check_key(self, deadline: Deadline) -> None:
         """Return if Backboard takes our key: the smallest listing there is, which changes nothing."""
         await self._list(deadline, LOOKUP_BYTES, limit=1)
@@ -136,24 +153,54 @@ class Backboard:
         """One page of everything that the key sees, whatever its name; a page that is not full is the last."""
         return await self._list(Deadline(), PAGE_BYTES, seconds=PAGE_SECONDS, skip=skip, limit=PAGE_LIMIT)
 
+    async def _create(self, path: str, body: dict[str, str], deadline: Deadline) -> Answer:
+        """Send a create, and once more only if it was not sent."""
+        request = self._client.build_request("POST", path, json=body)
+        seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
+        try:
+            return await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, again=True)
+        except NotSent:
+            seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
+            return await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
+
+    async def _delete(self, path: str, deadline: Deadline) -> None:
+        """A wrong address knows nothing either, so "not there" is believed only from who lists assistants."""
+        request = self._client.build_request("DELETE", path)
+        seconds = deadline.left(DELETE_SECONDS)
+        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            await self.check_key(deadline)
+
     async def _list_everything(self, until: Deadline, name: str) -> list[Assistant]:
         everything: dict[str, Assistant] = {}
+        async for page in self._pages(until, "/assistants", name=name):
+            add_page(everything, [read_assistant(item) for item in page])
+        return list(everything.values())
+
+    async def _pages(self, until: Deadline, path: str, **parameters: str) -> AsyncIterator[list[Any]]:
+        """Every page of a listing; Unknown where Backboard shows no more of it."""
         for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
-            page = await self._list(until, PAGE_BYTES, name=name, skip=skip, limit=PAGE_LIMIT)
-            add_page(everything, page)
+            query: dict[str, str | int] = {**parameters, "skip": skip, "limit": PAGE_LIMIT}
+            page = await self._get_list(until, path, query, cap=PAGE_BYTES, seconds=LOOKUP_SECONDS)
+            yield page
             if len(page) < PAGE_LIMIT:
-                return list(everything.values())
+                return
         raise Unknown("backboard_listing_cut")
 
     async def _list(
         self, until: Deadline, cap: int, *, seconds: float = LOOKUP_SECONDS, **parameters: str | int
     ) -> list[Assistant]:
-        request = self._client.build_request("GET", "/assistants", params=parameters)
-        answer = await self._call(request, seconds=until.left(seconds), cap=cap)
-        items = read_json(answer)
+        items = await self._get_list(until, "/assistants", parameters, cap=cap, seconds=seconds)
+        return [read_assistant(item) for item in items]
+
+    async def _get_list(
+        self, until: Deadline, path: str, parameters: dict[str, str | int], *, cap: int, seconds: float
+    ) -> list[Any]:
+        request = self._client.build_request("GET", path, params=parameters)
+        items = read_json(await self._call(request, seconds=until.left(seconds), cap=cap))
         if not isinstance(items, list):
             raise Unknown("backboard_unreadable")
-        return [read_assistant(item) for item in items]
+        return items
 
     async def _call(
         self, request: httpx.Request, *, seconds: float, cap: int, missing_is_done: bool = False, again: bool = False

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from app.errors import Rejected, Throttled, Unknown
@@ -20,6 +20,18 @@ class Assistant:
     id: str
     name: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation at Backboard; `is_empty` only where it surely is."""
+
+    id: str
+    created_at: datetime
+    is_empty: bool
+
+
+Listed = TypeVar("Listed", Assistant, Thread)
 
 
 def judge(answer: Answer) -> None:
@@ -49,10 +61,10 @@ def says_missing(answer: Answer) -> bool:
     return isinstance(document, dict) and isinstance(document.get("detail"), str)
 
 
-def add_page(listed: dict[str, Assistant], page: list[Assistant]) -> None:
+def add_page(listed: dict[str, Listed], page: list[Listed]) -> None:
     """Add a page to what is listed by id; Unknown when nothing in it is new, since `skip` was ignored then."""
     before = len(listed)
-    listed |= {assistant.id: assistant for assistant in page}
+    listed |= {one.id: one for one in page}
     if page and len(listed) == before:
         raise Unknown("backboard_listing_repeats")
 
@@ -72,6 +84,15 @@ def read_assistant(item: Any) -> Assistant:
     """Read only what is needed, and nothing that is not exactly so."""
     try:
         return Assistant(str(UUID(item["assistant_id"])), _text(item["name"]), _time(item.get("created_at")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unknown("backboard_unreadable") from error
+
+
+def read_thread(item: Any) -> Thread:
+    """As read_assistant; a thread that does not show its messages may have some."""
+    try:
+        created_at = _time(item.get("created_at"))
+        return Thread(str(UUID(item["thread_id"])), created_at, is_empty=item.get("messages") == [])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unknown("backboard_unreadable") from error
 

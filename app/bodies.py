@@ -4,27 +4,29 @@ import asyncio
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from app.problems import Headers, Refusal
+from app.clerk_events import read_json
+from app.errors import BadEvent
+from app.problems import CLOSE, Headers, Refusal
 
 HEAD_BYTES = 32 * 1024
 BODY_BYTES = 256 * 1024
 # From the first byte of the request to the last one of its body.
 BODY_SECONDS = 5.0
 
+Request = TypeVar("Request", bound=BaseModel)
+
 _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # Where the protocol leaves in a scope what it has answered itself, because the body broke off.
 REFUSED = "app.refused"
-
-# An answer sent before the body was read leaves bytes in the connection that nobody may take for a request.
-CLOSE: Headers = [(b"connection", b"close")]
 
 
 def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
@@ -37,32 +39,47 @@ def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
     return by_name.get(name, ())
 
 
-async def read_json_body(scope: Scope, receive: Receive) -> bytes:
+async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:
     """The body of a JSON request; judged by its headers before a byte is read, then read under a cap and a limit."""
     types = headers_named(scope, b"content-type")
     if len(types) != 1 or not _JSON.fullmatch(types[0].strip()) or headers_named(scope, b"content-encoding"):
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
     lengths = headers_named(scope, b"content-length")
-    if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > BODY_BYTES):
+    if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > cap):
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _read(receive)
+            return await _read(receive, cap)
     except TimeoutError:
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout", headers=CLOSE) from None
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, cap: int) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         body += message.get("body", b"")
-        if len(body) > BODY_BYTES:
+        if len(body) > cap:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
         if not message.get("more_body", False):
             return bytes(body)
+
+
+async def read_request(scope: Scope, receive: Receive, model: type[Request], cap: int = BODY_BYTES) -> Request:
+    """The body of a JSON request as its model; BadEvent for what is none."""
+    document = read_json(await read_json_body(scope, receive, cap))
+    try:
+        return model.model_validate(document)
+    except ValidationError:
+        raise BadEvent("shape") from None
+
+
+async def answer_nothing(send: Send) -> None:
+    """Done, and there is nothing to say of it."""
+    await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> None:

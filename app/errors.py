@@ -3,6 +3,8 @@
 ServiceError
 ├── BadSignature        the webhook's sender is not who holds our secret: a stranger (400)
 ├── BadEvent            rightly signed, but not a usable event (422)
+├── Missing             not there, or somebody else's (404)
+├── Gone                its user was deleted (410)
 └── Unavailable         may heal; the caller should come again (503)
     ├── DatabaseUnavailable      Postgres is down, slow or refuses
     └── AssistantUnavailable    the user's assistant could not be made sure of
@@ -32,6 +34,20 @@ class BadSignature(ServiceError):
 
 class BadEvent(ServiceError):
     """A body that cannot be used, whoever sent it."""
+
+
+class Missing(ServiceError):
+    """What was asked for is not there, or belongs to somebody else; the caller is not told which."""
+
+    def __init__(self, reason: str = "missing") -> None:
+        super().__init__(reason)
+
+
+class Gone(ServiceError):
+    """The user was deleted; what was theirs is out of reach."""
+
+    def __init__(self) -> None:
+        super().__init__("deleted")
 
 
 class Unavailable(ServiceError):

@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.bodies import CLOSE, HEAD_BYTES, REFUSED, headers_named
+from app.bodies import HEAD_BYTES, REFUSED, headers_named
 from app.errors import ServiceError, Unavailable
 from app.metrics import Metrics
-from app.problems import Refusal, problem_of
+from app.problems import CLOSE, Refusal, problem_of
 
 HEAD_FIELDS = 100
 # Every wait has a limit of its own inside this one; it stands for whatever nobody thought of.

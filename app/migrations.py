@@ -37,7 +37,8 @@ _KNOWN_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_tim
 
 # Everything that the migrations make, and dbmate's own list. What is not ours stays, and so does what depends on it.
 _DROP = (
-    b"DROP TABLE IF EXISTS messages, sessions, provisioning_attempts, deleted_users, users, schema_migrations RESTRICT"
+    b"DROP TABLE IF EXISTS preferences, deleted_threads, session_attempts, messages, sessions, provisioning_attempts,"
+    b" deleted_users, users, schema_migrations RESTRICT"
 )
 _DROP_LIMIT = b"SET LOCAL lock_timeout = '5s'"
 

@@ -1,6 +1,6 @@
 """GET /openapi.json: what the endpoints take and answer, OpenAPI 3.1, made from the models that are validated with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,22 +11,16 @@ from starlette.types import Receive, Scope, Send
 
 from app import logs, messages
 from app.bodies import answer_bytes
+from app.chat_openapi import CHAT_ANSWERS, CHAT_REQUESTS, chat_paths
+from app.operations import HEADERS, TEXT, TRANSPORT, answer, body, problems
 
 VERSION = "0.1.0"
 
-_REQUESTS = (messages.EnsureUserRequest, messages.Event)
-_ANSWERS = (messages.EnsuredUser, messages.Outcome, messages.Health, messages.Readiness, messages.Problem)
-_TEXT: dict[str, Any] = {"type": "string"}
-_REQUEST_ID = {"X-Request-Id": {"description": "As in the log.", "required": True, "schema": _TEXT}}
-_RETRY_AFTER = {
-    "Retry-After": {"description": "In seconds.", "required": True, "schema": {"type": "integer", "minimum": 1}}
-}
-_CHALLENGE = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
-_ALLOW = {"Allow": {"required": True, "schema": _TEXT}}
-
-# What bodies and heads can be refused for, wherever one is taken.
-_TRANSPORT = (400, 405, 408, 413, 415, 422, 431, 503)
-_HEADERS: Mapping[int, Mapping[str, Any]] = {401: _CHALLENGE, 405: _ALLOW, 503: _RETRY_AFTER}
+_REQUESTS = (messages.EnsureUserRequest, messages.Event, *CHAT_REQUESTS)
+_ANSWERS = (
+    *(messages.EnsuredUser, messages.Outcome, messages.Health, messages.Readiness, messages.Problem),
+    *CHAT_ANSWERS,
+)
 
 
 class OpenApi:
@@ -58,6 +52,7 @@ def document() -> dict[str, Any]:
                 "get": _probe("Whether it can do its work.", {200: messages.Readiness, 503: messages.Readiness})
             },
             "/metrics": {"get": _metrics()},
+            **chat_paths(),
         },
         "components": {"schemas": definitions["$defs"], "securitySchemes": {"bearer": bearer}},
     }
@@ -68,11 +63,11 @@ def _ensure_user() -> dict[str, Any]:
         "summary": "Make sure of a user, their row and their assistant.",
         "operationId": "ensureUser",
         "security": [{"bearer": []}],
-        "requestBody": _body(messages.EnsureUserRequest),
+        "requestBody": body(messages.EnsureUserRequest),
         "responses": {
-            "200": _answer("The user was there.", messages.EnsuredUser),
-            "201": _answer("The user was made just now.", messages.EnsuredUser),
-            **_problems((401, 403, 404, 410, *_TRANSPORT)),
+            "200": answer("The user was there.", messages.EnsuredUser),
+            "201": answer("The user was made just now.", messages.EnsuredUser),
+            **problems((401, 403, 404, 410, *TRANSPORT)),
         },
     }
 
@@ -84,46 +79,22 @@ def _webhook() -> dict[str, Any]:
         "description": "The three headers may also be named webhook-*, as in Standard Webhooks.",
         "operationId": "clerkWebhook",
         "parameters": [
-            {"in": "header", "name": f"svix-{name}", "required": True, "description": text, "schema": _TEXT}
+            {"in": "header", "name": f"svix-{name}", "required": True, "description": text, "schema": TEXT}
             for name, text in described.items()
         ],
-        "requestBody": _body(messages.Event),
-        "responses": {"200": _answer("Whatever it asked for is done.", messages.Outcome), **_problems(_TRANSPORT)},
+        "requestBody": body(messages.Event),
+        "responses": {"200": answer("Whatever it asked for is done.", messages.Outcome), **problems(TRANSPORT)},
     }
 
 
 def _probe(summary: str, answers: Mapping[int, type[BaseModel]]) -> dict[str, Any]:
     responses = {
-        str(status): _answer(HTTPStatus(status).phrase, model, _HEADERS.get(status, {}))
+        str(status): answer(HTTPStatus(status).phrase, model, HEADERS.get(status, {}))
         for status, model in answers.items()
     }
-    return {"summary": summary, "responses": responses | _problems((400, 405, 431))}
+    return {"summary": summary, "responses": responses | problems((400, 405, 431))}
 
 
 def _metrics() -> dict[str, Any]:
-    answer = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": _TEXT}}}
-    return {"summary": "Figures of this process.", "responses": {"200": answer, **_problems((400, 405, 431))}}
-
-
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": _reference(model)}}}
-
-
-def _answer(description: str, model: type[BaseModel], headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    media_type = "application/problem+json" if model is messages.Problem else "application/json"
-    return {
-        "description": description,
-        "headers": {**_REQUEST_ID, **(headers or {})},
-        "content": {media_type: {"schema": _reference(model)}},
-    }
-
-
-def _problems(statuses: Sequence[int]) -> dict[str, Any]:
-    return {
-        str(status): _answer(HTTPStatus(status).phrase, messages.Problem, _HEADERS.get(status))
-        for status in sorted(statuses)
-    }
-
-
-def _reference(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
+    text = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": TEXT}}}
+    return {"summary": "Figures of this process.", "responses": {"200": text, **problems((400, 405, 431))}}

@@ -10,11 +10,16 @@ from app.errors import (
     BadEvent,
     BadSignature,
     DatabaseUnavailable,
+    Gone,
+    Missing,
     ServiceError,
     Unavailable,
 )
 
 Headers = list[tuple[bytes, bytes]]
+
+# An answer sent before the body was read leaves bytes in the connection that nobody may take for a request.
+CLOSE: Headers = [(b"connection", b"close")]
 
 
 class Refusal(ServiceError):
@@ -48,9 +53,16 @@ _DETAILS = {
     HTTPStatus.GONE: "This user was deleted.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send application/json without a content encoding.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not what this path takes.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The request is not what this path takes.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's header is too large.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something unexpected happened; the log has the request id.",
+}
+
+_STATUSES = {
+    BadSignature: HTTPStatus.BAD_REQUEST,
+    BadEvent: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Missing: HTTPStatus.NOT_FOUND,
+    Gone: HTTPStatus.GONE,
 }
 
 
@@ -58,10 +70,9 @@ def problem_of(error: Exception) -> Problem:
     """What to answer for an error; whatever is not ours is a 500."""
     if isinstance(error, Refusal):
         return _plain(error.status, error.headers)
-    if isinstance(error, BadSignature):
-        return _plain(HTTPStatus.BAD_REQUEST)
-    if isinstance(error, BadEvent):
-        return _plain(HTTPStatus.UNPROCESSABLE_ENTITY)
+    status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
+    if status is not None:
+        return _plain(status)
     if isinstance(error, Unavailable):
         return _unavailable(error)
     return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -4,62 +4,42 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
 from app import settings as environment
-from app.backboard import Backboard, build_backboard_client
 from app.backfill import Backfill, Summary
 from app.budget import warn_if_too_small
-from app.clerk_api import ClerkApi, build_clerk_client
+from app.callers import Callers
+from app.chat_messages import ChatMessages
+from app.chat_sessions import ChatSessions
+from app.chat_users import ChatUsers
+from app.clerk_api import ClerkApi
 from app.clerk_events import Verifier
-from app.database import LOOKUP_CONNECTIONS, Pool
+from app.closing import Closing
 from app.drift import Names, Waits
 from app.ensure_user import EnsureUser
+from app.erasure import Confirm, Erasure
 from app.last_event import LastEvent
-from app.lifecycle import Lifecycle
+from app.memory import Memory
 from app.metrics import Metrics
 from app.middleware import Frame
 from app.migrations import newest
+from app.on_demand import OnDemand
 from app.openapi import OpenApi
+from app.opening import Opening
+from app.parts import Parts, build_parts, open_parts
 from app.probes import MetricsProbe, Readyz, healthz
-from app.provisioning import Provisioning
-from app.queries import Queries
 from app.reconcile import Reconcile, Report
-from app.session_tokens import SessionTokens, build_session_tokens
 from app.settings import Settings
 from app.webhooks import ClerkWebhook
 
-FLIGHT_SECONDS = 12.0
-# How many sign-ups may queue for each place before more are refused at once.
-WAITING_PER_PLACE = 4
-# Profiles are read before a place is taken, so more of them may be under way than users are provisioned.
-CLERK_CALLS = 5
-
-
 # Given how many users there are, what to call after each of them.
 Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What lives as long as the process."""
-
-    queries: Queries
-    pool: Pool
-    places: Pool
-    client: httpx.AsyncClient
-    backboard: Backboard
-    provisioning: Provisioning
-    lifecycle: Lifecycle
-    clerk: httpx.AsyncClient | None
-    sessions: SessionTokens | None
 
 
 class Application(Starlette):
@@ -68,7 +48,9 @@ class Application(Starlette):
     def __init__(self, metrics: Metrics, **starlette: Any) -> None:
         self._metrics = metrics
         super().__init__(**starlette)
-        self._exact = {route.path: route for route in self.routes if isinstance(route, Route)}
+        self._exact = {
+            route.path: route for route in self.routes if isinstance(route, Route) and not route.param_convertors
+        }
 
     def build_middleware_stack(self) -> ASGIApp:
         return Frame(self._dispatch, self._metrics)
@@ -93,7 +75,8 @@ def create_app(settings: Settings) -> Starlette:
     )
     tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
     clerk = ClerkApi(parts.clerk) if parts.clerk else None
-    ensure_user = EnsureUser(tokens=tokens, provisioning=parts.provisioning, clerk=clerk, sessions=parts.sessions)
+    callers = Callers(tokens=tokens, sessions=parts.sessions)
+    users = OnDemand(provisioning=parts.provisioning, clerk=clerk)
     readyz = Readyz(
         queries=parts.queries,
         pool=parts.pool,
@@ -107,11 +90,12 @@ def create_app(settings: Settings) -> Starlette:
         metrics,
         routes=[
             Route("/webhooks/clerk", webhook, methods=["POST"]),
-            Route("/ensure-user", ensure_user, methods=["POST"]),
+            Route("/ensure-user", EnsureUser(callers=callers, users=users), methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
             Route("/openapi.json", OpenApi(), methods=["GET"]),
+            *_chat_routes(parts, callers, users),
         ],
         lifespan=lambda _: _live(settings, parts, stopping),
     )
@@ -120,54 +104,16 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-def build_parts(settings: Settings) -> Parts:
-    """Build what the web process and the commands stand on; nothing is connected yet."""
-    queries = Queries.load()
-    url = settings.database_url.get_secret_value()
-    places = settings.provisioning_concurrency
-    pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
-    provisioning_pool = Pool(url, name="provisioning", size=places, waiting=places * WAITING_PER_PLACE)
-    client = build_backboard_client(
-        url=settings.backboard_api_url,
-        api_key=settings.backboard_api_key.get_secret_value(),
-        # As many again for deletions, which hold no place while Backboard answers.
-        connections=2 * places,
-    )
-    backboard = Backboard(
-        client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt
-    )
-    provisioning = Provisioning(queries=queries, pool=pool, places=provisioning_pool, backboard=backboard)
-    lifecycle = Lifecycle(queries=queries, places=provisioning_pool, backboard=backboard)
-    clerk = _build_clerk(settings)
-    sessions = build_session_tokens(settings)
-    return Parts(queries, pool, provisioning_pool, client, backboard, provisioning, lifecycle, clerk, sessions)
-
-
-def _build_clerk(settings: Settings) -> httpx.AsyncClient | None:
-    if settings.clerk_secret_key is None:
-        return None
-    key = settings.clerk_secret_key.get_secret_value()
-    return build_clerk_client(
-        url=settings.clerk_api_url, secret_key=key, connections=settings.provisioning_concurrency * CLERK_CALLS
-    )
-
-
-@asynccontextmanager
-async def open_parts(parts: Parts) -> AsyncIterator[None]:
-    """Open on entry, close in reverse; a database that is down stops neither."""
-    await parts.pool.open()
-    await parts.places.open()
-    try:
-        yield
-    finally:
-        await parts.provisioning.close(FLIGHT_SECONDS)
-        await parts.client.aclose()
-        if parts.clerk:
-            await parts.clerk.aclose()
-        if parts.sessions:
-            await parts.sessions.close()
-        await asyncio.gather(parts.pool.close(), parts.places.close())
-        logs.sum_up()
+def _chat_routes(parts: Parts, callers: Callers, users: OnDemand) -> list[Route]:
+    queries, pool, places, backboard = parts.queries, parts.pool, parts.places, parts.backboard
+    memory = Memory(queries=queries, pool=pool)
+    opening = Opening(queries=queries, pool=pool, places=places, backboard=backboard)
+    closing = Closing(queries=queries, places=places, backboard=backboard)
+    return [
+        *ChatSessions(users=users, opening=opening, closing=closing, memory=memory).routes(callers),
+        *ChatMessages(memory).routes(callers),
+        *ChatUsers(users=users, memory=memory).routes(callers),
+    ]
 
 
 @asynccontextmanager
@@ -197,6 +143,14 @@ async def reconcile(settings: Settings, *, everybody: bool, apply: bool, waits: 
             names=Names(settings.assistant_name_prefix),
         )
         return await work.run(everybody=everybody, apply=apply, waits=waits)
+
+
+async def erase(settings: Settings, clerk_id: str, confirm: Confirm | None, say: Callable[[str], object]) -> bool:
+    """The command of that name, on parts of its own; whether nothing is left."""
+    parts = build_parts(settings)
+    async with open_parts(parts):
+        work = Erasure(queries=parts.queries, places=parts.places, backboard=parts.backboard, lifecycle=parts.lifecycle)
+        return await work.run(clerk_id, confirm, say)
 
 
 async def backfill(settings: Settings, progress: Progress) -> Summary:

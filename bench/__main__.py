@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import backfill, isolation, provision
+from bench import backfill, chat, isolation, provision
 
-SUITES = {"provision": provision.run, "backfill": backfill.run, "isolation": isolation.run}
+SUITES = {"provision": provision.run, "backfill": backfill.run, "isolation": isolation.run, "chat": chat.run}
 
 
 def main(names: list[str]) -> int:

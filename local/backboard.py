@@ -8,6 +8,7 @@ Python it is steered through the methods of `Ledger` and the faults of `backboar
     curl -s $SANDBOX/_control -d '{"lookup": "hangs", "always": true}'
     curl -s $SANDBOX/_control -d '{"create": "late", "seconds": 5}'
     curl -s $SANDBOX/_control -d '{"latency": 2, "name_filter": false}'
+    curl -s $SANDBOX/_control -d '{"create_thread": "twice", "delete_thread": "forgets"}'
     curl -s $SANDBOX/_control -d '{"refuse_connections": 10}'
     curl -s $SANDBOX/_control -d '{"make": "clerk:user_2abc", "times": 2}'
     curl -s $SANDBOX/_control -d '{"clear": true}'
@@ -67,7 +68,7 @@ class Sandbox(Ledger, Loopback):
         """Do the work when the fault says so, even if the client has left by then."""
         call, fault, world = self.arrive(request)
         await asyncio.sleep(self.switches.latency)
-        work = partial(self.work, world, request)
+        work = partial(self.work, world, request, fault)
         reply = NO_REPLY
         if fault.commit is Commit.IN_BACKGROUND:
             self.in_background(_later(fault, work))

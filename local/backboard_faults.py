@@ -18,7 +18,10 @@ from typing import Any
 
 from local.backboard_messages import Reply, json_reply
 
-KINDS = ("create", "lookup", "list", "get", "update", "delete", "thread", "any")
+KINDS = (
+    *("create", "lookup", "list", "get", "update", "delete"),
+    *("create_thread", "list_threads", "get_thread", "delete_thread", "any"),
+)
 
 EVENTUALLY = 30.0
 ABSURD = "9" * 400
@@ -58,6 +61,8 @@ class Fault:
     wire: Wire = Wire.WHOLE
     pace: float = 0.05
     earlier_id: bool = False
+    twice: bool = False
+    forgets: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -159,6 +164,16 @@ def earlier_id() -> Fault:
     return Fault("earlier_id", earlier_id=True)
 
 
+def twice() -> Fault:
+    """Does the work twice and answers for the first time, as when something on the way repeats a request."""
+    return Fault("twice", twice=True)
+
+
+def forgets() -> Fault:
+    """Answers rightly, and has done nothing when one looks again."""
+    return Fault("forgets", forgets=True)
+
+
 def gzipped() -> Fault:
     """Compressed, although the client asked for identity."""
     return Fault("gzipped", alter=_gzipped)
@@ -245,5 +260,5 @@ NAMED: dict[str, Callable[[], Fault]] = {
     "late": partial(late, EVENTUALLY),
     "drips_head": partial(drips, head=True),
     **{f.__name__: f for f in (behaves, hangs, drops, resets, cuts, drips, hints, empty, earlier_id)},
-    **{f.__name__: f for f in (gzipped, nested, oversize, wrapped, repeated)},
+    **{f.__name__: f for f in (gzipped, nested, oversize, wrapped, repeated, twice, forgets)},
 }

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from local.backboard_faults import KINDS, Fault, behaves
 from local.backboard_messages import Reply, Request, json_reply
-from local.backboard_world import Assistant, Switches, World
+from local.backboard_world import Assistant, Switches, Thread, World
 
 WRONG_KEY = json_reply(401, {"detail": "Invalid or missing API key"})
 
@@ -109,6 +109,18 @@ class Ledger:
         """The living assistants of exactly this name."""
         return [assistant for assistant in self.made(name, key=key) if assistant.deleted_at is None]
 
+    def threads(self, assistant_id: str | None = None) -> list[Thread]:
+        """The living threads, of one assistant or of all, in the order of their making."""
+        with self._changed:
+            alive = [thread for world in self._worlds.values() for thread in world.threads.values()]
+            return [thread for thread in alive if assistant_id in {None, thread.assistant_id}]
+
+    def make_thread(self, assistant_id: str, *, created_at: datetime | None = None, messages: int = 0) -> Thread:
+        """Make one behind everybody's back, with as many messages in it."""
+        with self._changed:
+            (world,) = (world for world in self._worlds.values() if assistant_id in world.made)
+            return world.make_thread(assistant_id, created_at=created_at, messages=messages)
+
     def make_assistant(self, name: str, *, key: str | None = None, created_at: datetime | None = None) -> Assistant:
         """Make one behind everybody's back: an orphan, or a second one under a name."""
         with self._changed:
@@ -145,10 +157,15 @@ class Ledger:
             self._changed.notify_all()
             return call, fault, world
 
-    def work(self, world: World | None, request: Request) -> Reply:
+    def work(self, world: World | None, request: Request, fault: Fault) -> Reply:
         """Do what was asked; here, and only here, something comes into being."""
         with self._changed:
+            before = world.keep() if world else None
             reply = world.answer(request) if world else WRONG_KEY
+            if world and fault.twice:
+                world.answer(request)
+            if world and before and fault.forgets:
+                world.restore(before)
             self._changed.notify_all()
             return reply
 
@@ -173,7 +190,7 @@ def _checked(kind: str) -> str:
 
 def _call(request: Request, world: World | None) -> Call:
     path = request.path.removeprefix("/api")
-    kind, name = "thread", ""
+    kind, name = "", ""
     match request.method, path.split("/")[1:]:
         case "POST", ["assistants"]:
             kind, name = "create", _name_in(request.body)
@@ -183,6 +200,13 @@ def _call(request: Request, world: World | None) -> Call:
         case "GET" | "PUT" | "DELETE" as method, ["assistants", uuid]:
             kind = {"GET": "get", "PUT": "update", "DELETE": "delete"}[method]
             name = world.name_of(uuid) if world else ""
+        case "POST" | "GET" as method, ["assistants", uuid, "threads"]:
+            kind = {"POST": "create_thread", "GET": "list_threads"}[method]
+            name = world.name_of(uuid) if world else ""
+        case "GET", ["threads"]:
+            kind = "list_threads"
+        case "GET" | "DELETE" as method, ["threads", _]:
+            kind = {"GET": "get_thread", "DELETE": "delete_thread"}[method]
     return Call(kind, request.method, path, name, world is not None, time.monotonic(), "")
 
 

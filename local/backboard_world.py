@@ -8,7 +8,7 @@ not unique, and every create makes a new assistant, as at the vendor.
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
@@ -76,6 +76,8 @@ class Thread:
     id: str
     assistant_id: str
     created_at: datetime
+    messages: int = 0
+    made: float = field(default_factory=time.monotonic)
 
 
 class World:
@@ -84,7 +86,7 @@ class World:
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
         self.made: dict[str, Assistant] = {}
-        self._threads: dict[str, Thread] = {}
+        self.threads: dict[str, Thread] = {}
 
     def answer(self, request: Request) -> Reply:
         try:
@@ -104,10 +106,22 @@ class World:
         self.made[assistant.id] = assistant
         return assistant
 
+    def make_thread(self, assistant_id: str, *, created_at: datetime | None = None, messages: int = 0) -> Thread:
+        thread = Thread(str(uuid4()), assistant_id, created_at or datetime.now(UTC), messages)
+        self.threads[thread.id] = thread
+        return thread
+
+    def keep(self) -> "Kept":
+        """What there is, to be restored later."""
+        return {key: replace(made) for key, made in self.made.items()}, dict(self.threads)
+
+    def restore(self, kept: "Kept") -> None:
+        self.made, self.threads = kept
+
     def delete(self, assistant: Assistant) -> datetime:
         """Mark it deleted; its threads go with it, for good."""
         assistant.deleted_at = datetime.now(UTC)
-        self._threads = {key: kept for key, kept in self._threads.items() if kept.assistant_id != assistant.id}
+        self.threads = {key: kept for key, kept in self.threads.items() if kept.assistant_id != assistant.id}
         return assistant.deleted_at
 
     def _route(self, request: Request) -> tuple[int, Any]:
@@ -123,7 +137,7 @@ class World:
             case "POST" | "GET" as method, ["assistants", uuid, "threads"]:
                 return 200, self._threads_of(method, self._living(uuid), request)
             case "GET", ["threads"]:
-                return 200, self._shown_threads(self._threads.values(), request.query)
+                return 200, self._shown_threads(self.threads.values(), request.query)
             case "GET" | "DELETE" as method, ["threads", uuid]:
                 return 200, self._thread(method, uuid)
             case _, ["assistants" | "threads"] | ["assistants" | "threads", _] | ["assistants", _, "threads"]:
@@ -165,20 +179,18 @@ class World:
 
     def _threads_of(self, method: str, assistant: Assistant, request: Request) -> Any:
         if method == "GET":
-            mine = [thread for thread in self._threads.values() if thread.assistant_id == assistant.id]
+            mine = [thread for thread in self.threads.values() if thread.assistant_id == assistant.id]
             return self._shown_threads(mine, request.query)
         json_object(request)
-        thread = Thread(str(uuid4()), assistant.id, datetime.now(UTC))
-        self._threads[thread.id] = thread
-        return self._shown_thread(thread)
+        return self._shown_thread(self.make_thread(assistant.id))
 
     def _thread(self, method: str, uuid: str) -> dict[str, Any]:
-        thread = self._threads.get(checked_uuid(uuid, "thread_id"))
+        thread = self.threads.get(checked_uuid(uuid, "thread_id"))
         if thread is None:
             raise Refusal(404, "Thread not found")
         if method == "GET":
             return self._shown_thread(thread)
-        del self._threads[thread.id]
+        del self.threads[thread.id]
         deleted_at = self._time(datetime.now(UTC))
         return {"message": "Thread deleted successfully", "thread_id": thread.id, "deleted_at": deleted_at}
 
@@ -214,15 +226,20 @@ class World:
 
     def _shown_threads(self, threads: Iterable[Thread], query: dict[str, str]) -> list[dict[str, Any]]:
         skip, limit = self._paging(query)
-        return [self._shown_thread(thread) for thread in list(threads)[skip : skip + limit]]
+        horizon = time.monotonic() - self._switches.visible_after
+        visible = [thread for thread in threads if thread.made <= horizon]
+        return [self._shown_thread(thread) for thread in visible[skip : skip + limit]]
 
     def _shown_thread(self, thread: Thread) -> dict[str, Any]:
         created_at = self._time(thread.created_at)
-        return {"thread_id": thread.id, "created_at": created_at, "messages": [], "metadata_": None}
+        said = [{"role": "user", "content": f"{number}"} for number in range(thread.messages)]
+        return {"thread_id": thread.id, "created_at": created_at, "messages": said, "metadata_": None}
 
     def _time(self, when: datetime) -> str:
         return TIMESTAMPS[self._switches.timestamps](when)
 
+
+Kept = tuple[dict[str, Assistant], dict[str, Thread]]
 
 TIMESTAMPS: dict[str, Callable[[datetime], str]] = {
     "z": lambda when: when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -33,7 +33,10 @@ for variable in (*DATABASE_VARIABLES, *(name.upper() for name in Settings.model_
     os.environ.pop(variable, None)
 
 # Written anew for each test, so that no test can see another's rows.
-TABLES = ("messages", "sessions", "provisioning_attempts", "deleted_users", "users")
+TABLES = (
+    *("preferences", "deleted_threads", "session_attempts", "messages", "sessions"),
+    *("provisioning_attempts", "deleted_users", "users"),
+)
 
 
 @pytest.fixture(scope="session")

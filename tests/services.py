@@ -60,6 +60,46 @@ class Service:
         )
 
 
+@dataclass(frozen=True)
+class Chat:
+    """The chat's memory, as the chat backend uses it; with a session token, as a signed-in user does."""
+
+    client: httpx.AsyncClient
+    token: str = factories.TOKEN
+
+    async def open(self, person: Person, *, key: str | None = None, **body: Any) -> httpx.Response:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.post(f"/users/{person.clerk_id}/sessions", body, **headers)
+
+    async def say(self, session: dict[str, Any], role: str, content: str, **more: Any) -> httpx.Response:
+        body = {"role": role, "content": content, **more}
+        return await self.post(f"/sessions/{session['id']}/messages", body)
+
+    async def get(self, path: str, **how: Any) -> httpx.Response:
+        return await self.client.get(path, headers=self._headers, **how)
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return await self.client.post(path, json=body, headers=self._headers | headers)
+
+    async def put(self, path: str, body: Any) -> httpx.Response:
+        return await self.client.put(path, json=body, headers=self._headers)
+
+    async def patch(self, path: str, body: Any) -> httpx.Response:
+        return await self.client.patch(path, json=body, headers=self._headers)
+
+    async def delete(self, path: str) -> httpx.Response:
+        return await self.client.delete(path, headers=self._headers)
+
+    async def raw(self, method: str, path: str, body: bytes) -> httpx.Response:
+        """A body as it stands."""
+        headers = self._headers | {"Content-Type": "application/json"}
+        return await self.client.request(method, path, content=body, headers=headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
 @asynccontextmanager
 async def in_process(app: Starlette) -> AsyncIterator[Service]:
     """An application with its lifespan entered, which httpx's transport leaves out."""

@@ -17,7 +17,7 @@ import pytest
 
 from app.backfill import Backfill, Summary
 from app.clerk_api import PAGE_LIMIT, ClerkApi
-from app.server import build_parts, open_parts
+from app.parts import build_parts, open_parts
 from local.backboard import Sandbox
 from local.backboard_faults import behaves, cuts, drops, held, status
 from local.clerk import LOCAL_KEY, Clerk, garbage, refuses

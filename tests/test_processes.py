@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from app.server import create_app
 from local.backboard import Sandbox
 from local.backboard_faults import status
 from tests.conftest import ROOT
 from tests.factories import Person, user_created
 from tests.scratch import scratch_database
-from tests.services import ServerProcess, answers, talking_to, wait_until
+from tests.services import ServerProcess, answers, in_process, settings_of, talking_to, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
@@ -61,7 +62,7 @@ def test_death_at_every_await_ends_in_one_row_and_one_assistant(
             backboard.make_assistant(person.assistant_name)
 
     program = subprocess.run(
-        [sys.executable, "-m", "tests.killed", str(first_number), str(log_folder / "killed.log")],
+        [sys.executable, "-m", "tests.killed", "sign_up", str(first_number), str(log_folder / "killed.log")],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
@@ -78,6 +79,36 @@ def test_death_at_every_await_ends_in_one_row_and_one_assistant(
     assert len(held) == deaths + 1
     for person in people[: deaths + 1]:
         assert [assistant.id for assistant in backboard.made(person.assistant_name)] == [held[person.clerk_id]]
+
+
+async def test_death_at_every_await_ends_in_one_session_and_one_thread(
+    variables: dict[str, str],
+    database: Database,
+    backboard: Sandbox,
+    log_folder: Path,
+) -> None:
+    """As above, for the sessions of one user under a key for each death; no thread is left without a session."""
+    person = Person(700_000)
+    async with in_process(create_app(settings_of(variables))) as service:
+        await service.ensure(person)
+
+    program = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "tests.killed", "open_session", str(person.number), str(log_folder / "killed.log")],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert program.returncode == 0, program.stdout + program.stderr
+    deaths = int(program.stdout)
+    assert deaths >= 10
+    rows = database.execute("SELECT idempotency_key, thread_id FROM sessions").fetchall()
+    assert sorted(row["idempotency_key"] for row in rows) == sorted(f"death {number}" for number in range(deaths + 1))
+    assert {row["thread_id"] for row in rows} == {thread.id for thread in backboard.threads()}
 
 
 async def test_sigterm_lets_a_request_finish(start_server: StartServer, backboard: Sandbox, database: Database) -> None:

@@ -188,7 +188,13 @@ def test_a_listing_can_have_another_shape(client: httpx.Client, backboard: Sandb
 
 @pytest.mark.parametrize(
     ("kind", "method", "path"),
-    [("lookup", "GET", f"?name={NAME}"), ("get", "GET", "/{id}"), ("delete", "DELETE", "/{id}")],
+    [
+        ("lookup", "GET", f"?name={NAME}"),
+        ("get", "GET", "/{id}"),
+        ("delete", "DELETE", "/{id}"),
+        ("list_threads", "GET", "/{id}/threads"),
+        ("create_thread", "POST", "/{id}/threads"),
+    ],
 )
 def test_every_kind_of_call_can_fail(
     client: httpx.Client, backboard: Sandbox, kind: str, method: str, path: str
@@ -202,6 +208,35 @@ def test_every_kind_of_call_can_fail(
     with pytest.raises(httpx.RemoteProtocolError):
         client.request(method, url)
     assert len(backboard.alive(NAME)) == 1
+
+
+def test_a_thread_can_be_made_twice_forgotten_or_shown_late(client: httpx.Client, backboard: Sandbox) -> None:
+    """The answer is right each time; only who looks again sees what became of it."""
+    made = backboard.make_assistant(NAME)
+    threads = f"/assistants/{made.id}/threads"
+    backboard.next("create_thread", faults.twice(), faults.forgets())
+
+    twice, forgotten = (client.post(threads, json={}).json()["thread_id"] for _ in range(2))
+    backboard.switches.visible_after = 60
+    late = client.post(threads, json={}).json()["thread_id"]
+    listed = client.get(threads).json()
+    backboard.switches.visible_after = 0
+
+    assert listed == []
+    shown = [thread["thread_id"] for thread in client.get(threads).json()]
+    assert (len(shown), shown[0], shown[2]) == (3, twice, late)
+    assert client.get(f"/threads/{forgotten}").status_code == 404
+
+
+def test_a_deletion_of_a_thread_can_be_forgotten(client: httpx.Client, backboard: Sandbox) -> None:
+    """It says deleted, and the thread is there; one that fails before its work leaves it as well."""
+    thread = backboard.make_thread(backboard.make_assistant(NAME).id)
+    backboard.next("delete_thread", faults.forgets(), faults.status(500))
+
+    statuses = [client.delete(f"/threads/{thread.id}").status_code for _ in range(3)]
+
+    assert statuses == [200, 500, 200]
+    assert backboard.threads() == []
 
 
 def test_a_deletion_can_be_done_without_an_answer(client: httpx.Client, backboard: Sandbox) -> None:

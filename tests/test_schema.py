@@ -21,6 +21,7 @@ Database = psycopg.Connection[dict[str, Any]]
 HASHES = {
     "0001_create_users.sql": "416d3067445c365448ff74b7217e14e87ba5b4917ba6e4b6a43540401bc689b3",
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
+    "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
 }
 
 # Type, whether NULL is allowed, default.
@@ -54,6 +55,11 @@ COLUMNS = {
         "user_id": ("uuid", False, None),
         "thread_id": ("text", False, None),
         "created_at": ("timestamp with time zone", False, "now()"),
+        "status": ("text", False, "'active'::text"),
+        "ended_at": ("timestamp with time zone", True, None),
+        "last_active_at": ("timestamp with time zone", False, "now()"),
+        "idempotency_key": ("text", True, None),
+        "idempotency_title": ("text", True, None),
     },
     "messages": {
         "id": ("uuid", False, "gen_random_uuid()"),
@@ -61,6 +67,24 @@ COLUMNS = {
         "content": ("text", False, None),
         "session_id": ("uuid", False, None),
         "created_at": ("timestamp with time zone", False, "now()"),
+        "position": ("bigint", False, None),
+        "metadata": ("jsonb", True, None),
+    },
+    "session_attempts": {
+        "session_id": ("uuid", False, None),
+        "clerk_id": ("text", False, None),
+        "noted_at": ("timestamp with time zone", False, "now()"),
+    },
+    "deleted_threads": {
+        "session_id": ("uuid", False, None),
+        "user_id": ("uuid", False, None),
+        "thread_id": ("text", False, None),
+        "deleted_at": ("timestamp with time zone", False, "now()"),
+    },
+    "preferences": {
+        "user_id": ("uuid", False, None),
+        "document": ("jsonb", False, None),
+        "updated_at": ("timestamp with time zone", False, "now()"),
     },
 }
 
@@ -75,6 +99,11 @@ KEYS = {
     "sessions_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
     "messages_pkey": "PRIMARY KEY (id)",
     "messages_session_id_fkey": "FOREIGN KEY (session_id) REFERENCES sessions(id)",
+    "session_attempts_pkey": "PRIMARY KEY (session_id)",
+    "deleted_threads_pkey": "PRIMARY KEY (session_id)",
+    "deleted_threads_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
+    "preferences_pkey": "PRIMARY KEY (user_id)",
+    "preferences_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
 }
 
 
@@ -86,7 +115,10 @@ def parts(name: str) -> tuple[str, str]:
 
 
 def objects(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    """Everything in the schema public: tables and indexes with their columns, constraints, functions, types."""
+    """Everything in the schema public: tables and indexes with their columns, constraints, functions, types.
+
+    Not what belongs to an extension: pg_trgm is the database's, and stays where it was switched on.
+    """
     cursor = connection.execute(
         b"""
         SELECT 'column', attrelid::regclass::text, attname::text, format_type(atttypid, atttypmod)
@@ -96,9 +128,11 @@ def objects(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
         SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid)
         FROM pg_constraint WHERE connamespace = 'public'::regnamespace
         UNION ALL
-        SELECT 'function', proname::text, '', '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        SELECT 'function', proname::text, '', '' FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND oid NOT IN (SELECT objid FROM pg_depend WHERE deptype = 'e')
         UNION ALL
-        SELECT 'type', typname::text, '', '' FROM pg_type WHERE typnamespace = 'public'::regnamespace
+        SELECT 'type', typname::text, '', '' FROM pg_type
+        WHERE typnamespace = 'public'::regnamespace AND oid NOT IN (SELECT objid FROM pg_depend WHERE deptype = 'e')
         ORDER BY 1, 2, 3
         """
     )
@@ -206,13 +240,14 @@ def test_checks_are_named_after_what_they_check(database: Database) -> None:
 @pytest.mark.parametrize(
     "clerk_id", ["user_", "user_" + "a" * 65, "user_a b", "org_2abc", "user_ä", "user_a\n", "xuser_a"]
 )
-@pytest.mark.parametrize("table", ["users", "deleted_users", "provisioning_attempts"])
+@pytest.mark.parametrize("table", ["users", "deleted_users", "provisioning_attempts", "session_attempts"])
 def test_no_table_holds_what_is_not_a_clerk_id(table: str, clerk_id: str, database: Database) -> None:
     """Whoever writes it: 1 to 64 letters and digits behind user_, whole."""
-    columns, values = ("clerk_id, assistant_id", "%s, 'x'") if table == "users" else ("clerk_id", "%s")
+    more = {"users": (", assistant_id", ", 'x'"), "session_attempts": (", session_id", ", gen_random_uuid()")}
+    column, value = more.get(table, ("", ""))
 
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
-        database.execute(f"INSERT INTO {table} ({columns}) VALUES ({values})".encode(), [clerk_id])
+        database.execute(f"INSERT INTO {table} (clerk_id{column}) VALUES (%s{value})".encode(), [clerk_id])
     assert caught.value.diag.constraint_name == f"{table}_clerk_id_check"
 
 

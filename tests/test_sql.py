@@ -13,7 +13,9 @@ import pytest
 from psycopg.pq import ExecStatus
 
 from app import queries
+from app.history import Message
 from app.queries import Queries
+from app.sessions import Session
 from app.users import User
 
 FILES = {path.name.removesuffix(".sql"): path.read_text() for path in sorted(queries.FOLDER.iterdir())}
@@ -22,7 +24,7 @@ every_query = pytest.mark.parametrize("stem", FILES)
 Database = psycopg.Connection[dict[str, Any]]
 
 # What Postgres calls the types of the row class's members.
-TYPES = {UUID: "uuid", str: "text", datetime: "timestamptz"}
+TYPES = {UUID: "uuid", str: "text", datetime: "timestamptz", bool: "bool", int: "int8"}
 # What get_facts knows beside the row.
 FACTS = {"get_facts": ["tombstone_at", "tries", "resolved"]}
 # Words that open a clause, yet may also be names, so that Postgres' own list of reserved words lacks them.
@@ -72,10 +74,33 @@ def prepare(database: Database, text: str) -> Prepared:
     return Prepared(described.nparams, columns)
 
 
+def members_of(row: type) -> list[tuple[str, str]]:
+    """The members of a row class, each with what Postgres calls its type."""
+    return [(name, TYPES[(get_args(hint) or (hint,))[0]]) for name, hint in get_type_hints(row).items()]
+
+
 @every_query
 def test_a_query_prepares_on_the_migrated_schema(stem: str, database: Database) -> None:
     """A renamed column, a wrong type or a second statement in the file fails in Postgres' own words."""
     assert prepare(database, FILES[stem]).parameters == len(parameters(stem))
+
+
+@every_query
+def test_a_query_that_returns_sessions_has_the_columns_of_the_row_class(stem: str, database: Database) -> None:
+    """As for users; what is known by `last_active_at` is a whole session."""
+    columns = prepare(database, FILES[stem]).columns
+    if "last_active_at" in columns:
+        assert list(columns.items()) == members_of(Session)
+
+
+@every_query
+def test_a_query_that_returns_messages_has_the_columns_of_the_row_class(stem: str, database: Database) -> None:
+    """As for users; list_messages knows beside them whether the user is gone."""
+    columns = prepare(database, FILES[stem]).columns
+    if "position" in columns:
+        members = members_of(Message)
+        assert list(columns.items())[: len(members)] == members
+        assert list(columns)[len(members) :] == (["gone"] if stem == "list_messages" else [])
 
 
 @every_query
@@ -85,10 +110,9 @@ def test_a_query_that_returns_users_has_the_columns_of_the_row_class(stem: str, 
     if "assistant_id" not in columns:
         return
 
-    hints = get_type_hints(User)
-    members = {name: TYPES[(get_args(hints[name]) or (hints[name],))[0]] for name in User._fields}
+    members = members_of(User)
     assert list(columns)[len(members) :] == FACTS.get(stem, [])
-    assert list(columns.items())[: len(members)] == list(members.items())
+    assert list(columns.items())[: len(members)] == members
 
 
 def test_some_queries_return_users(database: Database) -> None:

@@ -1,0 +1,75 @@
+"""The routes of what is said in a session: add one message or several, read them, delete one."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.routing import Route
+
+from app.bodies import answer_json, answer_nothing, read_request
+from app.callers import Call, Callers, Endpoint
+from app.chat_bodies import BatchRequest, MessageRequest
+from app.errors import Missing
+from app.history import Message
+from app.memory import Memory
+from app.paging import Query, cursor_of_position
+
+PAGE, MOST = 50, 200
+# 100,000 characters, each escaped as a surrogate pair, and the metadata.
+MESSAGE_BYTES = 1_536 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+class ChatMessages:
+    """The handlers; each one's name is its event in the log."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def routes(self, callers: Callers) -> list[Route]:
+        each = {
+            "": Endpoint(callers, GET=self.list_messages, POST=self.add_message),
+            "/batch": Endpoint(callers, POST=self.add_messages),
+            "/{message_id:uuid}": Endpoint(callers, DELETE=self.delete_message),
+        }
+        path = "/sessions/{session_id:uuid}/messages"
+        return [Route(path + rest, endpoint, methods=endpoint.methods) for rest, endpoint in each.items()]
+
+    async def add_message(self, call: Call) -> None:
+        request = await read_request(call.scope, call.receive, MessageRequest, MESSAGE_BYTES)
+        session_id = call.id("session_id")
+        (message,) = await self._memory.append(session_id, call.owner_id, [request.said()], call.deadline)
+        await answer_json(call.send, HTTPStatus.CREATED, _content(message))
+
+    async def add_messages(self, call: Call) -> None:
+        request = await read_request(call.scope, call.receive, BatchRequest, BATCH_BYTES)
+        said = [message.said() for message in request.messages]
+        messages = await self._memory.append(call.id("session_id"), call.owner_id, said, call.deadline)
+        await answer_json(call.send, HTTPStatus.CREATED, {"messages": [_content(one) for one in messages]})
+
+    async def list_messages(self, call: Call) -> None:
+        query = Query(call.scope)
+        size, before = query.number("limit", default=PAGE, most=MOST), query.position("before")
+        found = await self._memory.history(call.id("session_id"), call.owner_id, before, size + 1, call.deadline)
+        page = found[:size]
+        more = cursor_of_position(page[-1].position) if len(found) > size else None
+        messages = [_content(one) for one in reversed(page)]
+        await answer_json(call.send, HTTPStatus.OK, {"messages": messages, "before": more})
+
+    async def delete_message(self, call: Call) -> None:
+        session_id, message_id = call.id("session_id"), call.id("message_id")
+        if not await self._memory.delete_message(message_id, session_id, call.owner_id, call.deadline):
+            raise Missing
+        await answer_nothing(call.send)
+
+
+def _content(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.message_id,
+        "session_id": message.session_id,
+        "role": message.role,
+        "content": message.content,
+        # Postgres has written it, and reading it here could meet numbers that our own JSON has no room for.
+        "metadata": None if message.metadata is None else orjson.Fragment(message.metadata),
+        "created_at": message.created_at,
+    }

@@ -1,0 +1,59 @@
+"""A chat backend on top of the service: python docs/chat_backend.py USER_ID, then a line for each thing to say.
+
+It keeps nothing itself. Stop it or the service at any time: the conversation goes on where it was.
+"""
+
+import os
+import sys
+import time
+from typing import Any
+
+import httpx
+
+
+class Conversation:
+    """One user's conversation of one name; Backboard's thread stands in `session["thread_id"]`."""
+
+    def __init__(self, client: httpx.Client, clerk_id: str, name: str = "trip") -> None:
+        self.client = client
+        # The key makes it one session, however often this is asked, and whoever asks at the same time.
+        self.session = self.ask("POST", f"/users/{clerk_id}/sessions", {}, {"Idempotency-Key": name})
+
+    def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        """A 503 means later; only what may be repeated is repeated."""
+        while True:
+            answer = self.client.request(method, path, json=body, headers=headers)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or not (method == "GET" or headers):
+                answer.raise_for_status()
+                return answer.json()
+            time.sleep(int(answer.headers["Retry-After"]))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The last messages in the order in which they were said: what a model wants for its context."""
+        return list(self.ask("GET", f"/sessions/{self.session['id']}/messages?limit=50")["messages"])
+
+    def say(self, role: str, content: str) -> None:
+        self.ask("POST", f"/sessions/{self.session['id']}/messages", {"role": role, "content": content})
+
+
+def reply_to(history: list[dict[str, Any]]) -> str:
+    """Where the model goes; this one only counts."""
+    return f"You said {history[-1]['content']!r}; that is message {len(history)}."
+
+
+def main(clerk_id: str) -> None:
+    url = os.environ.get("SERVICE_URL", "http://127.0.0.1:8000")
+    headers = {"Authorization": f"Bearer {os.environ['SERVICE_TOKEN']}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=15) as client:
+        conversation = Conversation(client, clerk_id)
+        for message in conversation.history():
+            print(f"{message['role']}: {message['content']}")
+        for line in filter(str.strip, sys.stdin):
+            conversation.say("user", line.strip())
+            reply = reply_to(conversation.history())
+            conversation.say("assistant", reply)
+            print(f"user: {line.strip()}\nassistant: {reply}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

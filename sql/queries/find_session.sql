@@ -1,0 +1,20 @@
+-- find_session: one session and the latest message in it. No row: there is none, or it is somebody else's.
+-- Nothing was said: the columns of the message are NULL.
+-- session_id: which.
+-- owner_id: the Clerk id of the only user who may see it; NULL for the chat backend, which may see all.
+SELECT
+    sessions.id AS session_id, users.clerk_id, users.assistant_id AS held_id, sessions.thread_id, sessions.title,
+    sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at,
+    latest.id AS message_id, latest.role, latest.beginning, latest.created_at AS said_at,
+    users.deleted_at IS NOT NULL AS gone
+FROM sessions
+INNER JOIN users ON users.id = sessions.user_id
+LEFT JOIN LATERAL (
+    SELECT id, role, substr(content, 1, 200) AS beginning, created_at
+    FROM messages
+    WHERE session_id = sessions.id
+    ORDER BY position DESC
+    LIMIT 1
+) AS latest ON TRUE
+WHERE sessions.id = %(session_id)s
+    AND users.clerk_id = coalesce(%(owner_id)s::TEXT, users.clerk_id);

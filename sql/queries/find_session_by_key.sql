@@ -1,0 +1,14 @@
+-- find_session_by_key: the session that was opened under an Idempotency-Key, as it was when it was opened.
+-- No row: none was, or it is deleted by now.
+-- user_id: whose.
+-- idempotency_key: as the caller wrote it.
+SELECT
+    sessions.id AS session_id, users.clerk_id, users.assistant_id AS held_id, sessions.thread_id,
+    sessions.idempotency_title AS title, 'active' AS status, sessions.created_at,
+    sessions.created_at AS last_active_at, NULL::TIMESTAMPTZ AS ended_at,
+    NULL::UUID AS message_id, NULL AS role, NULL AS beginning, NULL::TIMESTAMPTZ AS said_at,
+    users.deleted_at IS NOT NULL AS gone
+FROM sessions
+INNER JOIN users ON users.id = sessions.user_id
+WHERE sessions.user_id = %(user_id)s
+    AND sessions.idempotency_key = %(idempotency_key)s;

@@ -1,0 +1,38 @@
+-- list_sessions_matching: as list_sessions, but only sessions whose title or messages contain a text, whatever its case.
+-- The two halves are apart so that each can use an index of its own.
+-- user_id: whose.
+-- pattern: the text between two percent signs, its own wildcards escaped by a backslash.
+-- last_active_at, session_id: those of the last session of the page before; NULL for the first page.
+-- page_size: how many at most.
+WITH matching AS (
+    SELECT id
+    FROM sessions
+    WHERE user_id = %(user_id)s
+        AND title ILIKE %(pattern)s
+    UNION
+    SELECT messages.session_id
+    FROM messages
+    INNER JOIN sessions ON sessions.id = messages.session_id
+    WHERE sessions.user_id = %(user_id)s
+        AND messages.content ILIKE %(pattern)s
+)
+SELECT
+    sessions.id AS session_id, users.clerk_id, users.assistant_id AS held_id, sessions.thread_id, sessions.title,
+    sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at,
+    latest.id AS message_id, latest.role, latest.beginning, latest.created_at AS said_at,
+    users.deleted_at IS NOT NULL AS gone
+FROM matching
+INNER JOIN sessions ON sessions.id = matching.id
+INNER JOIN users ON users.id = sessions.user_id
+LEFT JOIN LATERAL (
+    SELECT id, role, substr(content, 1, 200) AS beginning, created_at
+    FROM messages
+    WHERE session_id = sessions.id
+    ORDER BY position DESC
+    LIMIT 1
+) AS latest ON TRUE
+WHERE (sessions.last_active_at, sessions.id) < (
+        coalesce(%(last_active_at)s::TIMESTAMPTZ, 'infinity'), coalesce(%(session_id)s::UUID, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+ORDER BY sessions.last_active_at DESC, sessions.id DESC
+LIMIT %(page_size)s;
