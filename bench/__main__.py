@@ -14,6 +14,7 @@ from bench.cores import Cores, placed_on
 from bench.figures import Figure, heading
 from bench.load import generator
 from bench.rig import Rig, Sizes
+from local.postgres import Postgres
 
 Suite = Callable[[Rig], Iterator[Figure]]
 
@@ -35,9 +36,10 @@ LARGE = Sizes(many_users=10_000_000, burst=2_000)
 def main(words: list[str]) -> int:
     given = _arguments(words)
     sizes = replace(LARGE if given.large else Sizes(), rounds=given.rounds)
-    with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(Cores.here(), sizes, Path(folder))
-        print(f"{rig.cores}\nload from {generator()}; medians of {sizes.rounds} interleaved rounds\n\n{heading()}")
+    cores = Cores.here()
+    print(f"{cores}\nload from {generator()}; medians of {sizes.rounds} interleaved rounds\n\n{heading()}")
+    with tempfile.TemporaryDirectory() as folder, placed_on(cores.others), Postgres(Path(folder) / "data") as postgres:
+        rig = Rig(cores, sizes, Path(folder), postgres)
         figures = run(rig, given.suites or list(SUITES))
     if given.json:
         given.json.write_text(json.dumps(_record(rig, figures), indent=1) + "\n")
@@ -49,11 +51,10 @@ def main(words: list[str]) -> int:
 def run(rig: Rig, names: list[str]) -> dict[str, list[Figure]]:
     """Run suites one after the other and print each figure as it comes."""
     figures: dict[str, list[Figure]] = {}
-    with placed_on(rig.cores.others):
-        for name in names:
-            for figure in SUITES[name](rig):
-                print(figure.row(name), flush=True)
-                figures.setdefault(name, []).append(figure)
+    for name in names:
+        for figure in SUITES[name](rig):
+            print(figure.row(name), flush=True)
+            figures.setdefault(name, []).append(figure)
     return figures
 
 

@@ -27,10 +27,10 @@ _ROUNDS = ((0.1, 3), (0.0, 10))
 
 
 def run(rig: Rig) -> Iterator[Figure]:
-    with database.postgres(rig) as postgres, Sandbox() as sandbox, Clerk() as clerk:
-        database.populate(postgres.url(), 0)
+    url = database.populated(rig, 0)
+    with Sandbox() as sandbox, Clerk() as clerk:
         variables = servers.variables(
-            postgres.url(),
+            url,
             sandbox.url,
             CLERK_SECRET_KEY=CLERK_KEY,
             CLERK_API_URL=clerk.url,

@@ -65,9 +65,9 @@ class Sender:
 
 def run(rig: Rig) -> Iterator[Figure]:
     count = rig.sizes.burst
-    with database.postgres(rig) as postgres, Sandbox() as sandbox:
-        database.populate(postgres.url(), rig.sizes.users)
-        variables = servers.variables(postgres.url(), sandbox.url, PROVISIONING_CONCURRENCY=str(_PLACES))
+    url = database.populated(rig, rig.sizes.users)
+    with Sandbox() as sandbox:
+        variables = servers.variables(url, sandbox.url, PROVISIONING_CONCURRENCY=str(_PLACES))
         asks = traffic.existing_users(rig.folder / "asks", rig.sizes.users)
         with servers.started(servers.OURS, variables, rig.cores.server) as server:
             with _lookups(server, asks, rig.sizes.seconds * rig.sizes.rounds) as idle:

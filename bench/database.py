@@ -1,18 +1,13 @@
 """A Postgres with people in it, and what it says of its connections."""
 
+import secrets
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 
+from bench import servers
 from bench.rig import Rig
-from local.postgres import Postgres
-
-ROOT = Path(__file__).parent.parent
 
 
 def clerk_id(number: int) -> str:
@@ -20,22 +15,19 @@ def clerk_id(number: int) -> str:
     return f"user_bench{number:08d}"
 
 
-@contextmanager
-def postgres(rig: Rig) -> Iterator[Postgres]:
-    """One that syncs its commits to disk, on the cores of everything but the server."""
-    with Postgres(Path(tempfile.mkdtemp(dir=rig.folder))) as server:
-        yield server
-
-
-def populate(url: str, users: int) -> None:
-    """Migrate an empty database and fill it."""
+def populated(rig: Rig, users: int) -> str:
+    """The address of a database of its own, migrated and with so many people in it."""
+    name = f"bench_{secrets.token_hex(4)}"
+    rig.postgres.create_database(name)
+    url = rig.postgres.url(name)
     command = [sys.executable, "-m", "app", "migrate"]
-    variables = {"DATABASE_URL": url, "BACKBOARD_API_KEY": "-", "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_" + "A" * 32}
-    subprocess.run(command, cwd=ROOT, env=variables, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=servers.ROOT, env=servers.variables(url), check=True, stdout=subprocess.DEVNULL)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_PEOPLE, [users])
-        # What autovacuum would do in its own time, in the middle of a measurement.
+        # What the server would do in its own time, in the middle of a measurement.
         connection.execute("VACUUM ANALYZE users")
+        connection.execute("CHECKPOINT")
+    return url
 
 
 def connections(url: str) -> int:

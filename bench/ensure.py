@@ -25,15 +25,14 @@ _TRIPS = 300
 @contextmanager
 def both(rig: Rig) -> Iterator[tuple[dict[str, Server], Path, str]]:
     """Ours and the bare one, what to ask them, and the address of ours' database."""
-    with database.postgres(rig) as postgres:
-        database.populate(postgres.url(), rig.sizes.users)
-        command, variables = servers.OURS, servers.variables(postgres.url())
-        with (
-            servers.started(command, variables, rig.cores.server) as ours,
-            servers.bare(rig.cores.server) as bare,
-        ):
-            asks = traffic.existing_users(rig.folder / "asks", rig.sizes.users)
-            yield {"ours": ours, "bare": bare}, asks, postgres.url()
+    url = database.populated(rig, rig.sizes.users)
+    command, variables = servers.OURS, servers.variables(url)
+    with (
+        servers.started(command, variables, rig.cores.server) as ours,
+        servers.bare(rig.cores.server) as bare,
+    ):
+        asks = traffic.existing_users(rig.folder / "asks", rig.sizes.users)
+        yield {"ours": ours, "bare": bare}, asks, url
 
 
 def run(rig: Rig) -> Iterator[Figure]:

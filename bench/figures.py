@@ -1,5 +1,6 @@
 """A measured figure beside what it is judged against, and the one table that they all stand in."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -63,8 +64,11 @@ def interleaved(contenders: Mapping[Contender, Callable[[], Measured]], rounds: 
 
 
 def ratio(ours: Iterable[float], theirs: Iterable[float]) -> float:
-    """The median of the rounds' own ratios, so that a slow moment of the machine weighs on both."""
-    return median(one / other for one, other in zip(ours, theirs, strict=True))
+    """The median of the rounds' own ratios, so that a slow moment of the machine weighs on both.
+
+    Not a number where something could not be measured: the system does not tell, or it was over within a tick.
+    """
+    return median(one / other if other else math.nan for one, other in zip(ours, theirs, strict=True))
 
 
 def compared(

@@ -20,11 +20,9 @@ _READY_SECONDS = 1.5
 
 
 def run(rig: Rig) -> Iterator[Figure]:
-    with database.postgres(rig) as postgres:
-        database.populate(postgres.url(), rig.sizes.users)
-        variables = servers.variables(postgres.url())
-        yield from _start(rig, variables)
-        yield from _memory(rig, variables)
+    variables = servers.variables(database.populated(rig, rig.sizes.users))
+    yield from _start(rig, variables)
+    yield from _memory(rig, variables)
     yield from _imports(rig)
 
 

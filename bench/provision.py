@@ -10,6 +10,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection
 from statistics import median, quantiles
 from urllib.parse import urlsplit
@@ -31,15 +32,14 @@ _COMMITS = 2
 
 
 def run(rig: Rig) -> Iterator[Figure]:
-    with (
-        database.postgres(rig) as postgres,
-        Sandbox() as sandbox,
-    ):
-        database.populate(postgres.url(), 1)
-        variables = servers.variables(postgres.url(), sandbox.url)
-        partner = HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)
-        with servers.started(servers.OURS, variables, rig.cores.server) as server:
-            client = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    url = database.populated(rig, 1)
+    with Sandbox() as sandbox:
+        variables = servers.variables(url, sandbox.url)
+        with (
+            closing(HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)) as partner,
+            servers.started(servers.OURS, variables, rig.cores.server) as server,
+            closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
+        ):
             for _ in range(_WARM_UP):
                 _sign_up(client)
             for latency, share in _LATENCIES:
@@ -47,7 +47,7 @@ def run(rig: Rig) -> Iterator[Figure]:
                 sandbox.switches.latency = latency
                 yield from _at(latency, max(2, round(rig.sizes.sign_ups * share)), client, partner, sandbox)
         sandbox.reset()
-        yield from _traffic(rig, postgres.url(), sandbox.url)
+        yield from _traffic(rig, url, sandbox.url)
 
 
 def _at(
@@ -71,8 +71,10 @@ def _traffic(rig: Rig, database_url: str, backboard_url: str) -> Iterator[Figure
     """What a sign-up asks of Postgres, counted between the two."""
     with Relay(database_url) as relay:
         variables = servers.variables(relay.url, backboard_url)
-        with servers.started(servers.OURS, variables, rig.cores.server) as server:
-            client = HTTPConnection("127.0.0.1", server.port, timeout=20)
+        with (
+            servers.started(servers.OURS, variables, rig.cores.server) as server,
+            closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
+        ):
             _sign_up(client)
             before, first = relay.trips, database.write_transactions(database_url)
             for _ in range(_WARM_UP):

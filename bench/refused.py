@@ -11,22 +11,21 @@ from bench.rig import Rig
 
 
 def run(rig: Rig) -> Iterator[Figure]:
-    with database.postgres(rig) as postgres:
-        database.populate(postgres.url(), 1)
-        variables = servers.variables(postgres.url())
-        with (
-            servers.started(servers.OURS, variables, rig.cores.server) as ours,
-            servers.bare(rig.cores.server) as bare,
-        ):
-            forged = traffic.forged_webhooks(rig.folder / "forged")
-            contenders = {
-                "ours": partial(put_load, rig, ours, forged, BUSY, refused=True),
-                "bare": partial(put_load, rig, bare, forged, BUSY),
-            }
-            interleaved(contenders, 1)
-            before = database.last_use(postgres.url())
-            samples = interleaved(contenders, rig.sizes.rounds)
-            touched = database.last_use(postgres.url()) != before
+    url = database.populated(rig, 1)
+    variables = servers.variables(url)
+    with (
+        servers.started(servers.OURS, variables, rig.cores.server) as ours,
+        servers.bare(rig.cores.server) as bare,
+    ):
+        forged = traffic.forged_webhooks(rig.folder / "forged")
+        contenders = {
+            "ours": partial(put_load, rig, ours, forged, BUSY, refused=True),
+            "bare": partial(put_load, rig, bare, forged, BUSY),
+        }
+        interleaved(contenders, 1)
+        before = database.last_use(url)
+        samples = interleaved(contenders, rig.sizes.rounds)
+        touched = database.last_use(url) != before
     rates = ([one.rate for one in samples[name]] for name in contenders)
     yield compared(f"bad signatures, {BUSY} connections", "/s", *rates, against="bare ASGI app", bar=at_least(0.5))
     spent = ([one.microseconds for one in samples[name]] for name in contenders)

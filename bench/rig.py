@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.cores import Cores
+from local.postgres import Postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,12 @@ class Sizes:
 
 @dataclass(slots=True)
 class Rig:
-    """`folder` is the run's own and gone after it."""
+    """`folder` is the run's own and gone after it; `postgres` syncs its commits to disk."""
 
     cores: Cores
     sizes: Sizes
     folder: Path
+    postgres: Postgres
     # Server, connections: requests a second. And server: its latencies' percentiles at the busiest asked.
     throughput: dict[str, dict[int, float]] = field(default_factory=dict)
     latency: dict[str, list[tuple[float, float]]] = field(default_factory=dict)

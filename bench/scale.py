@@ -9,28 +9,24 @@ from bench.ensure import BUSY
 from bench.figures import Figure, at_least, at_most, compared, interleaved
 from bench.load import put_load
 from bench.rig import Rig
-from local.postgres import Postgres
 
 _PLACES = 5
 _A_PROCESS = LOOKUP_CONNECTIONS + _PLACES
 
 
 def run(rig: Rig) -> Iterator[Figure]:
-    with database.postgres(rig) as postgres:
-        database.populate(postgres.url(), rig.sizes.users)
-        yield from _tables(rig, postgres)
-        yield from _processes(rig, postgres)
+    url = database.populated(rig, rig.sizes.users)
+    yield from _tables(rig, url)
+    yield from _processes(rig, url)
 
 
-def _tables(rig: Rig, postgres: Postgres) -> Iterator[Figure]:
+def _tables(rig: Rig, url: str) -> Iterator[Figure]:
     """The time of a lookup among few and among many."""
-    postgres.create_database("large")
-    large_url = postgres.url("large")
-    database.populate(large_url, rig.sizes.many_users)
+    large_url = database.populated(rig, rig.sizes.many_users)
     among_few = traffic.existing_users(rig.folder / "few", rig.sizes.users)
     among_many = traffic.existing_users(rig.folder / "many", rig.sizes.many_users)
     with (
-        servers.started(servers.OURS, servers.variables(postgres.url()), rig.cores.server) as small,
+        servers.started(servers.OURS, servers.variables(url), rig.cores.server) as small,
         servers.started(servers.OURS, servers.variables(large_url), rig.cores.server) as large,
     ):
         contenders = {
@@ -46,18 +42,18 @@ def _tables(rig: Rig, postgres: Postgres) -> Iterator[Figure]:
         yield compared(what, "us", *times, against=f"among {rig.sizes.users:,}", bar=at_most(1.2))
 
 
-def _processes(rig: Rig, postgres: Postgres) -> Iterator[Figure]:
+def _processes(rig: Rig, url: str) -> Iterator[Figure]:
     """Each process has a core of its own where the machine has enough of them."""
     asks = traffic.existing_users(rig.folder / "few", rig.sizes.users)
-    variables = servers.variables(postgres.url(), PROVISIONING_CONCURRENCY=str(_PLACES))
+    variables = servers.variables(url, PROVISIONING_CONCURRENCY=str(_PLACES))
     everywhere = rig.cores.server | rig.cores.others
     held = []
     with servers.started(servers.OURS, variables, rig.cores.server) as one:
         put_load(rig, one, asks, BUSY)
-        held.append(database.connections(postgres.url()))
+        held.append(database.connections(url))
         with servers.started(servers.OURS, variables | {"WEB_CONCURRENCY": "2"}, everywhere) as two:
             put_load(rig, two, asks, BUSY)
-            held.append(database.connections(postgres.url()) - held[0])
+            held.append(database.connections(url) - held[0])
             contenders = {
                 "two": partial(put_load, rig, two, asks, 2 * BUSY),
                 "one": partial(put_load, rig, one, asks, 2 * BUSY),
