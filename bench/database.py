@@ -1,12 +1,11 @@
 """A Postgres with people in it, and what it says of its connections."""
 
+import asyncio
 import secrets
-import subprocess
-import sys
 
 import psycopg
 
-from bench import servers
+from app.migrations import migrate
 from bench.rig import Rig
 
 
@@ -20,8 +19,7 @@ def populated(rig: Rig, users: int) -> str:
     name = f"bench_{secrets.token_hex(4)}"
     rig.postgres.create_database(name)
     url = rig.postgres.url(name)
-    command = [sys.executable, "-m", "app", "migrate"]
-    subprocess.run(command, cwd=servers.ROOT, env=servers.variables(url), check=True, stdout=subprocess.DEVNULL)
+    asyncio.run(migrate(url))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_PEOPLE, [users])
         # What the server would do in its own time, in the middle of a measurement.

@@ -40,9 +40,11 @@ def run(rig: Rig) -> Iterator[Figure]:
             variables = _connection(url) | {"SERVICE_TOKENS": servers.TOKEN, "NODE_ENV": "production"}
             peer = servers.started(command, variables, rig.cores.server, folder=_INSTALLED / name)
             running[name] = peers.enter_context(peer)
-        samples = ensure.measure(rig, running, asks, rig.sizes.connections)
+        samples = ensure.measure(rig, running, asks, tuple({*rig.sizes.connections, BUSY}))
     ours = [one.rate for one in samples["ours", BUSY]]
-    for name in running.keys() - {"ours"}:
+    for name in running:
+        if name == "ours":
+            continue
         theirs = [one.rate for one in samples[name, BUSY]]
         bar = None if name == "bare" else at_least(1.0)
         yield compared(f"existing user, {BUSY} connections", "/s", ours, theirs, against=name, bar=bar)
