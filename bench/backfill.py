@@ -23,7 +23,7 @@ from local.clerk import Clerk
 
 _CONCURRENCY = 5
 # Partner latency in seconds, and how many users are there then for each of the rig's sign-ups.
-_ROUNDS = ((0.1, 3), (0.0, 10))
+_ROUNDS = ((0.1, 2), (0.0, 5))
 
 
 def run(rig: Rig) -> Iterator[Figure]:

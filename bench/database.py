@@ -1,11 +1,12 @@
 """A Postgres with people in it, and what it says of its connections."""
 
-import asyncio
 import secrets
+import subprocess
+import sys
 
 import psycopg
 
-from app.migrations import migrate
+from bench import servers
 from bench.rig import Rig
 
 
@@ -19,7 +20,9 @@ def populated(rig: Rig, users: int) -> str:
     name = f"bench_{secrets.token_hex(4)}"
     rig.postgres.create_database(name)
     url = rig.postgres.url(name)
-    asyncio.run(migrate(url))
+    # A process, because dbmate's lines do not belong into the table.
+    command = [sys.executable, "-m", "app", "migrate"]
+    subprocess.run(command, cwd=servers.ROOT, env=servers.variables(url), check=True, stdout=subprocess.DEVNULL)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_PEOPLE, [users])
         # What the server would do in its own time, in the middle of a measurement.

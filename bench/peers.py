@@ -41,13 +41,16 @@ def run(rig: Rig) -> Iterator[Figure]:
             peer = servers.started(command, variables, rig.cores.server, folder=_INSTALLED / name)
             running[name] = peers.enter_context(peer)
         samples = ensure.measure(rig, running, asks, tuple({*rig.sizes.connections, BUSY}))
-    ours = [one.rate for one in samples["ours", BUSY]]
+    ours = samples["ours", BUSY]
     for name in running:
         if name == "ours":
             continue
-        theirs = [one.rate for one in samples[name, BUSY]]
+        theirs = samples[name, BUSY]
+        rates = ([one.rate for one in ours], [one.rate for one in theirs])
         bar = None if name == "bare" else at_least(1.0)
-        yield compared(f"existing user, {BUSY} connections", "/s", ours, theirs, against=name, bar=bar)
+        yield compared(f"existing user, {BUSY} connections", "/s", *rates, against=name, bar=bar)
+        spent = ([one.microseconds for one in ours], [one.microseconds for one in theirs])
+        yield compared("  the server's CPU time", "us", *spent, against=name)
 
 
 def _node(name: str) -> list[str]:

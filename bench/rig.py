@@ -11,7 +11,7 @@ from local.postgres import Postgres
 class Sizes:
     """How much is measured; the figures do not depend on it, only how much they vary."""
 
-    rounds: int = 5
+    rounds: int = 3
     # Of load at a time; wrk takes whole ones only.
     seconds: float = 1.0
     connections: tuple[int, ...] = (1, 32, 128)

@@ -75,4 +75,5 @@ async def readyz(session: Session) -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(os.environ["PORT"]), loop="uvloop", http="httptools", access_log=False)
+    port = int(os.environ["PORT"])
+    uvicorn.run(app, port=port, loop="uvloop", http="httptools", access_log=False, log_level="warning")
