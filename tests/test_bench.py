@@ -1,5 +1,6 @@
 """./dev bench: every suite runs and prints its figures. How fast anything is, no test says."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def test_a_peer_that_cannot_run_is_passed_over_with_a_word(
 
     assert "fastify-pg is passed over: there is no Node" in capsys.readouterr().out
     assert {figure.against for figure in figures} == {"bare"}
+
+
+@pytest.mark.parametrize("name", ["express-prisma", "fastify-pg"])
+def test_a_peers_lock_pins_by_hash_and_names_no_registry(name: str) -> None:
+    """It installs from whatever registry npm is set to."""
+    lock = json.loads((Path(bench.__file__).parent / "peers" / name / "package-lock.json").read_text())
+    packages = [package for path, package in lock["packages"].items() if path]
+
+    assert packages
+    assert all("integrity" in package and "resolved" not in package for package in packages)
 
 
 def test_rounds_take_turns_at_going_first() -> None:
