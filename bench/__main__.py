@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import backfill, burst, ensure, footprint, peers, plot, provision, refused, scale
+from bench import backfill, burst, ensure, footprint, isolation, peers, plot, provision, refused, scale
 from bench.cores import Cores, placed_on
 from bench.figures import Figure, heading
 from bench.load import generator
@@ -23,6 +23,7 @@ SUITES: dict[str, Suite] = {
     "latency": ensure.run_latency,
     "provision": provision.run,
     "burst": burst.run,
+    "isolation": isolation.run,
     "scale": scale.run,
     "footprint": footprint.run,
     "refused": refused.run,

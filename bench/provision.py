@@ -88,7 +88,7 @@ def _traffic(rig: Rig, database_url: str, backboard_url: str) -> Iterator[Figure
 def _sign_up(client: HTTPConnection) -> float:
     body = sample("user.created")
     headers = sign(servers.SECRET, f"msg_{secrets.token_hex(8)}", int(time.time()), body)
-    return _timed(client, "/webhooks/clerk", body, headers)
+    return timed(client, "/webhooks/clerk", body, headers)
 
 
 def _bare_create(partner: HTTPConnection) -> float:
