@@ -5,16 +5,12 @@ Each figure stands beside two of the same run: the same statement in a plain psy
 """
 
 import json
-import os
-import secrets
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from pathlib import Path
 from statistics import median
 from typing import Any
 from uuid import UUID
@@ -25,15 +21,13 @@ from app.database import Statement
 from app.history import Messages, Said
 from app.queries import Queries
 from app.sessions import Sessions
-from bench.provision import server
+from bench import database, servers
+from bench.figures import Figure, compared
+from bench.rig import Rig
 from local.backboard import Sandbox
-from local.postgres import Postgres
 
-MESSAGES = 1_000_000
-ROUNDS = 300
 PAGE = 50
 CLERK_ID = "user_bench"
-TOKEN = secrets.token_hex(16)
 
 # Sentences of made-up words, since a search index has little to do with random letters.
 FILL = """
@@ -58,37 +52,33 @@ class Case:
     statement: Statement
 
 
-def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> None:
+def run(rig: Rig) -> Iterator[Figure]:
+    url = database.populated(rig, 0)
     with (
-        tempfile.TemporaryDirectory() as folder,
-        Postgres(Path(folder) / "data") as postgres,
         Sandbox() as sandbox,
-        server(postgres.url(), sandbox.url, SERVICE_TOKENS=TOKEN) as port,
-        psycopg.connect(postgres.url(), autocommit=True, prepare_threshold=None) as database,
-        closing(HTTPConnection("127.0.0.1", port, timeout=20)) as client,
+        servers.started(servers.OURS, servers.variables(url, sandbox.url), rig.cores.server) as server,
+        psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection,
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
     ):
-        cases = _fill(client, database, messages)
-        print(f"\nchat: {messages} messages, {os.cpu_count()} cores shared by everything; milliseconds, medians")
-        print(f"{'':>24} {'answer':>8} {'statement':>10} {'bare app':>9} {'to statement':>13} {'to both':>8}")
-        for case in cases:
-            _print_case(case, client, database, rounds)
+        for case in _fill(client, connection, rig.sizes.messages):
+            yield from _figures(case, client, connection, rig.sizes.asked)
 
 
-def _fill(client: HTTPConnection, database: psycopg.Connection[Any], messages: int) -> list[Case]:
+def _fill(client: HTTPConnection, connection: psycopg.Connection[Any], messages: int) -> list[Case]:
     """A short session, a long one with a tenth of everything, and the rest in sessions of a thousand."""
     short, long = (_open(client) for _ in range(2))
-    database.execute(b"DROP INDEX messages_content_trgm_idx")
-    database.execute(FILL.encode(), {"session_id": short["id"], "count": 100})
-    database.execute(FILL.encode(), {"session_id": long["id"], "count": messages // 10})
+    connection.execute(b"DROP INDEX messages_content_trgm_idx")
+    connection.execute(FILL.encode(), {"session_id": short["id"], "count": 100})
+    connection.execute(FILL.encode(), {"session_id": long["id"], "count": messages // 10})
     for start in range(0, messages - messages // 10 - 100, 1000):
         other = _open(client)["id"]
         count = min(1000, messages - messages // 10 - 100 - start)
-        database.execute(FILL.encode(), {"session_id": other, "count": count})
-    database.execute(INDEX.encode())
-    database.execute(b"VACUUM ANALYZE messages, sessions")
+        connection.execute(FILL.encode(), {"session_id": other, "count": count})
+    connection.execute(INDEX.encode())
+    connection.execute(b"VACUUM ANALYZE messages, sessions")
     queries = Queries.load()
     said, sessions = Messages(queries), Sessions(queries)
-    ((user_id,),) = database.execute(b"SELECT id FROM users").fetchall()
+    ((user_id,),) = connection.execute(b"SELECT id FROM users").fetchall()
     return [
         *(_history(name, session, said) for name, session in (("short", short), ("long", long))),
         *(_append(name, session, said) for name, session in (("short", short), ("long", long))),
@@ -115,13 +105,13 @@ def _append(name: str, session: dict[str, str], said: Messages) -> Case:
     return Case(f"append, {name} session", "POST", path, body, statement)
 
 
-def _print_case(case: Case, client: HTTPConnection, database: psycopg.Connection[Any], rounds: int) -> None:
+def _figures(case: Case, client: HTTPConnection, connection: psycopg.Connection[Any], count: int) -> Iterator[Figure]:
     text, values = case.statement
-    answer = _median(rounds, lambda: _ask(client, case.method, case.path, case.body))
-    statement = _median(rounds, lambda: database.execute(text, values).fetchall())
-    bare = _median(rounds, lambda: _ask(client, "GET", "/healthz"))
-    ratios = (answer / statement, answer / (statement + bare))
-    print(f"{case.what:>24} {answer:8.2f} {statement:10.2f} {bare:9.2f} {ratios[0]:13.2f} {ratios[1]:8.2f}")
+    answer = _median(count, lambda: _ask(client, case.method, case.path, case.body))
+    statement = _median(count, lambda: connection.execute(text, values).fetchall())
+    bare = _median(count, lambda: _ask(client, "GET", "/healthz"))
+    yield compared(case.what, "ms", [answer], [statement], against="its statement alone")
+    yield compared("  beside the bare app as well", "ms", [answer], [statement + bare], against="statement + /healthz")
 
 
 def _median(rounds: int, work: Callable[[], object]) -> float:
@@ -140,7 +130,7 @@ def _open(client: HTTPConnection) -> dict[str, str]:
 
 
 def _ask(client: HTTPConnection, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {servers.TOKEN}", "Content-Type": "application/json"}
     client.request(method, path, None if body is None else json.dumps(body), headers)
     response = client.getresponse()
     answer = response.read()

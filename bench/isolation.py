@@ -6,26 +6,21 @@ Backboard that works says how much of a ratio is the storm's own: client, server
 """
 
 import json
-import os
-import secrets
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from http.client import HTTPConnection
-from pathlib import Path
 from statistics import median, quantiles
 
-from bench.provision import server, timed
+from bench import database, servers
+from bench.figures import Figure, compared
+from bench.provision import timed
+from bench.rig import Rig
 from local.backboard import Sandbox
 from local.backboard_faults import Fault, behaves, hangs, slow, status
-from local.postgres import Postgres
 
-ROOT = Path(__file__).parent.parent
-TOKEN = secrets.token_hex(16)
-SECONDS = 3.0
 # New users a second: far more than five places can serve of a slow Backboard, and little for a core.
 STORM_PER_SECOND = 20
 
@@ -57,61 +52,47 @@ asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 # None: its port takes no connection.
 TROUBLES: dict[str, Fault | None] = {
     "works": behaves(),
-    "slow (3 s)": slow(3.0),
+    "takes 3 s": slow(3.0),
     "hangs": hangs(),
-    "500": status(500),
-    "429": status(429, retry_after="1"),
+    "says 500": status(500),
+    "says 429": status(429, retry_after="1"),
     "refuses": None,
 }
 
 
-def run() -> None:
+def run(rig: Rig) -> Iterator[Figure]:
+    url = database.populated(rig, rig.sizes.users)
     with (
-        tempfile.TemporaryDirectory() as folder,
-        Postgres(Path(folder) / "data") as postgres,
         Sandbox() as sandbox,
-        server(postgres.url(), sandbox.url, SERVICE_TOKENS=TOKEN) as port,
+        servers.started(servers.OURS, servers.variables(url, sandbox.url), rig.cores.server) as server,
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
     ):
-        client = HTTPConnection("127.0.0.1", port, timeout=20)
-        known = json.dumps({"clerk_id": f"user_{secrets.token_hex(12)}"}).encode()
-        timed(client, "/ensure-user", known, _headers(), 201)
-        _measure(client, known)
-        print(
-            f"\nisolation: one known user, {STORM_PER_SECOND} new ones a second, {os.cpu_count()} cores; milliseconds"
-        )
-        print(
-            f"{'Backboard':>12} {'idle p50':>9} {'p99':>6} {'storm p50':>10} {'p99':>6} {'ratios p50':>11} {'p99':>6}"
-        )
+        seconds = 2 * rig.sizes.seconds
+        _measure(client, seconds)
+        idle = _measure(client, seconds)
         for name, fault in TROUBLES.items():
+            with _trouble(sandbox, fault), _storm(server.port):
+                during = _measure(client, seconds)
             sandbox.clear()
-            before = _measure(client, known)
-            with _trouble(sandbox, fault), _storm(port):
-                during = _measure(client, known)
-            sandbox.clear()
-            _print_round(name, before, during, _measure(client, known))
-
-
-def _print_round(name: str, before: list[float], during: list[float], after: list[float]) -> None:
-    idle = [max(one, other) for one, other in zip(_figures(before), _figures(after), strict=True)]
-    p50, p99 = _figures(during)
-    ratios = f"{p50 / idle[0]:11.1f} {p99 / idle[1]:6.1f}"
-    print(f"{name:>12} {idle[0]:9.2f} {idle[1]:6.2f} {p50:10.2f} {p99:6.2f} {ratios}")
+            before, idle = idle, _measure(client, seconds)
+            for which, place in (("p50", 0), ("p99", 1)):
+                slower = max(_figures(before)[place], _figures(idle)[place])
+                what = f"a lookup while Backboard {name}, {which}"
+                yield compared(what, "ms", [_figures(during)[place]], [slower], against="idle")
 
 
 def _figures(spent: list[float]) -> tuple[float, float]:
     return median(spent), quantiles(spent, n=100)[-1]
 
 
-def _measure(client: HTTPConnection, known: bytes) -> list[float]:
-    end_at = time.monotonic() + SECONDS
-    spent = []
-    while time.monotonic() < end_at:
-        spent.append(timed(client, "/ensure-user", known, _headers()))
+def _measure(client: HTTPConnection, seconds: float) -> list[float]:
+    """Milliseconds of each of the calls for one known user that follow one another for so long."""
+    known = json.dumps({"clerk_id": database.clerk_id(1)}).encode()
+    end_at = time.monotonic() + seconds
+    spent: list[float] = []
+    while time.monotonic() < end_at or len(spent) < 2:
+        spent.append(timed(client, "/ensure-user", known, {"Authorization": f"Bearer {servers.TOKEN}"}))
     return spent
-
-
-def _headers() -> dict[str, str]:
-    return {"Authorization": f"Bearer {TOKEN}"}
 
 
 def _trouble(sandbox: Sandbox, fault: Fault | None) -> AbstractContextManager[None]:
@@ -124,8 +105,8 @@ def _trouble(sandbox: Sandbox, fault: Fault | None) -> AbstractContextManager[No
 @contextmanager
 def _storm(port: int) -> Iterator[None]:
     """New users from another process, so that the one that measures does nothing else."""
-    words = [sys.executable, "-c", _STORM, f"http://127.0.0.1:{port}", TOKEN, str(1 / STORM_PER_SECOND)]
-    storm = subprocess.Popen(words, cwd=ROOT)
+    words = [sys.executable, "-c", _STORM, f"http://127.0.0.1:{port}", servers.TOKEN, str(1 / STORM_PER_SECOND)]
+    storm = subprocess.Popen(words, cwd=servers.ROOT)
     try:
         yield
     finally:

@@ -5,68 +5,89 @@ deliveries; ours is the difference of the medians. The server is the real one, w
 that syncs its commits to disk.
 """
 
-import base64
 import json
-import os
 import secrets
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import urlsplit
 
 from app.clerk_events import sign
 from app.trigger import sample
+from bench import database, servers
+from bench.figures import Figure, at_most, compared
+from bench.relay import Relay
+from bench.rig import Rig
 from local.backboard import LOCAL_KEY, Sandbox
-from local.postgres import Postgres
 
-ROOT = Path(__file__).parent.parent
-SECRET = secrets.token_bytes(24)
-WARM_UP = 20
-# Partner latency in seconds, and how many sign-ups are measured at it.
-ROUNDS = ((0.0, 300), (0.05, 100), (0.3, 30))
-
-
-def run() -> None:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Postgres(Path(folder) / "data") as postgres,
-        Sandbox() as sandbox,
-        server(postgres.url(), sandbox.url) as port,
-    ):
-        client = HTTPConnection("127.0.0.1", port, timeout=20)
-        partner = HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)
-        for _ in range(WARM_UP):
-            _sign_up(client)
-        print(f"\nprovision: one sign-up at a time, {os.cpu_count()} cores shared by everything; milliseconds")
-        print(f"{'partner set to':>15} {'its answer':>11} {'our answer':>11} {'ours, p50':>10} {'ours, p95':>10} calls")
-        for latency, count in ROUNDS:
-            sandbox.reset()
-            sandbox.switches.latency = latency
-            _print_round(latency, count, client, partner, sandbox)
+_WARM_UP = 20
+# Partner latency in seconds, and which share of the rig's sign-ups is measured at it.
+_LATENCIES = ((0.0, 1.0), (0.05, 0.5), (0.3, 0.2))
+_OWN_MILLISECONDS = 5.0
+_TRIPS = 3
+_COMMITS = 2
 
 
-def _print_round(latency: float, count: int, client: HTTPConnection, partner: HTTPConnection, sandbox: Sandbox) -> None:
+def run(rig: Rig) -> Iterator[Figure]:
+    url = database.populated(rig, 1)
+    with Sandbox() as sandbox:
+        variables = servers.variables(url, sandbox.url)
+        with (
+            closing(HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)) as partner,
+            servers.started(servers.OURS, variables, rig.cores.server) as server,
+            closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
+        ):
+            for _ in range(_WARM_UP):
+                _sign_up(client)
+            for latency, share in _LATENCIES:
+                sandbox.reset()
+                sandbox.switches.latency = latency
+                yield from _at(latency, max(2, round(rig.sizes.sign_ups * share)), client, partner, sandbox)
+        sandbox.reset()
+        yield from _traffic(rig, url, sandbox.url)
+
+
+def _at(
+    latency: float, count: int, client: HTTPConnection, partner: HTTPConnection, sandbox: Sandbox
+) -> Iterator[Figure]:
     answers, calls = [], []
     for _ in range(count):
         answers.append(_sign_up(client))
         calls.append(_bare_create(partner))
-    ours = len(sandbox.calls()) - count
     theirs = median(calls)
-    p95 = quantiles(answers, n=20)[-1] - theirs
-    row = (latency * 1000, theirs, median(answers), median(answers) - theirs, p95)
-    print(f"{row[0]:15.0f} {row[1]:11.2f} {row[2]:11.2f} {row[3]:9.2f} {row[4]:7.2f} {ours / count:6.2f}")
+    where = f"partner at {latency * 1000:.0f} ms"
+    own, p95 = median(answers) - theirs, quantiles(answers, n=20)[-1] - theirs
+    bar = _OWN_MILLISECONDS
+    yield compared(f"our own part, p50, {where}", "ms", [own], [bar], against="the bar", bar=at_most(1))
+    yield compared("  p95", "ms", [p95], [theirs], against="its part, p50")
+    ours = len(sandbox.calls()) - count
+    yield compared("  calls of the partner", "", [ours], [count], against="sign-ups", bar=at_most(1))
+
+
+def _traffic(rig: Rig, database_url: str, backboard_url: str) -> Iterator[Figure]:
+    """What a sign-up asks of Postgres, counted between the two."""
+    with Relay(database_url) as relay:
+        variables = servers.variables(relay.url, backboard_url)
+        with (
+            servers.started(servers.OURS, variables, rig.cores.server) as server,
+            closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
+        ):
+            _sign_up(client)
+            before, first = relay.trips, database.write_transactions(database_url)
+            for _ in range(_WARM_UP):
+                _sign_up(client)
+            trips = (relay.trips - before) / _WARM_UP
+            commits = (database.write_transactions(database_url) - first) / _WARM_UP
+    yield compared("round trips to Postgres", "", [trips], [_TRIPS], against="the bar", bar=at_most(1))
+    yield compared("commits that wrote", "", [commits], [_COMMITS], against="the bar", bar=at_most(1))
 
 
 def _sign_up(client: HTTPConnection) -> float:
     body = sample("user.created")
-    headers = sign(SECRET, f"msg_{secrets.token_hex(8)}", int(time.time()), body)
+    headers = sign(servers.SECRET, f"msg_{secrets.token_hex(8)}", int(time.time()), body)
     return timed(client, "/webhooks/clerk", body, headers)
 
 
@@ -85,44 +106,3 @@ def timed(client: HTTPConnection, path: str, body: bytes, headers: dict[str, str
     if response.status != status:
         sys.exit(f"bench: {path} answered {response.status} {answer.decode(errors='replace')}")
     return spent
-
-
-@contextmanager
-def server(database_url: str, backboard_url: str, **more: str) -> Iterator[int]:
-    """A migrated, ready server on a port of its own; keyword arguments are variables on top."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_url,
-        "BACKBOARD_API_KEY": LOCAL_KEY,
-        "BACKBOARD_API_URL": backboard_url,
-        "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_" + base64.b64encode(SECRET).decode(),
-        "PORT": str(port),
-        **more,
-    }
-    command = [sys.executable, "-m", "app"]
-    subprocess.run([*command, "migrate"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-    process = subprocess.Popen([*command, "serve"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        _wait_until_ready(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_ready(port: int) -> None:
-    give_up_at = time.monotonic() + 20
-    while time.monotonic() < give_up_at:
-        probe = HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            probe.request("GET", "/readyz")
-            if probe.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            probe.close()
-    sys.exit("bench: the server did not become ready")
