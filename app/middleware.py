@@ -7,7 +7,7 @@ import asyncio
 import re
 from http import HTTPStatus
 from itertools import chain
-from secrets import token_hex
+from random import getrandbits
 from time import perf_counter
 
 from starlette.exceptions import HTTPException
@@ -115,7 +115,7 @@ def _request_id(scope: Scope) -> str:
     given = headers_named(scope, b"x-request-id")
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode()
-    return token_hex(16)
+    return f"{getrandbits(128):032x}"
 
 
 def _judge_head(scope: Scope) -> None:

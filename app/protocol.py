@@ -8,7 +8,7 @@ process stops, uvicorn hangs up on every connection that waits, also where a req
 import logging
 from asyncio import Event, TimerHandle, Transport
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import httptools
@@ -27,12 +27,34 @@ LINGER_SECONDS = 3.0
 LINGER_BYTES = 16 * 1024 * 1024
 
 
-class _Outlet(NamedTuple):
-    """What uvicorn's request cycle uses of a transport."""
+class _Outlet:
+    """What uvicorn's request cycle uses of a transport: the head of an answer leaves with the first of its body.
 
-    write: Any
-    is_closing: Any
-    close: Any
+    Two writes would be two system calls, and they cost as much as everything else a bare application does.
+    """
+
+    def __init__(self, protocol: "Protocol") -> None:
+        self._protocol = protocol
+        self._transport = protocol.transport
+        self._head = b""
+        self.is_closing = protocol.transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif self._protocol.cycle.response_started:
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        self.flush()
+        self._protocol.close_or_linger()
 
 
 class _Parser(httptools.HttpRequestParser):
@@ -68,7 +90,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         super().connection_made(transport)
-        self._outlet = _Outlet(transport.write, transport.is_closing, self._close)
+        self._outlet = _Outlet(self)
         self._timer = self.loop.call_later(HEAD_SECONDS, self._let_go)
         if self._is_stopping():
             self.shutdown()
@@ -127,6 +149,7 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._outlet.flush()
         if self._deaf and self._refusal is None:
             # Our side is closed already.
             self.pipeline.clear()
@@ -191,7 +214,7 @@ class Protocol(HttpToolsProtocol):
             return True
         return self._is_answering() and not self.cycle.more_body
 
-    def _close(self) -> None:
+    def close_or_linger(self) -> None:
         """What a cycle does behind its last answer."""
         if self.cycle.more_body:
             self._linger()

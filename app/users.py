@@ -89,8 +89,12 @@ class Users:
 
 def found(rows: Rows) -> Facts:
     """The facts in what find_users returned for one id."""
-    user = next((User(*row) for row in rows if row[0] is not None), None)
-    return Facts(user, gone=any(row[-1] is not None for row in rows))
+    user, gone = None, False
+    for row in rows:
+        if row[0] is not None:
+            user = User(*row)
+        gone = gone or row[-1] is not None
+    return Facts(user, gone)
 
 
 def facts(row: tuple[Any, ...]) -> Facts:
