@@ -30,13 +30,14 @@ holds the listing to the code.
    opening · closing · memory                          open a session, delete one, and everything in between
    clerk_events · clerk_api                            Clerk's side: headers and bytes to an event, and back
    session_tokens                                      who is signed in, by a token of Clerk's
-3  backboard                                           the partner who keeps the assistants
+3  lookup                                              many callers, one statement
+   backboard                                           the partner who keeps the assistants
    clerk_users                                         Clerk's User object, read into a profile
    clerk_keys                                          the public keys of Clerk's session tokens
    messages                                            the bodies of our own API
    drift                                               what reconcile finds, and what it does not believe
-2  users · lookup · migrations · budget                one table or mechanism each
-   sessions · history
+2  users · sessions · history                          one table or mechanism each
+   migrations · budget · reader
    backboard_answers                                   what Backboard's answers mean
 1  queries · database · breaker · deadline · patience · last_event
    exchange                                            HTTP towards a partner

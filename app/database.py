@@ -125,7 +125,7 @@ class Pool:
                 busy = self._taken >= self.size
                 raise DatabaseUnavailable("saturated" if busy else "database_down") from error
             except psycopg.Error as error:
-                raise _translated(error) from error
+                raise translated(error) from error
             self._taken += 1
             if not hung_up(connection):
                 return connection
@@ -196,7 +196,7 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             # It may be the connection's alone: opened while the database was read-only, or to what was the primary.
             await connection.close()
-        raise _translated(error) from error
+        raise translated(error) from error
     finally:
         timer.cancel()
 
@@ -228,7 +228,7 @@ def set_limits(limits: bytes, *, lock_ms: int = 3000, statement_ms: int = 3300) 
     return limits, values
 
 
-def _translated(error: Exception) -> DatabaseUnavailable | BadEvent:
+def translated(error: Exception) -> DatabaseUnavailable | BadEvent:
     """What a driver's error means. Its message is left behind: it quotes rows, hosts and users."""
     if isinstance(error, UnicodeEncodeError):
         return BadEvent("unstorable_text")

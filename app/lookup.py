@@ -11,6 +11,7 @@ from typing import Protocol
 
 from app.database import Connection, Pool, Rows, Statement, hung_up, send, transaction
 from app.errors import DatabaseUnavailable
+from app.reader import read
 
 # From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
 READ_SECONDS = 2.0
@@ -83,7 +84,7 @@ class Lookup:
         give_up_at = asyncio.get_running_loop().time() + READ_SECONDS
         if self._connection is not None and not hung_up(self._connection):
             try:
-                return (await send(self._connection, self._batch(keys), seconds=READ_SECONDS))[0]
+                return await read(self._connection, self._batch(keys), seconds=READ_SECONDS)
             except DatabaseUnavailable:
                 pass
         await self.close(broken=True)
