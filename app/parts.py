@@ -18,7 +18,7 @@ from app.settings import Settings
 
 FLIGHT_SECONDS = 12.0
 # How many sign-ups may queue for each place before more are refused at once.
-WAITING_PER_PLACE = 4
+WAITING_PER_PLACE = 12
 # Profiles are read before a place is taken, so more of them may be under way than users are provisioned.
 CLERK_CALLS = 5
 

@@ -44,6 +44,9 @@ from app.users import Facts, Profile, User, Users, facts, found
 
 Outcome = Literal["created", "updated", "exists", "stale", "gone"]
 
+# A place is free again after about as long as Backboard takes, so a burst is better waited out than sent away: what is
+# sent away comes back a second later at the earliest, and places stand empty meanwhile.
+PLACE_SECONDS = 4.0
 COMMIT_SECONDS = 3.0
 # Whoever else writes this user's note is done within a round trip.
 NOTE_LOCK_MS = 1000
@@ -174,7 +177,7 @@ class Provisioning:
     async def _take_place(self, deadline: Deadline) -> Connection:
         self._backboard.breaker.check()
         try:
-            return await self._places.take(deadline.left(2.0))
+            return await self._places.take(deadline.left(PLACE_SECONDS))
         except DatabaseUnavailable as error:
             if error.reason == "saturated":
                 turns = self._places.figures()["waiting"] // self._places.size + 1
