@@ -139,7 +139,8 @@ class Postgres:
         for leftover in (unfinished, self._cluster):
             if leftover.exists():
                 shutil.rmtree(leftover)
-        options = ["-E", "UTF8", "--no-locale", "-A", "trust", "-U", "app", *([] if self._durable else ["--no-sync"])]
+        options = ["-E", "UTF8", "--no-locale", *_case_mapping(), "-A", "trust", "-U", "app"]
+        options += [] if self._durable else ["--no-sync"]
         made = subprocess.run(
             [*command("initdb", self._cluster), "-D", str(unfinished), *options],
             env=environment(),
@@ -200,6 +201,11 @@ class Postgres:
             except subprocess.TimeoutExpired:
                 continue
             return
+
+
+def _case_mapping() -> list[str]:
+    """Upper and lower case of every script, as hosts have it, for whoever searches; before 17 only that of ASCII."""
+    return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries_version() >= 17 else []
 
 
 def _end_leftover(cluster: Path) -> None:
