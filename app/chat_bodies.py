@@ -50,7 +50,7 @@ class MessageRequest(BaseModel):
 
 
 class BatchRequest(BaseModel):
-    """Several messages, in their order."""
+    """Several messages, in their order. A body of more than 4 MiB is 413: send several batches."""
 
     messages: Annotated[list[MessageRequest], Field(min_length=1, max_length=BATCH)]
 
@@ -109,7 +109,10 @@ class MessageList(Answer):
 
 
 class MessagePage(MessageList):
-    """`before` is the cursor of the page before this one, null at the session's beginning."""
+    """At most 4 MiB of text, or one message more: so perhaps fewer than were asked for.
+
+    `before` is the cursor of the page before this one, null at the session's beginning.
+    """
 
     before: str | None
 

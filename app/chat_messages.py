@@ -50,11 +50,10 @@ class ChatMessages:
     async def list_messages(self, call: Call) -> None:
         query = Query(call.scope)
         size, before = query.number("limit", default=PAGE, most=MOST), query.position("before")
-        found = await self._memory.history(call.id("session_id"), call.owner_id, before, size + 1, call.deadline)
-        page = found[:size]
-        more = cursor_of_position(page[-1].position) if len(found) > size else None
+        page, is_more = await self._memory.history(call.id("session_id"), call.owner_id, before, size, call.deadline)
+        earlier = cursor_of_position(page[-1].position) if is_more else None
         messages = [_content(one) for one in reversed(page)]
-        await answer_json(call.send, HTTPStatus.OK, {"messages": messages, "before": more})
+        await answer_json(call.send, HTTPStatus.OK, {"messages": messages, "before": earlier})
 
     async def delete_message(self, call: Call) -> None:
         session_id, message_id = call.id("session_id"), call.id("message_id")

@@ -62,6 +62,20 @@ async def test_the_last_messages_come_first_and_the_rest_by_cursor(chat: Chat, s
     assert [[one["content"] for one in page["messages"]] for page in pages] == [["4", "5", "6"], ["1", "2", "3"], ["0"]]
 
 
+async def test_a_page_of_long_messages_ends_early(chat: Chat, session: dict[str, Any]) -> None:
+    """At 4 MiB or one message more, so that no page outgrows a dyno; the rest comes by cursor, none left out."""
+    for number in range(13):
+        await chat.say(session, "user", f"{number:03}" + "\U0001f600" * 99_997)
+    path = f"/sessions/{session['id']}/messages"
+
+    pages = [(await chat.get(path, params={"limit": 200})).json()]
+    while before := pages[-1]["before"]:
+        pages.append((await chat.get(path, params={"limit": 200, "before": before})).json())
+
+    numbers = [[int(message["content"][:3]) for message in page["messages"]] for page in pages]
+    assert numbers == [list(range(2, 13)), [0, 1]]
+
+
 async def test_a_batch_is_all_or_nothing(chat: Chat, session: dict[str, Any]) -> None:
     """500 in their order; one that cannot be kept takes the others with it."""
     path = f"/sessions/{session['id']}/messages/batch"
