@@ -27,6 +27,8 @@ _START_SECONDS = 30  # Recovery after a crash takes seconds; more means that som
 _STOP_SECONDS = 10  # A shutdown takes 50 ms; the checkpoint before it, with much data, longer.
 # synchronous_commit stays on: without it, a crash of Postgres alone loses what was committed a moment before.
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
+# The first version of Postgres with a locale that is the same on every machine and not only ASCII's.
+_FIRST_WITH_CASES = 17
 
 
 class Postgres:
@@ -204,8 +206,9 @@ class Postgres:
 
 
 def _case_mapping() -> list[str]:
-    """Upper and lower case of every script, as hosts have it, for whoever searches; before 17 only that of ASCII."""
-    return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries_version() >= 17 else []
+    """Upper and lower case of every script, as hosts have it, for whoever searches; before, only that of ASCII."""
+    knows = binaries_version() >= _FIRST_WITH_CASES
+    return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if knows else []
 
 
 def _end_leftover(cluster: Path) -> None:
