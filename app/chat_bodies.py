@@ -38,7 +38,7 @@ class ChangeSessionRequest(BaseModel):
 
 
 class MessageRequest(BaseModel):
-    """What somebody said, and what the chat wants to remember with it: at most 16 KiB of JSON."""
+    """What somebody said, and what the chat wants to remember with it: at most 16 KiB of JSON, as Postgres writes it."""
 
     role: Role
     content: Content
@@ -56,7 +56,7 @@ class BatchRequest(BaseModel):
 
 
 class Preferences(RootModel[dict[str, JsonValue]]):
-    """The chat's own settings of a user: whatever it likes, at most 16 KiB of JSON."""
+    """The chat's own settings of a user: whatever it likes, at most 16 KiB of JSON, as Postgres writes it."""
 
 
 class LastMessage(Answer):
