@@ -38,7 +38,7 @@ class ChangeSessionRequest(BaseModel):
 
 
 class MessageRequest(BaseModel):
-    """What somebody said, and what the chat wants to remember with it: at most 16 KiB of JSON, as Postgres writes it."""
+    """What somebody said, and what the chat wants to remember with it: 16 KiB of JSON, as Postgres writes it."""
 
     role: Role
     content: Content
