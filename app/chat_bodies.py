@@ -38,7 +38,7 @@ class ChangeSessionRequest(BaseModel):
 
 
 class MessageRequest(BaseModel):
-    """What somebody said, and what the chat wants to remember with it: at most 16 KiB of JSON."""
+    """What somebody said, and what the chat wants to remember with it: 16 KiB of JSON, as Postgres writes it."""
 
     role: Role
     content: Content
@@ -50,13 +50,13 @@ class MessageRequest(BaseModel):
 
 
 class BatchRequest(BaseModel):
-    """Several messages, in their order."""
+    """Several messages, in their order. A body of more than 4 MiB is 413: send several batches."""
 
     messages: Annotated[list[MessageRequest], Field(min_length=1, max_length=BATCH)]
 
 
 class Preferences(RootModel[dict[str, JsonValue]]):
-    """The chat's own settings of a user: whatever it likes, at most 16 KiB of JSON."""
+    """The chat's own settings of a user: whatever it likes, at most 16 KiB of JSON, as Postgres writes it."""
 
 
 class LastMessage(Answer):
@@ -109,7 +109,10 @@ class MessageList(Answer):
 
 
 class MessagePage(MessageList):
-    """`before` is the cursor of the page before this one, null at the session's beginning."""
+    """At most 4 MiB of text, or one message more: so perhaps fewer than were asked for.
+
+    `before` is the cursor of the page before this one, null at the session's beginning.
+    """
 
     before: str | None
 

@@ -48,13 +48,13 @@ class ChatMessages:
         await answer_json(call.send, HTTPStatus.CREATED, {"messages": [_content(one) for one in messages]})
 
     async def list_messages(self, call: Call) -> None:
-        query = Query(call.scope)
-        size, before = query.number("limit", default=PAGE, most=MOST), query.position("before")
-        found = await self._memory.history(call.id("session_id"), call.owner_id, before, size + 1, call.deadline)
-        page = found[:size]
-        more = cursor_of_position(page[-1].position) if len(found) > size else None
+        session_id, query = call.id("session_id"), Query(call.scope)
+        size = query.number("limit", default=PAGE, most=MOST)
+        before = query.position("before", of=str(session_id))
+        page, is_more = await self._memory.history(session_id, call.owner_id, before, size, call.deadline)
+        earlier = cursor_of_position(page[-1].position, of=str(session_id)) if is_more else None
         messages = [_content(one) for one in reversed(page)]
-        await answer_json(call.send, HTTPStatus.OK, {"messages": messages, "before": more})
+        await answer_json(call.send, HTTPStatus.OK, {"messages": messages, "before": earlier})
 
     async def delete_message(self, call: Call) -> None:
         session_id, message_id = call.id("session_id"), call.id("message_id")

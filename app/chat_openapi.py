@@ -20,9 +20,9 @@ CHAT_ANSWERS = (
 _UUID = {"type": "string", "format": "uuid"}
 _CLERK_ID = {"type": "string", "pattern": "^user_[A-Za-z0-9]{1,64}$"}
 _KEY = {"type": "string", "pattern": "^[ -~]{1,255}$"}
-# 24 and 8 bytes as base64url without padding, each in its one spelling.
-_PLACE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{32}$"}
-_POSITION = {"type": "string", "pattern": "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$"}
+# 32 and 16 bytes as base64url without padding, each in its one spelling.
+_PLACE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"}
+_POSITION = {"type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"}
 _SEARCH = {"type": "string", "maxLength": 200, "pattern": "^[^\\x00]*$"}
 
 

@@ -52,12 +52,15 @@ class ChatSessions:
         await answer_json(call.send, HTTPStatus.CREATED, _content(session))
 
     async def list_sessions(self, call: Call) -> None:
-        query = Query(call.scope)
-        size, text, behind = query.number("limit", default=PAGE, most=MOST), query.text("q"), query.place("cursor")
-        user = await self._users.find(call.clerk_id())
+        clerk_id, query = call.clerk_id(), Query(call.scope)
+        size, text = query.number("limit", default=PAGE, most=MOST), query.text("q")
+        behind = query.place("cursor", of=clerk_id)
+        user = await self._users.find(clerk_id)
         found = await self._memory.list_sessions(user.id, text, behind, size + 1, call.deadline)
         page = found[:size]
-        more = cursor_of_place(Place(page[-1].last_active_at, page[-1].session_id)) if len(found) > size else None
+        more = None
+        if len(found) > size:
+            more = cursor_of_place(Place(page[-1].last_active_at, page[-1].session_id), of=clerk_id)
         await answer_json(call.send, HTTPStatus.OK, {"sessions": [_content(one) for one in page], "next": more})
 
     async def get_session(self, call: Call) -> None:

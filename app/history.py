@@ -9,15 +9,21 @@ from app.database import Rows, Statement
 from app.errors import Gone, Missing
 from app.queries import Queries
 
+# What a page holds of the messages' text, or one message more: as much as a batch may bring.
+PAGE_BYTES = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, in the order of the columns in every query; `metadata` is JSON text."""
+    """One message, in the order of the columns in every query; `metadata` is JSON text.
+
+    Without `content` it is one that a page has no more room for.
+    """
 
     message_id: UUID
     session_id: UUID
     role: str
-    content: str
+    content: str | None
     metadata: str | None
     created_at: datetime
     position: int
@@ -49,7 +55,14 @@ class Messages:
         return self._queries.insert_messages, values
 
     def list(self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int) -> Statement:
-        values = {"session_id": session_id, "owner_id": owner_id, "before": before, "page_size": page_size}
+        """One more than fit on the page, so that it shows whether there is more."""
+        values = {
+            "session_id": session_id,
+            "owner_id": owner_id,
+            "before": before,
+            "page_size": page_size + 1,
+            "page_bytes": PAGE_BYTES,
+        }
         return self._queries.list_messages, values
 
     def delete(self, message_id: UUID, session_id: UUID, owner_id: str | None) -> Statement:
@@ -57,10 +70,12 @@ class Messages:
         return self._queries.delete_message, values
 
 
-def listed(rows: Rows) -> list[Message]:
-    """The messages of list_messages, as they came; Missing without a session, Gone when its user was deleted."""
+def listed(rows: Rows, page_size: int) -> tuple[list[Message], bool]:
+    """A page of list_messages and whether there is more; Missing without a session, Gone when its user was deleted."""
     if not rows:
         raise Missing
     if rows[0][-1]:
         raise Gone
-    return [Message(*row[:-1]) for row in rows if row[0] is not None]
+    found = [Message(*row[:-1]) for row in rows if row[0] is not None]
+    page = [one for one in found if one.content is not None][:page_size]
+    return page, len(page) < len(found)

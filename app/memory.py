@@ -72,11 +72,11 @@ class Memory:
 
     async def history(
         self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int, deadline: Deadline
-    ) -> list[Message]:
-        """The last messages before a position, the newest first."""
+    ) -> tuple[list[Message], bool]:
+        """The last messages before a position, the newest first, and whether there are earlier ones."""
         query = self._messages.list(session_id, owner_id, before, page_size)
         (rows,) = await self._send(query, deadline=deadline)
-        return listed(rows)
+        return listed(rows, page_size)
 
     async def delete_message(
         self, message_id: UUID, session_id: UUID, owner_id: str | None, deadline: Deadline

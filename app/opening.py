@@ -16,6 +16,7 @@ finds another's note under the lock looks before it creates. Anything wrong roll
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NoReturn
 from uuid import UUID, uuid4
 
 from app import logs
@@ -169,9 +170,21 @@ class Opening:
             await rollback(connection)
             return await self._after_lost_commit(wish, session_id, error, deadline)
         if not rows:
-            logs.alarm("backboard_id_twice", clerk_id=wish.user.clerk_id, thread_id=found.thread.id)
-            raise AssistantUnavailable("backboard_id_twice")
+            await self._refuse(connection, wish, session_id, found, deadline)
         return session_in(rows)
+
+    async def _refuse(
+        self, connection: Connection, wish: Wish, session_id: UUID, found: Found, deadline: Deadline
+    ) -> NoReturn:
+        """No row was made: the user was deleted meanwhile, and the thread goes with the assistant; or it is taken."""
+        clerk_id = wish.user.clerk_id
+        (known,) = await send(connection, self._users.get_facts(clerk_id), seconds=deadline.left(STATEMENT_SECONDS))
+        if facts(known[0]).gone:
+            forget = self._take_back(session_id, sent=False)
+            await send(connection, forget, seconds=deadline.left(STATEMENT_SECONDS))
+            raise Gone
+        logs.alarm("backboard_id_twice", clerk_id=clerk_id, thread_id=found.thread.id)
+        raise AssistantUnavailable("backboard_id_twice")
 
     async def _after_lost_commit(
         self, wish: Wish, session_id: UUID, error: DatabaseUnavailable, deadline: Deadline

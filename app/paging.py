@@ -5,6 +5,7 @@ import binascii
 import re
 import struct
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -21,6 +22,10 @@ _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACE = struct.Struct(">q16s")
 _POSITION = struct.Struct(">q")
 _MICROSECOND = timedelta(microseconds=1)
+
+# A cursor ends in a checksum, over whose list it belongs to as well: one that was changed or comes from another list is
+# refused. It guards from mistakes and keeps nothing secret; whoever uses a cursor sees only what is theirs anyway.
+_CHECK_BYTES = 8
 
 # A cursor that somebody made up may name a moment beyond all moments, which is as good as the last one.
 _EARLIEST, _LATEST = (
@@ -56,16 +61,18 @@ class Query:
             raise BadEvent(name)
         return text
 
-    def place(self, name: str) -> Place | None:
+    def place(self, name: str, *, of: str) -> Place | None:
+        """Where the last page of this user's sessions ended."""
         text = self._get(name)
         if text is None:
             return None
-        microseconds, session_id = _unpack(_PLACE, text)
+        microseconds, session_id = _unpack(_PLACE, text, of)
         return Place(EPOCH + timedelta(microseconds=min(max(microseconds, _EARLIEST), _LATEST)), UUID(bytes=session_id))
 
-    def position(self, name: str) -> int | None:
+    def position(self, name: str, *, of: str) -> int | None:
+        """Where the last page of this session's messages ended."""
         text = self._get(name)
-        return None if text is None else int(_unpack(_POSITION, text)[0])
+        return None if text is None else int(_unpack(_POSITION, text, of)[0])
 
     def _get(self, name: str) -> str | None:
         if self._names.count(name) > 1:
@@ -73,28 +80,31 @@ class Query:
         return self._values.get(name)
 
 
-def cursor_of_place(place: Place) -> str:
-    """A cursor says nothing of whose it is: whoever uses it sees only what is theirs."""
-    return _pack(_PLACE, (place.last_active_at.astimezone(UTC) - EPOCH) // _MICROSECOND, place.session_id.bytes)
+def cursor_of_place(place: Place, *, of: str) -> str:
+    """`of` is the user whose sessions are listed."""
+    return _pack(_PLACE, of, (place.last_active_at.astimezone(UTC) - EPOCH) // _MICROSECOND, place.session_id.bytes)
 
 
-def cursor_of_position(position: int) -> str:
-    return _pack(_POSITION, position)
+def cursor_of_position(position: int, *, of: str) -> str:
+    """`of` is the session whose messages are listed."""
+    return _pack(_POSITION, of, position)
 
 
-def _pack(shape: struct.Struct, *values: int | bytes) -> str:
-    return base64.urlsafe_b64encode(shape.pack(*values)).rstrip(b"=").decode()
+def _pack(shape: struct.Struct, of: str, *values: int | bytes) -> str:
+    packed = shape.pack(*values)
+    check = blake2b(of.encode() + packed, digest_size=_CHECK_BYTES).digest()
+    return base64.urlsafe_b64encode(packed + check).rstrip(b"=").decode()
 
 
-def _unpack(shape: struct.Struct, text: str) -> tuple[int, bytes]:
-    """Only the one spelling that was given out."""
+def _unpack(shape: struct.Struct, text: str, of: str) -> tuple[int, bytes]:
+    """Only what was given out for that list, in its one spelling."""
     if not _CURSOR.fullmatch(text):
         raise BadEvent("cursor")
     try:
         packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        values = shape.unpack(packed)
+        values = shape.unpack(packed[:-_CHECK_BYTES])
     except (binascii.Error, struct.error):
         raise BadEvent("cursor") from None
-    if _pack(shape, *values) != text:
+    if _pack(shape, of, *values) != text:
         raise BadEvent("cursor")
     return values[0], values[-1]

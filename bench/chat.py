@@ -94,7 +94,7 @@ def _fill(client: HTTPConnection, connection: psycopg.Connection[Any], messages:
 
 
 def _history(name: str, session: dict[str, str], said: Messages) -> Case:
-    statement = said.list(UUID(session["id"]), None, None, PAGE + 1)
+    statement = said.list(UUID(session["id"]), None, None, PAGE)
     return Case(f"history, {name} session", "GET", f"/sessions/{session['id']}/messages?limit={PAGE}", None, statement)
 
 

@@ -27,6 +27,8 @@ _START_SECONDS = 30  # Recovery after a crash takes seconds; more means that som
 _STOP_SECONDS = 10  # A shutdown takes 50 ms; the checkpoint before it, with much data, longer.
 # synchronous_commit stays on: without it, a crash of Postgres alone loses what was committed a moment before.
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
+# The first version of Postgres with a locale that is the same on every machine and not only ASCII's.
+_FIRST_WITH_CASES = 17
 
 
 class Postgres:
@@ -139,7 +141,8 @@ class Postgres:
         for leftover in (unfinished, self._cluster):
             if leftover.exists():
                 shutil.rmtree(leftover)
-        options = ["-E", "UTF8", "--no-locale", "-A", "trust", "-U", "app", *([] if self._durable else ["--no-sync"])]
+        options = ["-E", "UTF8", "--no-locale", *_case_mapping(), "-A", "trust", "-U", "app"]
+        options += [] if self._durable else ["--no-sync"]
         made = subprocess.run(
             [*command("initdb", self._cluster), "-D", str(unfinished), *options],
             env=environment(),
@@ -200,6 +203,12 @@ class Postgres:
             except subprocess.TimeoutExpired:
                 continue
             return
+
+
+def _case_mapping() -> list[str]:
+    """Upper and lower case of every script, as hosts have it, for whoever searches; before, only that of ASCII."""
+    knows = binaries_version() >= _FIRST_WITH_CASES
+    return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if knows else []
 
 
 def _end_leftover(cluster: Path) -> None:

@@ -62,6 +62,20 @@ async def test_the_last_messages_come_first_and_the_rest_by_cursor(chat: Chat, s
     assert [[one["content"] for one in page["messages"]] for page in pages] == [["4", "5", "6"], ["1", "2", "3"], ["0"]]
 
 
+async def test_a_page_of_long_messages_ends_early(chat: Chat, session: dict[str, Any]) -> None:
+    """At 4 MiB or one message more, so that no page outgrows a dyno; the rest comes by cursor, none left out."""
+    for number in range(13):
+        await chat.say(session, "user", f"{number:03}" + "\U0001f600" * 99_997)
+    path = f"/sessions/{session['id']}/messages"
+
+    pages = [(await chat.get(path, params={"limit": 200})).json()]
+    while before := pages[-1]["before"]:
+        pages.append((await chat.get(path, params={"limit": 200, "before": before})).json())
+
+    numbers = [[int(message["content"][:3]) for message in page["messages"]] for page in pages]
+    assert numbers == [list(range(2, 13)), [0, 1]]
+
+
 async def test_a_batch_is_all_or_nothing(chat: Chat, session: dict[str, Any]) -> None:
     """500 in their order; one that cannot be kept takes the others with it."""
     path = f"/sessions/{session['id']}/messages/batch"
@@ -222,13 +236,39 @@ CURSORS = ["", "x", "AAAAAAAAAAA=", "AAAAAAAAAAB", "AAAAAAAAAAAA", "A" * 31, "A"
 
 
 @pytest.mark.parametrize("cursor", CURSORS, ids=lambda cursor: cursor[:12])
-async def test_a_cursor_that_was_never_given_out_does_no_harm(chat: Chat, session: dict[str, Any], cursor: str) -> None:
-    """422, or a page of one's own things; never anything else."""
+async def test_a_cursor_that_was_never_given_out_is_422(chat: Chat, session: dict[str, Any], cursor: str) -> None:
+    """Whatever it is."""
     sessions = await chat.get(f"/users/{session['clerk_id']}/sessions?cursor={cursor}")
     messages = await chat.get(f"/sessions/{session['id']}/messages?before={cursor}")
 
-    assert {sessions.status_code, messages.status_code} <= {200, 422}
-    assert {one["id"] for one in sessions.json().get("sessions", [])} <= {session["id"]}
+    assert [sessions.status_code, messages.status_code] == [422, 422]
+
+
+async def test_a_cursor_that_was_changed_or_belongs_elsewhere_is_422(chat: Chat) -> None:
+    """Each of its characters counts, and it is good for one list only."""
+    person, stranger = Person(), Person()
+    session, other, theirs = [(await chat.open(one)).json() for one in (person, person, stranger)]
+    for _ in range(2):
+        await chat.say(session, "user", "a")
+    lists = (
+        f"/users/{person.clerk_id}/sessions?limit=1&cursor=",
+        f"/sessions/{session['id']}/messages?limit=1&before=",
+    )
+    cursors = (await chat.get(lists[0][:-8])).json()["next"], (await chat.get(lists[1][:-8])).json()["before"]
+    changed = [
+        path + cursor[:place] + ("B" if cursor[place] == "A" else "A") + cursor[place + 1 :]
+        for path, cursor in zip(lists, cursors, strict=True)
+        for place in range(len(cursor))
+    ]
+    elsewhere = [
+        f"/users/{stranger.clerk_id}/sessions?cursor={cursors[0]}",
+        *(f"/sessions/{one['id']}/messages?before={cursors[1]}" for one in (other, theirs)),
+    ]
+
+    good = [(await chat.get(path + cursor)).status_code for path, cursor in zip(lists, cursors, strict=True)]
+    bad = {(await chat.get(path)).status_code for path in (*changed, *elsewhere)}
+
+    assert (good, bad) == ([200, 200], {422})
 
 
 @pytest.mark.parametrize(

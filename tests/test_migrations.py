@@ -22,6 +22,17 @@ pytestmark = pytest.mark.ways("direct", "pooled")
 
 VERSIONS = [path.name[:4] for path in sorted(migrations.FOLDER.iterdir())]
 SLOW = "-- migrate:up\nSELECT pg_sleep(0.5);\nCREATE TABLE slow (id INTEGER);\n-- migrate:down\nDROP TABLE slow;\n"
+SAID = """
+WITH person AS (
+    INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'a') RETURNING id
+), session AS (
+    INSERT INTO sessions (user_id, thread_id, created_at) SELECT id, 't', '2026-03-01' FROM person RETURNING id
+)
+INSERT INTO messages (role, content, session_id, created_at)
+SELECT 'user', said.content, session.id, said.created_at
+FROM session, (VALUES ('d', '2026-03-04'::TIMESTAMPTZ), ('b', '2026-03-02'), ('a', '2026-03-01'), ('c', '2026-03-03'))
+    AS said (content, created_at)
+"""
 BAD = "-- migrate:up\nCREATE TABLE half (id INTEGER);\nSELECT nonsense;\n-- migrate:down\nDROP TABLE half;\n"
 
 
@@ -129,6 +140,26 @@ def test_a_migration_that_fails_leaves_nothing(empty: str, checkout: Path) -> No
     bad.write_text(BAD.replace("SELECT nonsense;\n", ""))
     assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 0
     assert "half" in tables(empty)
+
+
+def test_what_was_said_before_there_were_positions_keeps_its_order(empty: str, checkout: Path) -> None:
+    """In the order of its time, before whatever follows; who wrote without positions may go on doing so."""
+    later = [path for path in (checkout / "sql" / "migrations").iterdir() if path.name >= "0003"]
+    texts = {path: path.read_text() for path in later}
+    for path in later:
+        path.unlink()
+    assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 0
+    with psycopg.connect(empty) as old:
+        old.execute(SAID)
+        old.commit()
+        for path, text in texts.items():
+            path.write_text(text)
+        migrated, _, complaints = commands.run("migrate", checkout=checkout, DATABASE_URL=empty)
+        old.execute("INSERT INTO messages (role, content, session_id) SELECT 'user', 'e', id FROM sessions")
+
+    assert (migrated, complaints) == (0, "")
+    assert query(empty, "SELECT content FROM messages ORDER BY position") == list("abcde")
+    assert query(empty, "SELECT last_active_at::DATE::TEXT FROM sessions") == ["2026-03-04"]
 
 
 def test_a_migration_that_comes_late_is_refused(empty: str, checkout: Path) -> None:

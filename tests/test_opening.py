@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 
 from local.backboard import Sandbox
 from local.backboard_faults import Fault, drops, empty, forgets, held, late, says, status, twice, without
-from tests.factories import Person
+from tests.factories import Person, event
 from tests.services import Chat, ServerProcess, Service, answers, talking_to, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +36,10 @@ async def person(chat: Chat, backboard: Sandbox) -> Person:  # noqa: ARG001  # T
 
 def rows(database: Database, table: str = "sessions") -> list[dict[str, Any]]:
     return database.execute(f"SELECT * FROM {table}".encode()).fetchall()
+
+
+def written(log: Path) -> str:
+    return log.read_text()
 
 
 async def test_the_same_key_is_the_same_session(chat: Chat, person: Person, backboard: Sandbox) -> None:
@@ -186,6 +191,25 @@ async def test_the_id_of_another_sessions_thread_is_not_bound(
 
     assert (answer.status_code, later.status_code) == (503, 201)
     assert len(rows(database)) == len(backboard.threads()) == 2
+
+
+async def test_a_user_who_is_deleted_while_a_session_is_opened_is_gone(
+    chat: Chat, service: Service, person: Person, database: Database, backboard: Sandbox, in_process_log: Path
+) -> None:
+    """410 as on every other route, and nothing is wrong with Backboard; the thread went with the assistant."""
+    gate = threading.Event()
+    backboard.next("create_thread", held(gate, after_commit=True))
+    opening = asyncio.create_task(chat.open(person))
+    await asyncio.to_thread(backboard.wait_for, lambda: len(backboard.threads()) == 1)
+    alarms = written(in_process_log).count("backboard_id_twice")
+
+    deletion = await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
+    gate.set()
+    answer = await opening
+
+    assert (deletion.json(), answer.status_code) == ({"outcome": "deleted"}, 410)
+    assert written(in_process_log).count("backboard_id_twice") == alarms
+    assert (backboard.threads(), rows(database), rows(database, "session_attempts")) == ([], [], [])
 
 
 async def test_a_thread_that_comes_late_goes_to_the_next_session(

@@ -3,13 +3,18 @@
 -- session_id, owner_id: as in find_session.
 -- before: the position that the page before began with; NULL for the end of the session.
 -- page_size: how many at most.
+-- page_bytes: once this much was said, only that there is more: the content of what comes then is NULL.
 SELECT
-    said.id AS message_id, said.session_id, said.role, said.content, said.metadata, said.created_at, said.position,
+    said.id AS message_id, said.session_id, said.role,
+    CASE WHEN said.newer_bytes < %(page_bytes)s THEN said.content END AS content,
+    said.metadata, said.created_at, said.position,
     users.deleted_at IS NOT NULL AS gone
 FROM sessions
 INNER JOIN users ON users.id = sessions.user_id
 LEFT JOIN LATERAL (
-    SELECT id, session_id, role, content, metadata::TEXT AS metadata, created_at, position
+    SELECT id, session_id, role, content, metadata::TEXT AS metadata, created_at, position,
+        sum(octet_length(content)) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING)
+            - octet_length(content) AS newer_bytes
     FROM messages
     WHERE session_id = sessions.id
         AND users.deleted_at IS NULL
