@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from starlette.types import ASGIApp
 
 from app import logs
 from app.clerk_listing import Incomplete
@@ -23,8 +24,9 @@ from local.backboard import Sandbox
 from local.binaries import find_pgbouncer
 from local.pgbouncer import PgBouncer
 from local.postgres import Postgres
-from tests import canaries, factories
+from tests import asgi, canaries, factories
 from tests.services import ServerProcess, Service, answers, environment, free_port, in_process, settings_of, wait_until
+from tests.written import capturing
 
 ROOT = Path(__file__).parent.parent
 
@@ -201,3 +203,16 @@ def start_server(variables: dict[str, str], log_folder: Path) -> Iterator[Callab
     for server in started:
         if server.process.poll() is None:
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def app() -> ASGIApp:
+    """The application without a database or a partner: whatever is accepted as far as to need one is a 503."""
+    return asgi.stranded_app()
+
+
+@pytest.fixture
+def log() -> Iterator[asgi.Log]:
+    """What the application writes during the test."""
+    with capturing() as configure:
+        yield asgi.Log(configure)

@@ -3,7 +3,7 @@
 The requests of test_hostile_requests come from nowhere and stop early; these get as far as a request can.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sized
+from collections.abc import AsyncIterator, Callable, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,17 +22,10 @@ from tests.factories import Person
 from tests.random_requests import examples
 from tests.services import settings_of
 from tests.test_hostile_requests import REASONS, REFUSALS, header_names, header_values
-from tests.written import capturing
 
 pytestmark = pytest.mark.anyio
 
 Database = psycopg.Connection[dict[str, Any]]
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with capturing() as configure:
-        yield Log(configure)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -14,25 +13,12 @@ from tests import asgi, factories
 from tests.asgi import BEARER, HOST, JSON, Answer, Headers, Log, ask
 from tests.factories import Person
 from tests.services import Service
-from tests.written import capturing
 
 pytestmark = pytest.mark.anyio
 
 PATH = "/ensure-user"
 TOKEN = factories.TOKEN.encode()
 BODY = b'{"clerk_id": "user_a"}'
-
-
-@pytest.fixture(scope="module")
-def app() -> ASGIApp:
-    """Two tokens, no database, no partner: whoever is let in with a usable request gets a 503."""
-    return asgi.stranded_app()
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with capturing() as configure:
-        yield Log(configure)
 
 
 async def ensure(app: ASGIApp, *pieces: bytes, token: Headers = BEARER, **how: Any) -> Answer:

@@ -1,7 +1,6 @@
 """What the frame gives every request: an id, a bounded head, one closing line, and a fixed answer to a bug."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,7 +10,6 @@ from app.metrics import Metrics
 from app.middleware import Frame
 from tests import asgi
 from tests.asgi import Headers, Log, ask
-from tests.written import capturing
 
 pytestmark = pytest.mark.anyio
 
@@ -23,18 +21,6 @@ def asking(app: ASGIApp) -> Frame:
 async def well(_: Scope, __: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"well"})
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with capturing() as configure:
-        yield Log(configure)
-
-
-@pytest.fixture(scope="module")
-def app() -> ASGIApp:
-    """The whole application, without a database or a partner."""
-    return asgi.stranded_app()
 
 
 GIVEN_IDS = {

@@ -1,7 +1,6 @@
 """Random requests: whatever a stranger sends is refused in one of a few ways, and whatever Clerk sends is no bug."""
 
 import json
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +13,6 @@ from tests import asgi
 from tests.asgi import Headers, Log, ask
 from tests.factories import Person, event, user_data
 from tests.random_requests import examples
-from tests.written import capturing
 
 pytestmark = pytest.mark.anyio
 
@@ -25,18 +23,6 @@ REASONS = {
     *("host", "head_too_large", "path", "method", "token", "content_type", "too_large", "body_timeout"),
     *("headers", "stale", "signature", "json", "type", "data", "clerk_id", "shape"),
 }
-
-
-@pytest.fixture(scope="module")
-def app() -> ASGIApp:
-    """Without a database or a partner: whatever is accepted as far as to need one is a 503."""
-    return asgi.stranded_app()
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with capturing() as configure:
-        yield Log(configure)
 
 
 SIGNATURE_HEADERS = [

@@ -1,7 +1,6 @@
 """Rightly signed bodies that nothing comes of: what is no usable event, and what nobody acts on."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,21 +9,8 @@ from starlette.types import ASGIApp
 from tests import asgi
 from tests.asgi import Log, ask
 from tests.factories import Person, event, user_data
-from tests.written import capturing
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def app() -> ASGIApp:
-    """Without a database or a partner."""
-    return asgi.stranded_app()
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with capturing() as configure:
-        yield Log(configure)
 
 
 def named(clerk_id: Any) -> bytes:

@@ -4,7 +4,7 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from starlette.types import ASGIApp
@@ -12,21 +12,8 @@ from starlette.types import ASGIApp
 from tests import asgi
 from tests.asgi import Headers, Log, ask
 from tests.factories import OTHER_SECRET, SECRET, event
-from tests.written import capturing
 
 BODY = event("x.y", {"canary": 1})
-
-
-@pytest.fixture(scope="module")
-def app() -> ASGIApp:
-    """With two signing secrets, and without a database or a partner."""
-    return asgi.stranded_app()
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with capturing() as configure:
-        yield Log(configure)
 
 
 def code(svix_id: str, timestamp: str, body: bytes = BODY, secret: bytes = SECRET) -> bytes:

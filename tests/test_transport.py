@@ -1,28 +1,13 @@
 """What is settled before a body is believed: path, method, content type, size and time, on either endpoint."""
 
-from collections.abc import Iterator
-
 import pytest
 from starlette.types import ASGIApp
 
 from app import bodies
 from tests import asgi
 from tests.asgi import Headers, Log, ask
-from tests.written import capturing
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with capturing() as configure:
-        yield Log(configure)
-
-
-@pytest.fixture(scope="module")
-def app() -> ASGIApp:
-    """The whole application, without a database or a partner."""
-    return asgi.stranded_app()
 
 
 ROUTES = [
