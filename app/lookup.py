@@ -11,7 +11,7 @@ from typing import Protocol
 
 from app.database import Connection, Pool, Rows, Statement, hung_up, send, transaction
 from app.errors import DatabaseUnavailable
-from app.reader import read
+from app.reader import Reader
 
 # From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
 READ_SECONDS = 2.0
@@ -33,6 +33,7 @@ class Lookup:
         self._key_column = key_column
         self._limits = limits
         self._connection: Connection | None = None
+        self._reader: Reader | None = None
         self._waiting: list[tuple[str, asyncio.Future[Rows]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -46,7 +47,9 @@ class Lookup:
 
     async def close(self, *, broken: bool = False) -> None:
         """Give the connection back."""
-        connection, self._connection = self._connection, None
+        connection, reader, self._connection, self._reader = self._connection, self._reader, None, None
+        if reader is not None:
+            reader.close()
         if connection is not None:
             await self._pool.give_back(connection, broken=broken)
 
@@ -82,9 +85,9 @@ class Lookup:
         wait at the server too. It does not notice that we hung up, and would soon have no connection left.
         """
         give_up_at = asyncio.get_running_loop().time() + READ_SECONDS
-        if self._connection is not None and not hung_up(self._connection):
+        if self._connection and self._reader and not hung_up(self._connection):
             try:
-                return await read(self._connection, self._batch(keys), seconds=READ_SECONDS)
+                return await self._reader.read(self._batch(keys), seconds=READ_SECONDS)
             except DatabaseUnavailable:
                 pass
         await self.close(broken=True)
@@ -95,7 +98,9 @@ class Lookup:
         left = max(0.1, give_up_at - asyncio.get_running_loop().time())
         try:
             whole = transaction(self._limits, self._batch(keys), lock_ms=LOCK_MS)
-            return (await send(self._connection, *whole, seconds=left))[2]
+            rows = (await send(self._connection, *whole, seconds=left))[2]
         except DatabaseUnavailable:
             await self.close(broken=True)
             raise
+        self._reader = Reader(self._connection)
+        return rows

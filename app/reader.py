@@ -13,68 +13,82 @@ import psycopg
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
 
 from app.database import Connection, Rows, Statement, cut, translated
-from app.errors import DatabaseUnavailable
+from app.errors import BadEvent, DatabaseUnavailable
 
 
-async def read(connection: Connection, statement: Statement, *, seconds: float) -> Rows:
-    """The rows of a statement; DatabaseUnavailable, or BadEvent for a value that Postgres cannot hold.
+class Reader:
+    """Reads on one connection, which nothing else may use until `close`.
 
-    As with `send`, the connection is cut after `seconds`. Nothing else may use it meanwhile.
+    It listens all the time, since beginning and ending to listen costs more system calls than the statement.
     """
-    text, names = _numbered(statement[0])
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(seconds, cut, connection)
-    try:
-        values = [_parameter(statement[1][name]) for name in names]
-        result = await _exchange(connection, text, values)
-        if result.status != ExecStatus.TUPLES_OK:
-            raise error_from_result(result)
-        rows = Transformer(connection)
-        rows.set_pgresult(result)
-        return rows.load_rows(0, result.ntuples, tuple)
-    except (psycopg.Error, UnicodeEncodeError) as error:
-        if loop.time() >= timer.when():
-            raise DatabaseUnavailable("database_slow") from error
-        raise translated(error) from error
-    finally:
-        timer.cancel()
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._socket = connection.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._rows = Transformer(connection)
+        self._answer: asyncio.Future[PGresult] | None = None
+        self._results: list[PGresult] = []
+        self._loop.add_reader(self._socket, self._go_on)
 
-async def _exchange(connection: Connection, text: bytes, values: Sequence[bytes]) -> PGresult:
-    """Send, and wait for the result; whoever is cancelled meanwhile must not use the connection again."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[PGresult] = loop.create_future()
-    pgconn, socket, results = connection.pgconn, connection.fileno(), list[PGresult]()
-    pgconn.send_query_params(text, values)
-    if pgconn.flush():
-        loop.add_writer(socket, _go_on, pgconn, results, answer)
-    loop.add_reader(socket, _go_on, pgconn, results, answer)
-    try:
+    def close(self) -> None:
+        """Stop listening; the connection stays as it is."""
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+
+    async def read(self, statement: Statement, *, seconds: float) -> Rows:
+        """The rows of a statement; DatabaseUnavailable, or BadEvent for a value that Postgres cannot hold.
+
+        As with `send`, the connection is cut after `seconds`. Whoever is cancelled meanwhile must close it.
+        """
+        text, names = _numbered(statement[0])
+        timer = self._loop.call_later(seconds, cut, self._connection)
+        try:
+            result = await self._exchange(text, [_parameter(statement[1][name]) for name in names])
+            if result.status != ExecStatus.TUPLES_OK:
+                raise error_from_result(result)
+            self._rows.set_pgresult(result)
+            return self._rows.load_rows(0, result.ntuples, tuple)
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            if self._loop.time() >= timer.when():
+                raise DatabaseUnavailable("database_slow") from error
+            raise translated(error) from error
+        finally:
+            timer.cancel()
+
+    async def _exchange(self, text: bytes, values: Sequence[bytes]) -> PGresult:
+        answer: asyncio.Future[PGresult] = self._loop.create_future()
+        self._answer = answer
+        self._results = []
+        self._pgconn.send_query_params(text, values)
+        if self._pgconn.flush():
+            self._loop.add_writer(self._socket, self._go_on)
         return await answer
-    finally:
-        loop.remove_reader(socket)
-        loop.remove_writer(socket)
 
-
-def _go_on(pgconn: PGconn, results: list[PGresult], answer: "asyncio.Future[PGresult]") -> None:
-    """Do what can be done without waiting; the server is ready for more when there is no further result."""
-    if answer.done():
-        return
-    try:
-        pgconn.consume_input()
-        if pgconn.flush():
+    def _go_on(self) -> None:
+        """Do what can be done without waiting; when there is no further result, the server is ready for more."""
+        answer = self._answer
+        if answer is None or answer.done():
+            # A goodbye: it stays unread, for `hung_up` to find.
+            self.close()
             return
-        while not pgconn.is_busy():
-            result = pgconn.get_result()
-            if result is None:
-                answer.set_result(results[0])
+        try:
+            self._pgconn.consume_input()
+            if self._pgconn.flush():
                 return
-            results.append(result)
-    except psycopg.Error as error:
-        answer.set_exception(error)
+            self._loop.remove_writer(self._socket)
+            while not self._pgconn.is_busy():
+                result = self._pgconn.get_result()
+                if result is None:
+                    answer.set_result(self._results[0])
+                    return
+                self._results.append(result)
+        except psycopg.Error as error:
+            answer.set_exception(error)
 
 
 @cache
@@ -88,6 +102,10 @@ def _numbered(text: bytes) -> tuple[bytes, Sequence[str]]:
 
 def _parameter(value: str | Sequence[str]) -> bytes:
     if isinstance(value, str):
-        return value.encode()
-    items = [item.replace("\\", "\\\\").replace('"', '\\"') for item in value]
-    return ('{"' + '","'.join(items) + '"}').encode() if items else b"{}"
+        text = value
+    else:
+        items = [item.replace("\\", "\\\\").replace('"', '\\"') for item in value]
+        text = '{"' + '","'.join(items) + '"}' if items else "{}"
+    if "\0" in text:  # libpq would end the text there, and ask for something else.
+        raise BadEvent("unstorable_text")
+    return text.encode()
