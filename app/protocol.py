@@ -26,6 +26,8 @@ LAST_REQUEST_SECONDS = 1.0
 # first, and what comes meanwhile is thrown away, for so long and so much of it.
 LINGER_SECONDS = 3.0
 LINGER_BYTES = 16 * 1024 * 1024
+# How many requests of a connection may wait for the one before them; one read could bring ten thousand, at 11 KB each.
+PIPELINED = 100
 # How long a client may take to read on, before its answers and its connection are thrown away.
 UNREAD_SECONDS = 10.0
 
@@ -139,6 +141,8 @@ class Protocol(HttpToolsProtocol):
         self._upgrading = self.parser.should_upgrade()
         if self._upgrading:
             return
+        if len(self.pipeline) >= PIPELINED:
+            raise httptools.HttpParserError("too many at once")
         self._head_under_way = False
         super().on_headers_complete()
         self.cycle.transport = self._outlet  # type: ignore[assignment]  # All that it uses of one.

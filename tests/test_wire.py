@@ -238,13 +238,17 @@ async def test_no_body_behind_an_upgrade_is_a_request(server: ServerProcess) -> 
     assert status(await talk(server, b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n", seconds=1.0)) == 400
 
 
-async def test_any_number_of_upgrades_in_one_read_is_ignored(server: ServerProcess) -> None:
-    """One after another, not one inside the other."""
-    asked = b"GET /healthz HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: x\r\n\r\n"
+@pytest.mark.parametrize("more", [b"", b"Connection: Upgrade\r\nUpgrade: x\r\n"], ids=["plain", "upgrades"])
+async def test_a_read_full_of_requests_is_answered_up_to_a_hundred(server: ServerProcess, more: bytes) -> None:
+    """The one under way, a hundred that wait, and a refusal as the last word; an upgrade makes no difference."""
+    asked = b"GET /healthz HTTP/1.1\r\n" + HOST + more + b"\r\n"
 
-    received = await talk(server, asked * 1000, seconds=3.0)
+    fits, too_many = await talk(server, asked * 101, seconds=1.0), await talk(server, asked * 1000, seconds=3.0)
 
-    assert received.count(b"HTTP/1.1 200 OK") == received.count(b"HTTP/1.1 ") == 1000
+    assert fits.count(b"HTTP/1.1 200 OK") == fits.count(b"HTTP/1.1 ") == 101
+    assert too_many.count(b"HTTP/1.1 200 OK") == 101
+    assert too_many.count(b"HTTP/1.1 ") == 102
+    assert b"HTTP/1.1 400" in too_many
 
 
 CHUNKED = b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
