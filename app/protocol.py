@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import logs
 from app.bodies import HEAD_BYTES, REFUSED
+from app.outlet import Outlet
 from app.problems import Refusal, problem_of
 from app.request_parser import RequestParser
 
@@ -30,36 +31,6 @@ LINGER_BYTES = 16 * 1024 * 1024
 PIPELINED = 100
 # How long a client may take to read on, before its answers and its connection are thrown away.
 UNREAD_SECONDS = 10.0
-
-
-class _Outlet:
-    """What uvicorn's request cycle uses of a transport: the head of an answer leaves with the first of its body.
-
-    Two writes would be two system calls, and they cost as much as everything else a bare application does.
-    """
-
-    def __init__(self, protocol: "Protocol") -> None:
-        self._protocol = protocol
-        self._transport = protocol.transport
-        self._head = b""
-        self.is_closing = protocol.transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif self._protocol.cycle.response_started:
-            self._head = data
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
-    def close(self) -> None:
-        self.flush()
-        self._protocol.close_or_linger()
 
 
 class Protocol(HttpToolsProtocol):
@@ -83,7 +54,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         super().connection_made(transport)
-        self._outlet = _Outlet(self)
+        self._outlet = Outlet(self)
         self._timer = self.loop.call_later(HEAD_SECONDS, self._let_go)
         if self._is_stopping():
             self.shutdown()
