@@ -1,5 +1,6 @@
 """Remembers that Backboard is down, so that new users are refused in milliseconds and existing ones not at all."""
 
+from math import ceil
 from time import monotonic
 
 from app.errors import AssistantUnavailable
@@ -29,7 +30,7 @@ class Breaker:
         """Raise AssistantUnavailable while Backboard is known to be down."""
         left = max(self._closed_until, self._throttled_until, self._probing_until) - monotonic()
         if left > 0:
-            raise AssistantUnavailable("backboard_down", retry_after=max(1, round(left)))
+            raise AssistantUnavailable("backboard_down", retry_after=ceil(left))
 
     def enter(self) -> None:
         """Check, and become the probe if one is due; others wait for its answer, or for it to be overdue."""

@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,9 +66,12 @@ class _Output:
             return
         stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         line = {"timestamp": stamp, "level": _LEVELS.get(level, "info"), "event": event}
-        # One write for one line, so that those of two processes on one pipe do not mix.
-        self.stream.buffer.write(self.render({**line, **fields}) + b"\n")
-        self.stream.buffer.flush()
+        # A reader that is gone or a disk that is full costs the line, never an answer.
+        with suppress(OSError):
+            # One write for one line, so that those of two processes on one pipe do not mix; past the buffer, which
+            # would keep what could not be written, and fail whoever flushes it next.
+            unbuffered = getattr(self.stream.buffer, "raw", self.stream.buffer)
+            unbuffered.write(self.render({**line, **fields}) + b"\n")
 
 
 def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) -> None:

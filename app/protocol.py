@@ -16,7 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import logs
 from app.bodies import HEAD_BYTES, REFUSED
+from app.outlet import Outlet
 from app.problems import Refusal, problem_of
+from app.request_parser import RequestParser
 
 HEAD_SECONDS = 10.0
 # After SIGTERM, how long a connection without a request may still bring one.
@@ -25,50 +27,10 @@ LAST_REQUEST_SECONDS = 1.0
 # first, and what comes meanwhile is thrown away, for so long and so much of it.
 LINGER_SECONDS = 3.0
 LINGER_BYTES = 16 * 1024 * 1024
-
-
-class _Outlet:
-    """What uvicorn's request cycle uses of a transport: the head of an answer leaves with the first of its body.
-
-    Two writes would be two system calls, and they cost as much as everything else a bare application does.
-    """
-
-    def __init__(self, protocol: "Protocol") -> None:
-        self._protocol = protocol
-        self._transport = protocol.transport
-        self._head = b""
-        self.is_closing = protocol.transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif self._protocol.cycle.response_started:
-            self._head = data
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
-    def close(self) -> None:
-        self.flush()
-        self._protocol.close_or_linger()
-
-
-class _Parser(httptools.HttpRequestParser):
-    """Ignores an Upgrade, as RFC 9110 7.8 allows: httptools would take the body behind it for the next request."""
-
-    def __init__(self, protocol: "Protocol") -> None:
-        super().__init__(protocol)
-        self._protocol = protocol
-
-    def feed_data(self, data: Any) -> None:
-        try:
-            super().feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._protocol.parse_again(data[upgrade.args[0] :])
+# How many requests of a connection may wait for the one before them; one read could bring ten thousand, at 11 KB each.
+PIPELINED = 100
+# How long a client may take to read on, before its answers and its connection are thrown away.
+UNREAD_SECONDS = 10.0
 
 
 class Protocol(HttpToolsProtocol):
@@ -77,12 +39,14 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.logger = logging.getLogger(logs.WIRE)
-        self._new_parser()
+        self.parser = RequestParser(self, self._renew_parser)
         self._head_under_way = False
         self._head_begun = False
-        self._head_bytes = 0
+        # What came since the head began, or since the last chunk, without being body: heads, sizes and trailers.
+        self._bare_bytes = 0
         self._upgrading = False
         self._timer: TimerHandle | None = None
+        self._unread: TimerHandle | None = None
         # What is refused once the answer before it is out.
         self._refusal: Refusal | None = None
         self._deaf = False
@@ -90,7 +54,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         super().connection_made(transport)
-        self._outlet = _Outlet(self)
+        self._outlet = Outlet(self)
         self._timer = self.loop.call_later(HEAD_SECONDS, self._let_go)
         if self._is_stopping():
             self.shutdown()
@@ -104,19 +68,30 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        # An answer waits until there is room, and where our deadline has passed, uvicorn's own error waits for ever.
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             self._unheard_bytes += len(data)
             if self._unheard_bytes > LINGER_BYTES:
-                self.transport.close()
+                self._hang_up()
             return
-        self._head_bytes += len(data)
+        self._bare_bytes += len(data)
         super().data_received(data)
         if self._deaf or self.transport.is_closing():
             return
-        if self._head_under_way and self._head_bytes > HEAD_BYTES:
+        if self._bare_bytes > HEAD_BYTES:
             self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
         elif not self._head_under_way and self._is_answering():
             self._stop_timer()
@@ -131,12 +106,14 @@ class Protocol(HttpToolsProtocol):
         # The first one of a connection has its time from the connection's beginning.
         self._head_begun = self.cycle is not None
         self._head_under_way = True
-        self._head_bytes = 0
+        self._bare_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._upgrading = self.parser.should_upgrade()
         if self._upgrading:
             return
+        if len(self.pipeline) >= PIPELINED:
+            raise httptools.HttpParserError("too many at once")
         self._head_under_way = False
         super().on_headers_complete()
         self.cycle.transport = self._outlet  # type: ignore[assignment]  # All that it uses of one.
@@ -144,7 +121,15 @@ class Protocol(HttpToolsProtocol):
             # What is asked now is the last on this connection, and its answer says so.
             super().shutdown()
 
+    def on_body(self, body: bytes) -> None:
+        self._bare_bytes -= len(body)
+        super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        self._bare_bytes = 0
+
     def on_message_complete(self) -> None:
+        self._bare_bytes = 0
         if not self._upgrading:
             super().on_message_complete()
 
@@ -161,20 +146,16 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text says no more.
         self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "http"))
 
-    def parse_again(self, rest: bytes) -> None:
-        """Read a head once more as if it asked for no upgrade, and what is behind it as its body."""
+    def _renew_parser(self) -> RequestParser:
+        """Read the last head once more, as if it asked for no upgrade; what is behind it is for the new parser."""
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise httptools.HttpParserError("not a proxy")
         lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        self._new_parser()
-        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]) + rest)
-
-    def _new_parser(self) -> None:
-        self.parser = _Parser(self)
-        # As uvicorn's: a request behind one that says "close" does no harm to the answer before it.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        parser = self.parser = RequestParser(self, self._renew_parser)
+        parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        return parser
 
     def _is_stopping(self) -> bool:
         stopping: Event = self.app_state["stopping"]
@@ -219,14 +200,14 @@ class Protocol(HttpToolsProtocol):
         if self.cycle.more_body:
             self._linger()
         else:
-            self.transport.close()
+            self._hang_up()
 
     def _linger(self) -> None:
         self._deaf = True
         self._stop_timer()
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._timer = self.loop.call_later(LINGER_SECONDS, self._hang_up)
 
     def _let_go(self) -> None:
         """The time of a head is over; a connection without a byte has asked for nothing."""
@@ -234,7 +215,16 @@ class Protocol(HttpToolsProtocol):
         if self._head_under_way:
             self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
         else:
-            self.transport.close()
+            self._hang_up()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close, and what is written already is not kept for ever for a client that does not read it."""
+        self._stop_timer()
+        self.transport.close()
+        self._timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

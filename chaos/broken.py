@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
-from app import exchange, server
+from app import exchange, parts
 from app.backboard import Backboard
 from app.backboard_answers import Assistant
 from app.database import COMMIT, LOOKUP_CONNECTIONS, send
@@ -26,7 +26,7 @@ from app.users import Facts, Profile, User
 
 # mypy sees no sense in assigning to what is imported, and it is right: so that is done under other names.
 _service: Any = Provisioning
-_wiring: Any = server
+_wiring: Any = parts
 _partner: Any = exchange
 
 

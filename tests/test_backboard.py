@@ -443,3 +443,20 @@ def test_after_the_pause_one_asks_and_its_create_decides(monkeypatch: pytest.Mon
     way.succeeded("POST")
     way.enter()
     way.enter()
+
+
+def test_who_comes_back_when_told_to_finds_the_way_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds that are left are rounded up."""
+    now = 1000.0
+    monkeypatch.setattr(breaker, "monotonic", lambda: now)
+    way = Breaker()
+    for _ in range(5):
+        way.failed("POST")
+    now += 0.6
+
+    with pytest.raises(AssistantUnavailable) as caught:
+        way.check()
+
+    assert caught.value.retry_after is not None
+    now += caught.value.retry_after
+    way.check()

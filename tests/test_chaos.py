@@ -376,3 +376,12 @@ def test_each_break_says_how_it_is_caught() -> None:
         "starved",
         "slow",
     }
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_break_finds_what_it_breaks(name: str) -> None:
+    """In the service as it is now: a break that no longer fits stops before the campaign can pass it."""
+    words = ["-m", "chaos.nursery", name]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+    assert done.stdout == b"ready\n"

@@ -5,7 +5,9 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -143,3 +145,16 @@ def test_what_a_request_learns_stands_in_its_closing_line(configure: Configure) 
     ]
     assert (written.fields["event"], written.fields["adopted"]) == ("webhook", "true")
     assert float(written.fields["db_ms"]) >= 4
+
+
+def test_a_line_that_cannot_be_written_costs_nobody_anything() -> None:
+    """A disk that is full, or a reader of the pipe that is gone, while a request is at work."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115  # Closing it fails, too.
+    logs.configure("logfmt", "info", stream=full)
+    try:
+        for _ in range(100):
+            logs.close(logs.begin("x" * 200), 200)
+    finally:
+        logs.configure("logfmt", "info")
+        with suppress(OSError):
+            full.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from local.backboard_faults import status
 from tests.conftest import ROOT
 from tests.factories import Person, user_created
 from tests.scratch import scratch_database
-from tests.services import ServerProcess, answers, in_process, settings_of, talking_to, wait_until
+from tests.services import ServerProcess, answers, free_port, in_process, settings_of, talking_to, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
@@ -171,6 +172,22 @@ def test_a_port_that_is_taken_is_one_sentence(processes: str, start_server: Star
     assert server.process.returncode == 1
     assert f"PORT={port} cannot be used: Address already in use." in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_server_whose_log_cannot_be_written_serves(processes: str, variables: dict[str, str]) -> None:
+    """From its start to its end, on a disk that is full."""
+    port = str(free_port())
+    variables = {"PATH": os.environ["PATH"], "PORT": port, "WEB_CONCURRENCY": processes, **variables}
+    words = [sys.executable, "-m", "app", "serve"]
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen(words, cwd=ROOT, env=variables, stdout=full, stderr=subprocess.DEVNULL)
+    server = ServerProcess(process, f"http://127.0.0.1:{port}", Path(os.devnull))
+
+    try:
+        wait_until(answers(server.url))
+    finally:
+        assert server.stop() in (0, -signal.SIGTERM)
 
 
 def test_a_server_without_a_database_says_why(start_server: StartServer) -> None:

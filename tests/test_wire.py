@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +14,7 @@ from local.backboard import Sandbox
 from tests import factories
 from tests.canaries import found_in
 from tests.factories import Person, event, signed
-from tests.services import ServerProcess, answers
+from tests.services import ServerProcess, answers, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -234,3 +236,59 @@ async def test_no_body_behind_an_upgrade_is_a_request(server: ServerProcess) -> 
     assert status(received) == 415
     assert received.count(b"HTTP/1.1 ") == 1
     assert status(await talk(server, b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n", seconds=1.0)) == 400
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: Upgrade\r\nUpgrade: x\r\n"], ids=["plain", "upgrades"])
+async def test_a_read_full_of_requests_is_answered_up_to_a_hundred(server: ServerProcess, more: bytes) -> None:
+    """The one under way, a hundred that wait, and a refusal as the last word; an upgrade makes no difference."""
+    asked = b"GET /healthz HTTP/1.1\r\n" + HOST + more + b"\r\n"
+
+    fits, too_many = await talk(server, asked * 101, seconds=1.0), await talk(server, asked * 1000, seconds=3.0)
+
+    assert fits.count(b"HTTP/1.1 200 OK") == fits.count(b"HTTP/1.1 ") == 101
+    assert too_many.count(b"HTTP/1.1 200 OK") == 101
+    assert too_many.count(b"HTTP/1.1 ") == 102
+    assert b"HTTP/1.1 400" in too_many
+
+
+CHUNKED = b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+CHUNKED += b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_a_trailer_without_an_end_is_cut(server: ServerProcess) -> None:
+    """It is as long as a head may be; the parser would copy one of megabytes again with every piece of it."""
+    received = await talk(server, CHUNKED + b"2\r\n{}\r\n0\r\nX: ", *[b"y" * 65536] * 16, seconds=3.0)
+
+    assert status(received) == 431
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+async def test_chunks_of_one_byte_are_a_body(server: ServerProcess) -> None:
+    """However much more their sizes are than they."""
+    pieces = [b"1\r\n{\r\n" * 4000] * 5
+
+    received = await talk(server, CHUNKED, *pieces, b"0\r\n\r\n", pause=0.05, seconds=1.0)
+
+    assert status(received) == 400
+    assert b"head_too_large" not in received
+
+
+async def test_who_never_reads_the_answers_is_hung_up_on(server: ServerProcess) -> None:
+    """Otherwise the connection would stay for as long as the client does, and what it asked for with it."""
+    asked = b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n"
+    with socket.socket() as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        wire.connect(("127.0.0.1", urlsplit(server.url).port))
+        wire.setblocking(False)  # noqa: FBT003  # The standard library's.
+        wire.send(asked * 600)
+        await asyncio.sleep(1)
+        assert is_held(server, wire)
+
+        await asyncio.to_thread(wait_until, lambda: not is_held(server, wire), 40)
+
+
+def is_held(server: ServerProcess, wire: socket.socket) -> bool:
+    """Whether the server's side of a connection belongs to a process still; what the kernel keeps has no inode."""
+    ends = f":{urlsplit(server.url).port:04X} 0100007F:{wire.getsockname()[1]:04X} "
+    lines = [line for line in Path("/proc/net/tcp").read_text().splitlines() if ends in line]
+    return any(line.split()[9] != "0" for line in lines)
