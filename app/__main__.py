@@ -87,6 +87,7 @@ def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: 
     settings = load_settings(Settings)
     from app import logs
     from app.drift import NoClerkKey, Refused, Waits
+    from app.errors import DatabaseUnavailable
     from app.reconcile import as_json, as_table, refusal_as_json
     from app.server import reconcile as run
 
@@ -100,6 +101,8 @@ def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: 
         raise Harmful(error.reason) from None
     except NoClerkKey as error:
         raise Misconfigured(f"CLERK_SECRET_KEY is not set: {error.reason}") from None
+    except DatabaseUnavailable as error:
+        raise click.ClickException(f"The database cannot be used ({error.reason}); `doctor` says more.") from None
     except asyncio.CancelledError:
         raise click.ClickException("Stopped before the end; run it again and it goes on.") from None
     if machine_readable:

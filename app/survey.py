@@ -60,11 +60,14 @@ class Surveyor:
         self._clerk_knows_us = False
 
     async def look(self) -> Survey:
-        """Everything that is not as it should be; Refused when what was read is not to be believed."""
+        """Everything that is not as it should be; Refused when what was read is not to be believed.
+
+        DatabaseUnavailable when there is no database to begin with.
+        """
         if self._everybody and self._clerk is None:
             raise NoClerkKey("--all compares with Clerk's users")
+        survey = Survey(await self._tables.begin())
         try:
-            survey = Survey(await self._tables.begin())
             survey.silence = await self._tables.silence()
             await self._read_notes(survey)
             await self._read_clerk(survey)

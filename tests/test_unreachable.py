@@ -171,6 +171,15 @@ async def test_a_command_without_a_database_ends_within_seconds(
     assert len(complaints.splitlines()) == complaints_expected
 
 
+async def test_reconcile_without_a_database_fails_and_refuses_nothing(variables: dict[str, str], dead: str) -> None:
+    """It is no danger that something looks like, but work that could not be done: 1, not 3."""
+    process = commands.start("reconcile", checkout=commands.ROOT, **(variables | {"DATABASE_URL": dead}))
+    code, output, complaints = await asyncio.to_thread(commands.finish, process, 25.0)
+
+    assert (code, output) == (1, "")
+    assert complaints.splitlines()[-1] == "Error: The database cannot be used (database_down); `doctor` says more."
+
+
 async def test_every_thing_has_its_line_when_nothing_can_be_asked(
     patient: pytest.MonkeyPatch, variables: dict[str, str], dead: str
 ) -> None:
