@@ -32,7 +32,9 @@ MAC_BYTES = 32
 
 _ID = re.compile(rb"[A-Za-z0-9_-]{1,128}")
 _TIMESTAMP = re.compile(rb"[1-9][0-9]{0,11}")
-_NAMES = ("id", "timestamp", "signature")
+_SVIX = (b"svix-id", b"svix-timestamp", b"svix-signature")
+_STANDARD = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
+_NAMES = frozenset(_SVIX + _STANDARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,11 @@ def _signature_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int
     """Exactly one of each of svix-*, or, where none of those is there, of webhook-*; never a mixture."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        if name.startswith((b"svix-", b"webhook-")):
+        if name in _NAMES:
             values.setdefault(name, []).append(value)
-    families = [[values.get(f"{family}-{name}".encode(), []) for name in _NAMES] for family in ("svix", "webhook")]
-    three = families[0] if any(families[0]) else families[1]
+    three = [values.get(name, []) for name in _SVIX]
+    if not any(three):
+        three = [values.get(name, []) for name in _STANDARD]
     if any(len(given) != 1 for given in three):
         raise BadSignature("headers")
     svix_id, timestamp, signature = (given[0] for given in three)
