@@ -5,6 +5,7 @@ this sends it, waits once and reads the rows. It takes values that are texts or 
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -28,7 +29,9 @@ class Reader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
-        self._socket = connection.fileno()
+        # A number of our own for the socket: libpq closes its one when the server is gone, and the next connection that
+        # anybody opens may have it, before we have stopped listening to it.
+        self._socket: int | None = os.dup(connection.fileno())
         self._loop = asyncio.get_running_loop()
         self._rows = Transformer(connection)
         self._answer: asyncio.Future[PGresult] | None = None
@@ -37,14 +40,19 @@ class Reader:
 
     def close(self) -> None:
         """Stop listening; the connection stays as it is."""
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            os.close(self._socket)
+            self._socket = None
 
     async def read(self, statement: Statement, *, seconds: float) -> Rows:
         """The rows of a statement; DatabaseUnavailable, or BadEvent for a value that Postgres cannot hold.
 
         As with `send`, the connection is cut after `seconds`. Whoever is cancelled meanwhile must close it.
         """
+        if self._socket is None:
+            raise DatabaseUnavailable("database_down")
         text, names = _numbered(statement[0])
         timer = self._loop.call_later(seconds, cut, self._connection)
         try:
@@ -65,7 +73,7 @@ class Reader:
         self._answer = answer
         self._results = []
         self._pgconn.send_query_params(text, values)
-        if self._pgconn.flush():
+        if self._pgconn.flush() and self._socket is not None:
             self._loop.add_writer(self._socket, self._go_on)
         return await answer
 
@@ -80,7 +88,8 @@ class Reader:
             self._pgconn.consume_input()
             if self._pgconn.flush():
                 return
-            self._loop.remove_writer(self._socket)
+            if self._socket is not None:
+                self._loop.remove_writer(self._socket)
             while not self._pgconn.is_busy():
                 result = self._pgconn.get_result()
                 if result is None:

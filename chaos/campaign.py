@@ -240,7 +240,8 @@ def read_logs(logs: Path) -> list[Violation]:
             if any(text in line for text in forbidden):
                 found.append(Violation("leak", f"{log.name}, line {number}"))
             if b"event=bug" in line or b"traceback" in line:
-                found.append(Violation("unexpected", f"{log.name}, line {number}: a bug"))
+                where = b" ".join(re.findall(rb"(?:error|place)=\S+", line)).decode()
+                found.append(Violation("unexpected", f"{log.name}, line {number}: a bug {where}"))
     return found
 
 

@@ -4,7 +4,8 @@ from collections import Counter
 
 from chaos.campaign import Result
 
-MOST_EXAMPLES = 20
+# Of each kind.
+MOST_EXAMPLES = 10
 
 
 def lines(result: Result) -> list[str]:
@@ -34,5 +35,7 @@ def lines(result: Result) -> list[str]:
     ]
     counts = Counter(violation.kind for violation in result.violations)
     told += [f"  {kind:<48} {count:>8,}" for kind, count in sorted(counts.items())]
-    told += [f"  {kind}: {what}" for kind, what in result.violations[:MOST_EXAMPLES]]
+    for kind in sorted(counts):
+        examples = [what for other, what in result.violations if other == kind]
+        told += [f"  {kind}: {what}" for what in examples[:MOST_EXAMPLES]]
     return told

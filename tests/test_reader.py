@@ -1,6 +1,9 @@
 """The reader: what goes to Postgres past the driver arrives as it was meant, and what goes wrong is told as ever."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -82,3 +85,32 @@ async def test_a_connection_that_ends_in_the_middle_is_a_database_that_is_down(
 
     assert caught.value.reason == "database_down"
     assert connection.closed
+
+
+async def test_a_lost_connection_leaves_the_next_socket_of_its_number_alone(
+    reader: Reader, connection: Connection
+) -> None:
+    """Libpq closes its socket when the server is gone, and the number belongs to whoever opens one next."""
+    number = connection.fileno()
+    with pytest.raises(DatabaseUnavailable):
+        await reader.read((b"SELECT pg_terminate_backend(pg_backend_pid())", {}), seconds=30.0)
+    with ExitStack() as opened:
+        pairs = [[opened.enter_context(end) for end in socket.socketpair()] for _ in range(20)]
+        ((ours, theirs),) = [
+            (a, b) if a.fileno() == number else (b, a) for a, b in pairs if number in {a.fileno(), b.fileno()}
+        ]
+        received, writer = await asyncio.open_connection(sock=ours)
+
+        reader.close()
+        theirs.sendall(b"still here")
+
+        assert await asyncio.wait_for(received.read(10), 5.0) == b"still here"
+        writer.close()
+
+
+async def test_a_reader_that_was_closed_says_so(reader: Reader) -> None:
+    """Instead of waiting for an answer that nobody listens for."""
+    reader.close()
+
+    with pytest.raises(DatabaseUnavailable):
+        await reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=2.0)
