@@ -44,6 +44,8 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(QUEUE_SECONDS):
                 for listening in sockets or []:
                     await _take_in(listening)
+                    if self._parent is None:
+                        _refuse_more(listening)
         await super().shutdown(sockets)
 
 
@@ -63,6 +65,12 @@ async def _take_in(listening: socket.socket) -> None:
     waiting.register(listening, select.POLLIN)
     while waiting.poll(0):  # noqa: ASYNC110  # The kernel's queue has no event of ours.
         await asyncio.sleep(0)
+
+
+def _refuse_more(listening: socket.socket) -> None:
+    """Refuse the next client at once: whoever came in before the port is closed, a moment later, would be reset."""
+    with suppress(OSError):  # Not every system does this to a socket that nobody is connected to.
+        listening.shutdown(socket.SHUT_RD)
 
 
 def _supervise(config: uvicorn.Config, listening: socket.socket) -> None:
