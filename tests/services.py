@@ -144,7 +144,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
     """Poll until it holds; an AssertionError when it does not in time."""
     give_up_at = time.monotonic() + seconds
     while not condition():
