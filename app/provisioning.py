@@ -234,17 +234,19 @@ class Provisioning:
                 rows = await send(connection, *statements, seconds=deadline.left(COMMIT_SECONDS))
         except DatabaseUnavailable as error:
             await rollback(connection)
-            return await self._after_lost_commit(profile.clerk_id, assistant, error, deadline)
+            return await self._after_lost_commit(profile, assistant, error, deadline)
         return Ensured("created", User(*rows[0][0]))
 
     async def _after_lost_commit(
-        self, clerk_id: str, assistant: Assistant, error: DatabaseUnavailable, deadline: Deadline
+        self, profile: Profile, assistant: Assistant, error: DatabaseUnavailable, deadline: Deadline
     ) -> Ensured:
         """Settle what a failed step 4 or 5 left, by looking under the same lock.
 
         COMMIT holds the lock until it is decided, so whoever has the lock sees the decision. A row there is
-        the truth, whoever made it; otherwise nothing is deleted, and the next try adopts.
+        the truth, whoever made it; otherwise nothing is deleted, and the next try adopts. It is ours only if it holds
+        our profile as well: another try may have adopted the same assistant meanwhile, for an older event.
         """
+        clerk_id = profile.clerk_id
         if error.constraint == ASSISTANT_ID_KEY:
             logs.alarm("backboard_id_twice", clerk_id=clerk_id, assistant_id=assistant.id)
             raise AssistantUnavailable("backboard_id_twice") from error
@@ -253,7 +255,8 @@ class Provisioning:
         known = facts(rows[1][0])
         if known.user is None or known.gone:
             raise error
-        return Ensured("created" if known.user.assistant_id == assistant.id else "exists", known.user)
+        ours = known.user.assistant_id == assistant.id and profile.is_stored_in(known.user)
+        return Ensured("created" if ours else "exists", known.user)
 
     async def _leave(self, connection: Connection, clerk_id: str, known: Facts, deadline: Deadline) -> None:
         """Somebody else provisioned or deleted the user meanwhile: settle our own note and let go.

@@ -45,6 +45,10 @@ class Profile(NamedTuple):
     updated_at: datetime | None = None
     last_sign_in_at: datetime | None = None
 
+    def is_stored_in(self, user: User) -> bool:
+        """Whether the row is of this version and holds all of it."""
+        return (self.updated_at or EPOCH) == user.clerk_updated_at and not self.differs_from(user)
+
     def differs_from(self, user: User) -> bool:
         """Whether storing this would change the row."""
         signed_in = self.last_sign_in_at or user.last_sign_in_at

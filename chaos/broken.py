@@ -122,7 +122,7 @@ def _compensate() -> None:
             raise
         return ensured
 
-    async def give_up(self: Any, clerk_id: str, assistant: Assistant, error: Exception, deadline: Deadline) -> None:  # noqa: ARG001  # As the original.
+    async def give_up(self: Any, profile: Profile, assistant: Assistant, error: Exception, deadline: Deadline) -> None:  # noqa: ARG001  # As the original.
         raise error
 
     _service._insert_and_commit = insert_or_delete
@@ -132,9 +132,11 @@ def _compensate() -> None:
 def _no_fence() -> None:
     """A COMMIT without an answer counts as done."""
 
-    async def believe(self: Any, clerk_id: str, assistant: Assistant, error: Exception, deadline: Deadline) -> Ensured:  # noqa: ARG001  # As the original.
+    async def believe(_: Any, profile: Profile, assistant: Assistant, *__: object) -> Ensured:
         now = datetime.now(UTC)
-        return Ensured("created", User(uuid4(), clerk_id, str(UUID(assistant.id)), None, None, now, now, None, None))
+        return Ensured(
+            "created", User(uuid4(), profile.clerk_id, str(UUID(assistant.id)), None, None, now, now, None, None)
+        )
 
     _service._after_lost_commit = believe
 

@@ -25,8 +25,8 @@ __all__ = ["Postgres", "PostgresUnavailable"]
 
 _START_SECONDS = 30  # Recovery after a crash takes seconds; more means that something is wrong.
 _STOP_SECONDS = 10  # A shutdown takes 50 ms; the checkpoint before it, with much data, longer.
-# A crash of Postgres alone must lose nothing, and the kernel keeps what it was given. So synchronous_commit stays on, and
-# so does full_page_writes: kill -9 can end the write of a page in its middle.
+# A crash of Postgres alone must lose nothing, and the kernel keeps what it was given. So synchronous_commit stays on,
+# and so does full_page_writes: kill -9 can end the write of a page in its middle.
 _FORGETFUL = {"fsync": "off"}
 # The first version of Postgres with a locale that is the same on every machine and not only ASCII's.
 _FIRST_WITH_CASES = 17

@@ -3,14 +3,19 @@
 import asyncio
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from app.backboard_answers import Assistant
+from app.deadline import Deadline
+from app.errors import DatabaseUnavailable
+from app.parts import build_parts, open_parts
 from app.server import create_app
+from app.users import Profile
 from local.backboard import Sandbox
 from local.backboard_faults import Fault, drops, earlier_id, held, html, resets, status
 from tests.factories import Person, event, user_created, user_data, user_updated
@@ -438,3 +443,26 @@ async def test_the_figures_count_what_was_answered(service: Service) -> None:
     assert 'requests_total{event="webhook",outcome="created",status="200"} 1.0' in figures
     assert 'request_seconds_count{event="webhook"} 1.0' in figures
     assert 'pool_connections{pool="provisioning",state="max"} 5.0' in figures
+
+
+async def test_a_row_that_another_try_wrote_for_an_older_event_is_not_taken_for_ours(
+    service: Service, variables: dict[str, str], database: Database
+) -> None:
+    """After a lost COMMIT the assistant may stand in the row of somebody who adopted it; our event is yet to come."""
+    person = Person()
+    await service.deliver(user_created(person, updated_at=1_750_000_000_000))
+    row = database.execute("SELECT * FROM users").fetchone()
+    assert row is not None
+    assistant = Assistant(row["assistant_id"], person.assistant_name, row["created_at"])
+    newer = Profile(person.clerk_id, name="Newer", updated_at=row["clerk_updated_at"] + timedelta(milliseconds=1))
+    same = Profile(person.clerk_id, row["email"], row["name"], row["clerk_updated_at"], row["last_sign_in_at"])
+    lost = DatabaseUnavailable("database_down")
+
+    parts = build_parts(settings_of(variables))
+    async with open_parts(parts):
+        outcomes = [
+            (await parts.provisioning._after_lost_commit(profile, assistant, lost, Deadline())).outcome
+            for profile in (newer, same)
+        ]
+
+    assert outcomes == ["exists", "created"]
