@@ -241,7 +241,7 @@ def read_logs(logs: Path) -> list[Violation]:
                 found.append(Violation("leak", f"{log.name}, line {number}"))
             if b"event=bug" in line or b"traceback" in line:
                 where = b" ".join(re.findall(rb"(?:error|place)=\S+", line)).decode()
-                found.append(Violation("unexpected", f"{log.name}, line {number}: a bug {where}"))
+                found.append(Violation("unexpected", f"{log.name}, line {number}: a bug {where}".rstrip()))
     return found
 
 

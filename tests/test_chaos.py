@@ -226,12 +226,15 @@ def test_a_canary_in_a_log_is_a_leak(tmp_path: Path, line: str) -> None:
     assert read_logs(tmp_path) == [("leak", "server-0.log, line 2")]
 
 
-@pytest.mark.parametrize("line", ["level=error event=bug error=KeyError", "Traceback (most recent call last):"])
-def test_a_bug_in_a_log_is_seen(tmp_path: Path, line: str) -> None:
-    """Also where the answer was a 503 like any other."""
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [("level=error event=bug error=KeyError", " error=keyerror"), ("Traceback (most recent call last):", "")],
+)
+def test_a_bug_in_a_log_is_seen(tmp_path: Path, line: str, where: str) -> None:
+    """Also where the answer was a 503 like any other; with its class and its place, where the line has them."""
     (tmp_path / "server-1.log").write_text(line)
 
-    assert read_logs(tmp_path) == [("unexpected", "server-1.log, line 1: a bug")]
+    assert read_logs(tmp_path) == [("unexpected", f"server-1.log, line 1: a bug{where}")]
 
 
 @pytest.mark.parametrize(

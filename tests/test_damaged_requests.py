@@ -165,7 +165,8 @@ async def test_a_damaged_request_is_refused_without_a_trace_or_taken(
 
     answer = await ask(app, damaged.headers, *pieces, method=damaged.method, path=damaged.path)
 
-    line = log.line()
+    # A line without a status is about the process: on a busy machine, a pool that waits for a connection.
+    (line,) = [line for line in log.lines() if "status" in line]
     if answer.status in {200, 201}:
         assert (line["status"], "reason" in line) == (answer.status, False)
     else:
