@@ -1,6 +1,5 @@
 """What may come in and how large, how a body is read, and how JSON goes out."""
 
-import asyncio
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -17,8 +16,6 @@ from app.problems import CLOSE, Headers, Refusal
 
 HEAD_BYTES = 32 * 1024
 BODY_BYTES = 256 * 1024
-# From the first byte of the request to the last one of its body.
-BODY_SECONDS = 5.0
 
 Request = TypeVar("Request", bound=BaseModel)
 
@@ -40,21 +37,16 @@ def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
 
 
 async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:
-    """The body of a JSON request; judged by its headers before a byte is read, then read under a cap and a limit."""
+    """The body of a JSON request; judged by its headers before a byte is read, then read under a cap.
+
+    How long it may take is the connection's to say (see protocol).
+    """
     types = headers_named(scope, b"content-type")
     if len(types) != 1 or not _JSON.fullmatch(types[0].strip()) or headers_named(scope, b"content-encoding"):
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
     lengths = headers_named(scope, b"content-length")
     if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > cap):
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read(receive, cap)
-    except TimeoutError:
-        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout", headers=CLOSE) from None
-
-
-async def _read(receive: Receive, cap: int) -> bytes:
     body = bytearray()
     while True:
         message = await receive()

@@ -45,12 +45,16 @@ _seconds: dict[str, _Second] = {}
 _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 
 # What stands in logfmt as it is: printable ASCII without blank, quote, equals sign and backslash.
-_PLAIN = re.compile(r"[!#-<>-\[\]-~]{1,200}")
+_is_plain = re.compile(r"[!#-<>-\[\]-~]{1,200}").fullmatch
 _LEVELS = {number: name.lower() for name, number in logging.getLevelNamesMapping().items() if name != "WARN"}
+_NUMBERS = (int, float)
 _COLORS = {"warning": "33", "error": "31", "critical": "31"}
 
 # The order in which a person reads a line; whatever else there is comes behind.
-_ORDER = ("timestamp", "level", "event", "outcome", "status", "reason", "type", "clerk_id", "assistant_id")
+_ABSENT = object()
+_FORM: Mapping[str, Any] = dict.fromkeys(
+    ("timestamp", "level", "event", "outcome", "status", "reason", "type", "clerk_id", "assistant_id"), _ABSENT
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +68,17 @@ class _Output:
     def write(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
         if level < self.threshold:
             return
-        stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        line = {"timestamp": stamp, "level": _LEVELS.get(level, "info"), "event": event}
-        # A reader that is gone or a disk that is full costs the line, never an answer.
-        with suppress(OSError):
-            # One write for one line, so that those of two processes on one pipe do not mix; past the buffer, which
-            # would keep what could not be written, and fail whoever flushes it next.
-            unbuffered = getattr(self.stream.buffer, "raw", self.stream.buffer)
-            unbuffered.write(self.render({**line, **fields}) + b"\n")
+        line = {**_FORM, **fields}
+        line["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line["level"] = _LEVELS.get(level, "info")
+        line["event"] = event
+        # One write for one line, so that those of two processes on one pipe do not mix; past the buffer, which would
+        # keep what could not be written, and fail whoever flushes it next.
+        unbuffered = getattr(self.stream.buffer, "raw", self.stream.buffer)
+        try:  # noqa: SIM105  # `suppress` takes longer than the write.
+            unbuffered.write(self.render(line) + b"\n")
+        except OSError:  # A reader that is gone or a disk that is full costs the line, never an answer.
+            pass
 
 
 def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) -> None:
@@ -191,7 +198,7 @@ def _place(traceback: TracebackType | None) -> str:
 
 def _clean(value: Any) -> Any:
     """A value that is short, ASCII and free of what ends a line or steers a terminal."""
-    if isinstance(value, bool | int | float | None):
+    if value is None or isinstance(value, _NUMBERS):
         return value
     text = value if isinstance(value, str) else str(value)
     # Cut before escaping, so that a huge value costs nothing, and after it, since escapes are longer.
@@ -203,26 +210,22 @@ def _clean(value: Any) -> Any:
     return kept
 
 
-def _ordered(fields: Fields) -> Fields:
-    return {key: fields[key] for key in _ORDER if key in fields} | fields
+def _logfmt(line: Fields) -> bytes:
+    return " ".join([f"{key}={_logfmt_value(value)}" for key, value in line.items() if value is not _ABSENT]).encode()
 
 
-def _logfmt(fields: Fields) -> bytes:
-    return " ".join([f"{key}={_logfmt_value(value)}" for key, value in _ordered(fields).items()]).encode()
-
-
-def _logfmt_value(value: Any) -> str:
+def _logfmt_value(value: Any) -> Any:
     """In quotes where a blank, an equals sign or a quote would end it or look like a field."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
+    if _is_plain(value) if type(value) is str else type(value) in _NUMBERS:
         return value
     cleaned = _clean(value)
     if isinstance(cleaned, str):
-        return cleaned if _PLAIN.fullmatch(cleaned) else '"' + cleaned.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return cleaned if _is_plain(cleaned) else '"' + cleaned.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return "" if cleaned is None else str(cleaned).lower()
 
 
-def _json(fields: Fields) -> bytes:
-    return orjson.dumps({key: _clean(value) for key, value in _ordered(fields).items()})
+def _json(line: Fields) -> bytes:
+    return orjson.dumps({key: _clean(value) for key, value in line.items() if value is not _ABSENT})
 
 
 def _console(fields: Fields, *, colors: bool) -> bytes:

@@ -8,7 +8,7 @@ import re
 from http import HTTPStatus
 from itertools import chain
 from random import getrandbits
-from time import perf_counter
+from time import monotonic
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -34,18 +34,19 @@ class Frame:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._limit = Limit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = perf_counter()
+        started = monotonic()
         answer = Answer(send, _request_id(scope))
         fields = logs.begin(answer.request_id)
         try:
             await self._answer(scope, receive, answer)
         finally:
-            seconds = perf_counter() - started
+            seconds = monotonic() - started
             fields["status"] = answer.status
             fields["duration_ms"] = round(seconds * 1000, 1)
             event = fields.setdefault("event", "request")
@@ -53,10 +54,9 @@ class Frame:
             logs.close(fields, answer.status)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
-        limit = asyncio.timeout(ANSWER_SECONDS)
         try:
             _judge_head(scope)
-            async with limit:
+            with self._limit:
                 await self._app(scope, receive, answer)
         except ClientDisconnect:
             # Nobody is there to answer, or the protocol has done it; whatever was under way goes on to its end.
@@ -68,11 +68,45 @@ class Frame:
         except ServiceError as error:
             await answer.problem(error)
         except Exception as error:  # noqa: BLE001  # The last line of defence: loud in the log, silent outside.
-            if limit.expired():
-                await answer.problem(Unavailable("deadline"))
-                return
             logs.bug(error)
             await answer.problem(error)
+
+
+class Limit:
+    """Cancels whoever is longer under way than they may be, as asyncio.timeout does.
+
+    Since all may be equally long, one timer does for all of them, and a request costs an entry in a dict.
+    """
+
+    def __init__(self) -> None:
+        self._begun: dict[asyncio.Task[object], float] = {}
+        self._overdue: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._begun[_this_task()] = monotonic()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._look)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        task = _this_task()
+        self._begun.pop(task, None)
+        if task in self._overdue:
+            self._overdue.remove(task)
+            if task.uncancel() == 0 and kind is asyncio.CancelledError:
+                raise Unavailable("deadline")
+
+    def _look(self) -> None:
+        """Cancel those whose time is over, and look again when it is for the next."""
+        self._timer = None
+        over_at = monotonic() - ANSWER_SECONDS
+        for task, begun in list(self._begun.items()):
+            if begun > over_at:
+                self._timer = asyncio.get_running_loop().call_later(begun - over_at, self._look)
+                return
+            del self._begun[task]
+            self._overdue.add(task)
+            task.cancel()
 
 
 class Answer:
@@ -109,6 +143,12 @@ class Answer:
         }
         await self(start)
         await self({"type": "http.response.body", "body": body})
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # Whoever can be limited is one.
+    return task
 
 
 def _request_id(scope: Scope) -> str:

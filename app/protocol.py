@@ -7,8 +7,10 @@ process stops, uvicorn hangs up on every connection that waits, also where a req
 
 import logging
 from asyncio import Event, TimerHandle, Transport
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import httptools
@@ -16,11 +18,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import logs
 from app.bodies import HEAD_BYTES, REFUSED
-from app.outlet import Outlet
+from app.cycle import Cycle
 from app.problems import Refusal, problem_of
 from app.request_parser import RequestParser
 
 HEAD_SECONDS = 10.0
+# From the end of the head to the last byte of the body.
+BODY_SECONDS = 5.0
 # After SIGTERM, how long a connection without a request may still bring one.
 LAST_REQUEST_SECONDS = 1.0
 # Closed while bytes are still coming, a socket is reset, and the reset overtakes the answer. So our side is closed
@@ -34,18 +38,27 @@ UNREAD_SECONDS = 10.0
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. A head is under way from its first byte until its blank line."""
+    """One connection. A head is under way from its first byte until its blank line.
+
+    A timer for each request would cost as much as reading it. So there is one for the connection, which looks at what
+    is due when it fires, and is only set anew for what is due before that.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.logger = logging.getLogger(logs.WIRE)
         self.parser = RequestParser(self, self._renew_parser)
         self._head_under_way = False
-        self._head_begun = False
+        # Whether a head or a body has begun or ended in what is being read.
+        self._has_moved_on = False
         # What came since the head began, or since the last chunk, without being body: heads, sizes and trailers.
         self._bare_bytes = 0
         self._upgrading = False
+        # When the client has to have done something, by the loop's clock, or what is to be done then.
+        self._due: float | None = None
+        self._otherwise: Callable[[], None] = self._let_go
         self._timer: TimerHandle | None = None
+        self._timer_at = 0.0
         self._unread: TimerHandle | None = None
         # What is refused once the answer before it is out.
         self._refusal: Refusal | None = None
@@ -54,8 +67,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         super().connection_made(transport)
-        self._outlet = Outlet(self)
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._let_go)
+        self._expect_within(HEAD_SECONDS, self._let_go)
         if self._is_stopping():
             self.shutdown()
 
@@ -67,7 +79,8 @@ class Protocol(HttpToolsProtocol):
             self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -88,24 +101,31 @@ class Protocol(HttpToolsProtocol):
                 self._hang_up()
             return
         self._bare_bytes += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "http"))
         if self._deaf or self.transport.is_closing():
             return
         if self._bare_bytes > HEAD_BYTES:
             self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
-        elif not self._head_under_way and self._is_answering():
-            self._stop_timer()
-        elif self._timer is None or self._head_begun:
-            # A head that is not whole, or bytes that belong to no request: uvicorn has stopped its own timer.
-            self._stop_timer()
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._let_go)
-        self._head_begun = False
+        elif self._has_moved_on:
+            self._has_moved_on = False
+            self._expect_what_comes_next()
+
+    def _expect_what_comes_next(self) -> None:
+        if self._head_under_way:
+            # The first one of a connection has its time from the connection's beginning.
+            if self.cycle is not None:
+                self._expect_within(HEAD_SECONDS, self._let_go)
+        elif self._is_answering():
+            self._due = None
+            if self.cycle.more_body:
+                self._expect_within(BODY_SECONDS, self._let_go)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        # The first one of a connection has its time from the connection's beginning.
-        self._head_begun = self.cycle is not None
-        self._head_under_way = True
+        self._head_under_way = self._has_moved_on = True
         self._bare_bytes = 0
 
     def on_headers_complete(self) -> None:
@@ -115,11 +135,42 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             raise httptools.HttpParserError("too many at once")
         self._head_under_way = False
-        super().on_headers_complete()
-        self.cycle.transport = self._outlet  # type: ignore[assignment]  # All that it uses of one.
+        self._has_moved_on = True
+        before, self.cycle = self.cycle, self._begin_cycle()
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
         if self._is_stopping():
             # What is asked now is the last on this connection, and its answer says so.
             super().shutdown()
+
+    def _begin_cycle(self) -> Cycle:
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope |= {
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+        }
+        return Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+            close=self.close_or_linger,
+        )
 
     def on_body(self, body: bytes) -> None:
         self._bare_bytes -= len(body)
@@ -130,21 +181,24 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._bare_bytes = 0
+        self._has_moved_on = True
         if not self._upgrading:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._outlet.flush()
+        self.server_state.total_requests += 1
         if self._deaf and self._refusal is None:
             # Our side is closed already.
             self.pipeline.clear()
-        is_last = not self.pipeline
-        super().on_response_complete()
-        if is_last and self._refusal is not None and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refusal is not None:
             self._refuse(self._refusal)
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text says no more.
-        self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "http"))
+        elif not (self._head_under_way or self._deaf):
+            self._expect_within(self.timeout_keep_alive, self._hang_up)
 
     def _renew_parser(self) -> RequestParser:
         """Read the last head once more, as if it asked for no upgrade; what is behind it is for the new parser."""
@@ -168,7 +222,7 @@ class Protocol(HttpToolsProtocol):
         """Answer for what will never be a request, behind the answers that are still owed."""
         self._deaf = True
         if self._owes_answers():
-            self._stop_timer()
+            self._due = None
             self._refusal = refusal
             return
         problem, fields = problem_of(refusal), logs.begin(uuid4().hex)
@@ -204,29 +258,43 @@ class Protocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         self._deaf = True
-        self._stop_timer()
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self._hang_up)
+        self._expect_within(LINGER_SECONDS, self._hang_up)
 
     def _let_go(self) -> None:
-        """The time of a head is over; a connection without a byte has asked for nothing."""
-        self._timer = None
+        """The time of a head or a body is over; a connection without a byte has asked for nothing."""
         if self._head_under_way:
             self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
-        else:
+        elif not self._is_answering():
             self._hang_up()
-
-    def timeout_keep_alive_handler(self) -> None:
-        self._hang_up()
+        elif self.flow.read_paused:
+            # It is not the client who is slow.
+            self._expect_within(BODY_SECONDS, self._let_go)
+        else:
+            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
 
     def _hang_up(self) -> None:
         """Close, and what is written already is not kept for ever for a client that does not read it."""
-        self._stop_timer()
         self.transport.close()
-        self._timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        self._expect_within(UNREAD_SECONDS, self.transport.abort)
 
-    def _stop_timer(self) -> None:
+    def _expect_within(self, seconds: float, otherwise: Callable[[], None]) -> None:
+        self._due, self._otherwise = self.loop.time() + seconds, otherwise
+        if self._timer is None or self._due < self._timer_at:
+            self._set_timer(self._due)
+
+    def _set_timer(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._timer_at = self.loop.call_at(at, self._look_at_the_clock), at
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._due is None:
+            return
+        if self.loop.time() < self._due:
+            self._set_timer(self._due)
+        else:
+            self._due = None
+            self._otherwise()

@@ -46,19 +46,23 @@ class Application(Starlette):
     """Starlette with our frame alone round its router, which answers every error in one way."""
 
     def __init__(self, metrics: Metrics, **starlette: Any) -> None:
-        self._metrics = metrics
         super().__init__(**starlette)
+        self._frame = Frame(self._dispatch, metrics)
         self._exact = {
-            route.path: route for route in self.routes if isinstance(route, Route) and not route.param_convertors
+            (method, route.path): route.app
+            for route in self.routes
+            if isinstance(route, Route) and not route.param_convertors
+            for method in route.methods or ()
         }
 
-    def build_middleware_stack(self) -> ASGIApp:
-        return Frame(self._dispatch, self._metrics)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self._frame(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Straight to a path that is known as it stands; only for others are the routes tried one by one."""
-        route = self._exact.get(scope.get("path", ""))
-        await (route.handle if route else self.router)(scope, receive, send)
+        app = self._exact.get((scope.get("method"), scope.get("path")), self.router)
+        await app(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Starlette:
