@@ -42,5 +42,5 @@ holds the listing to the code.
 1  queries · database · breaker · deadline · patience · last_event
    exchange                                            HTTP towards a partner
 0  errors · connect_errors · settings · logs · metrics
-   request_parser · cycle                              HTTP/1.1 from a connection, and to it
+   cycle · headers                                      HTTP/1.1 from a connection, and to it
 """

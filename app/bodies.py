@@ -1,7 +1,6 @@
 """What may come in and how large, how a body is read, and how JSON goes out."""
 
 import re
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -12,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from app.clerk_events import read_json
 from app.errors import BadEvent
+from app.headers import headers_named
 from app.problems import CLOSE, Headers, Refusal
 
-HEAD_BYTES = 32 * 1024
 BODY_BYTES = 256 * 1024
 
 Request = TypeVar("Request", bound=BaseModel)
@@ -26,23 +25,13 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 REFUSED = "app.refused"
 
 
-def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
-    """All values of a header, as they came; a dict of single values would hide that it stands twice."""
-    by_name: dict[bytes, list[bytes]] | None = scope.get("headers_by_name")
-    if by_name is None:
-        by_name = scope["headers_by_name"] = {}
-        for key, value in scope["headers"]:
-            by_name.setdefault(key, []).append(value)
-    return by_name.get(name, ())
-
-
 async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:
     """The body of a JSON request; judged by its headers before a byte is read, then read under a cap.
 
     How long it may take is the connection's to say (see protocol).
     """
     types = headers_named(scope, b"content-type")
-    if len(types) != 1 or not _JSON.fullmatch(types[0].strip()) or headers_named(scope, b"content-encoding"):
+    if len(types) != 1 or not _is_json(types[0]) or headers_named(scope, b"content-encoding"):
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
     lengths = headers_named(scope, b"content-length")
     if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > cap):
@@ -57,6 +46,10 @@ async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) 
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def _is_json(media_type: bytes) -> bool:
+    return media_type == b"application/json" or _JSON.fullmatch(media_type.strip()) is not None
 
 
 async def read_request(scope: Scope, receive: Receive, model: type[Request], cap: int = BODY_BYTES) -> Request:

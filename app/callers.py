@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from app import logs
 from app.deadline import Deadline
 from app.errors import BadEvent, Missing
+from app.headers import headers_named
 from app.problems import CLOSE, Refusal
 from app.session_tokens import BadToken, SessionTokens
 from app.users import CLERK_ID
@@ -32,7 +33,7 @@ class Callers:
         Exactly one bearer token, compared with every known one in constant time. Whatever is wrong, the answer is
         the same; only the log says more.
         """
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        given = headers_named(scope, b"authorization")
         match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         token = match[1] if match else b""
         if sum([hmac.compare_digest(token, known) for known in self._tokens]):

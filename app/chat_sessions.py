@@ -7,11 +7,12 @@ from typing import Any
 from starlette.routing import Route
 
 from app import logs
-from app.bodies import answer_json, answer_nothing, headers_named, read_request
+from app.bodies import answer_json, answer_nothing, read_request
 from app.callers import Call, Callers, Endpoint
 from app.chat_bodies import ChangeSessionRequest, OpenSessionRequest
 from app.closing import Closing
 from app.errors import BadEvent
+from app.headers import headers_named
 from app.memory import Memory
 from app.on_demand import OnDemand
 from app.opening import Opening, Wish

@@ -9,13 +9,12 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, time_ns
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
@@ -69,7 +68,7 @@ class _Output:
         if level < self.threshold:
             return
         line = {**_FORM, **fields}
-        line["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line["timestamp"] = _stamp()
         line["level"] = _LEVELS.get(level, "info")
         line["event"] = event
         # One write for one line, so that those of two processes on one pipe do not mix; past the buffer, which would
@@ -79,6 +78,16 @@ class _Output:
             unbuffered.write(self.render(line) + b"\n")
         except OSError:  # A reader that is gone or a disk that is full costs the line, never an answer.
             pass
+
+
+def _stamp() -> str:
+    second, nanoseconds = divmod(time_ns(), 1_000_000_000)
+    return f"{_second(second)}.{nanoseconds // 1000:06}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) -> None:

@@ -5,8 +5,8 @@ Pure ASGI, because Starlette's BaseHTTPMiddleware costs more than everything els
 
 import asyncio
 import re
+from collections.abc import Awaitable
 from http import HTTPStatus
-from itertools import chain
 from random import getrandbits
 from time import monotonic
 
@@ -15,12 +15,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.bodies import HEAD_BYTES, REFUSED, headers_named
+from app.bodies import REFUSED
 from app.errors import ServiceError, Unavailable
+from app.headers import HEAD_BYTES, HEAD_FIELDS, headers_named, index_headers
 from app.metrics import Metrics
 from app.problems import CLOSE, Refusal, problem_of
 
-HEAD_FIELDS = 100
 # Every wait has a limit of its own inside this one; it stands for whatever nobody thought of.
 ANSWER_SECONDS = 12.0
 
@@ -41,10 +41,11 @@ class Frame:
             await self._app(scope, receive, send)
             return
         started = monotonic()
+        head_bytes = index_headers(scope)
         answer = Answer(send, _request_id(scope))
         fields = logs.begin(answer.request_id)
         try:
-            await self._answer(scope, receive, answer)
+            await self._answer(scope, receive, answer, head_bytes)
         finally:
             seconds = monotonic() - started
             fields["status"] = answer.status
@@ -53,9 +54,9 @@ class Frame:
             self._metrics.count(event, fields.get("outcome", ""), answer.status, seconds)
             logs.close(fields, answer.status)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
+    async def _answer(self, scope: Scope, receive: Receive, answer: "Answer", head_bytes: int) -> None:
         try:
-            _judge_head(scope)
+            _judge_head(scope, head_bytes)
             with self._limit:
                 await self._app(scope, receive, answer)
         except ClientDisconnect:
@@ -118,14 +119,14 @@ class Answer:
         # 0 until an answer has begun.
         self.status = 0
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
             message["headers"] += [
                 (b"cache-control", b"no-store"),
                 (b"x-request-id", self.request_id.encode()),
             ]
-        await self._send(message)
+        return self._send(message)
 
     async def problem(self, error: Exception) -> None:
         """Answer for an error, unless an answer has begun already."""
@@ -158,10 +159,9 @@ def _request_id(scope: Scope) -> str:
     return f"{getrandbits(128):032x}"
 
 
-def _judge_head(scope: Scope) -> None:
+def _judge_head(scope: Scope, head_bytes: int) -> None:
     """What the HTTP parser lets through and nothing behind us should meet."""
-    headers = scope["headers"]
-    if len(headers) > HEAD_FIELDS or sum(map(len, chain.from_iterable(headers))) > HEAD_BYTES:
+    if head_bytes > HEAD_BYTES or len(scope["headers"]) > HEAD_FIELDS:
         raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
     if len(headers_named(scope, b"host")) != 1:
         raise Refusal(HTTPStatus.BAD_REQUEST, "host", headers=CLOSE)

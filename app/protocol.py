@@ -17,10 +17,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import logs
-from app.bodies import HEAD_BYTES, REFUSED
+from app.bodies import REFUSED
 from app.cycle import Cycle
+from app.headers import HEAD_BYTES
 from app.problems import Refusal, problem_of
-from app.request_parser import RequestParser
 
 HEAD_SECONDS = 10.0
 # From the end of the head to the last byte of the body.
@@ -36,6 +36,8 @@ PIPELINED = 100
 # How long a client may take to read on, before its answers and its connection are thrown away.
 UNREAD_SECONDS = 10.0
 
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+
 
 class Protocol(HttpToolsProtocol):
     """One connection. A head is under way from its first byte until its blank line.
@@ -44,10 +46,11 @@ class Protocol(HttpToolsProtocol):
     is due when it fires, and is only set anew for what is due before that.
     """
 
+    cycle: Cycle  # type: ignore[assignment]  # In the place of uvicorn's.
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.logger = logging.getLogger(logs.WIRE)
-        self.parser = RequestParser(self, self._renew_parser)
         self._head_under_way = False
         # Whether a head or a body has begun or ended in what is being read.
         self._has_moved_on = False
@@ -102,7 +105,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._bare_bytes += len(data)
         try:
-            self.parser.feed_data(data)
+            self._read(data)
         except httptools.HttpParserError:
             self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "http"))
         if self._deaf or self.transport.is_closing():
@@ -112,6 +115,21 @@ class Protocol(HttpToolsProtocol):
         elif self._has_moved_on:
             self._has_moved_on = False
             self._expect_what_comes_next()
+
+    def _read(self, data: bytes) -> None:
+        """Have it parsed. An Upgrade is ignored, as RFC 9110 7.8 allows; the parser would take the body behind it for
+        the next request.
+        """
+        rest = memoryview(data)
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                # One read may bring thousands of them.
+                rest = rest[upgrade.args[0] :]
+                self._renew_parser()
+            else:
+                return
 
     def _expect_what_comes_next(self) -> None:
         if self._head_under_way:
@@ -124,7 +142,9 @@ class Protocol(HttpToolsProtocol):
                 self._expect_within(BODY_SECONDS, self._let_go)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._head_under_way = self._has_moved_on = True
         self._bare_bytes = 0
 
@@ -136,7 +156,8 @@ class Protocol(HttpToolsProtocol):
             raise httptools.HttpParserError("too many at once")
         self._head_under_way = False
         self._has_moved_on = True
-        before, self.cycle = self.cycle, self._begin_cycle()
+        before: Cycle | None = self.cycle  # None before the first.
+        self.cycle = self._begin_cycle()
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:
@@ -150,27 +171,21 @@ class Protocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
-        self.scope |= {
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
             "http_version": version,
             "method": self.parser.get_method().decode("ascii"),
+            "scheme": self.scheme,
             "path": unquote(path) if "%" in path else path,
             "raw_path": url.path,
             "query_string": url.query or b"",
+            "root_path": "",
+            "headers": self.headers,
+            "client": self.client,
+            "server": self.server,
         }
-        return Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-            close=self.close_or_linger,
-        )
+        return Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
         self._bare_bytes -= len(body)
@@ -200,16 +215,17 @@ class Protocol(HttpToolsProtocol):
         elif not (self._head_under_way or self._deaf):
             self._expect_within(self.timeout_keep_alive, self._hang_up)
 
-    def _renew_parser(self) -> RequestParser:
+    def _renew_parser(self) -> None:
         """Read the last head once more, as if it asked for no upgrade; what is behind it is for the new parser."""
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise httptools.HttpParserError("not a proxy")
         lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        parser = self.parser = RequestParser(self, self._renew_parser)
-        parser.feed_data(b"\r\n".join([*lines, b"", b""]))
-        return parser
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn's: a request behind one that says "close" does no harm to the answer before it.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
     def _is_stopping(self) -> bool:
         stopping: Event = self.app_state["stopping"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
@@ -59,10 +59,10 @@ class Application(Starlette):
         scope["app"] = self
         await self._frame(scope, receive, send)
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Straight to a path that is known as it stands; only for others are the routes tried one by one."""
-        app = self._exact.get((scope.get("method"), scope.get("path")), self.router)
-        await app(scope, receive, send)
+        app = self._exact.get((scope.get("method", ""), scope.get("path", "")), self.router)
+        return app(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Starlette:
