@@ -41,6 +41,6 @@ holds the listing to the code.
    backboard_answers                                   what Backboard's answers mean
 1  queries · database · breaker · deadline · patience · last_event
    exchange                                            HTTP towards a partner
-0  errors · connect_errors · settings · logs · metrics
+0  errors · connect_errors · settings · logs · metrics · due
    cycle · headers                                      HTTP/1.1 from a connection, and to it
 """

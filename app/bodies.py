@@ -1,6 +1,7 @@
 """What may come in and how large, how a body is read, and how JSON goes out."""
 
 import re
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -67,9 +68,9 @@ async def answer_nothing(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> None:
+def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> Awaitable[None]:
     """Send a JSON answer in two messages."""
-    await answer_bytes(send, status, orjson.dumps(content), more=more)
+    return answer_bytes(send, status, orjson.dumps(content), more=more)
 
 
 async def answer_bytes(send: Send, status: int, body: bytes, *, more: Headers | None = None) -> None:

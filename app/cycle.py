@@ -13,62 +13,77 @@ _NO_BODY = frozenset({204, 304})
 
 
 class Cycle:
-    """What uvicorn calls a request cycle, for an application whose every answer is one piece, so it is one write.
+    """Called a request cycle by uvicorn. Every answer here is one piece, so it is one write.
 
-    `connection` is the protocol that it belongs to; that one writes into `body`, `more_body` and `disconnected`, and
-    sets `message_event` when it did.
+    `connection` is the protocol that it belongs to.
     """
 
-    def __init__(self, connection: Any, scope: Scope, *, keep_alive: bool) -> None:
+    def __init__(self, connection: Any, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
-        self.body = bytearray()
         self.more_body = True
-        self.disconnected = False
         self.response_complete = False
-        self.message_event = Event()
-        self.waiting_for_100_continue: bool = connection.expect_100_continue
         self._connection = connection
         self._flow: FlowControl = connection.flow
+        self._expects_continue = expects_continue
+        self._body = bytearray()
+        self._has_news = Event()
+        self._is_disconnected = False
         self._head: Message = {}
 
-    async def run_asgi(self, app: ASGIApp) -> None:
+    def take(self, body: bytes) -> int:
+        """More of the body; returns how much of it nobody has asked for yet."""
+        self._body += body
+        self._has_news.set()
+        return len(self._body)
+
+    def take_end(self) -> None:
+        """There is no more of the body."""
+        self.more_body = False
+        self._has_news.set()
+
+    def disconnect(self) -> None:
+        """Nobody is there any more, to be heard or answered."""
+        self._is_disconnected = True
+        self._has_news.set()
+
+    async def run(self, app: ASGIApp) -> None:
         """Have it answered; whatever happens, nobody waits for an answer that will not come."""
         try:
             await app(self.scope, self.receive, self.send)
         finally:
-            if not (self.response_complete or self.disconnected):
+            if not (self.response_complete or self._is_disconnected):
                 self._connection.transport.close()
 
     async def receive(self) -> Message:
         """What came of the body since the last time."""
-        if self.waiting_for_100_continue:
+        if self._expects_continue and not self._is_disconnected:
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiting_for_100_continue = False
-        if not (self.disconnected or self.response_complete):
+            self._expects_continue = False
+        if not (self._is_disconnected or self.response_complete):
             self._flow.resume_reading()
-            await self.message_event.wait()
-            self.message_event.clear()
-        if self.disconnected or self.response_complete:
+            await self._has_news.wait()
+            self._has_news.clear()
+        if self._is_disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        body, self.body = bytes(self.body), bytearray()
+        body, self._body = bytes(self._body), bytearray()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
         """Keep the head of the answer until its body comes."""
-        if self._flow.write_paused and not self.disconnected:
+        if self._flow.write_paused and not self._is_disconnected:
             await self._flow.drain()
-        if self.disconnected:
+        if self._is_disconnected:
             return
         if message["type"] == "http.response.start":
-            self.waiting_for_100_continue = False
+            self._expects_continue = False
             self._head = message
             return
         if message.get("more_body"):
             raise NotImplementedError("an answer in pieces")
         self._answer(self._head["status"], self._head["headers"], message["body"])
         self.response_complete = True
-        self.message_event.set()
+        self._has_news.set()
         if not self.keep_alive:
             self._connection.close_or_linger()
         self._connection.on_response_complete()

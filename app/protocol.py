@@ -1,24 +1,27 @@
-"""What uvicorn's HTTP protocol leaves open: how large a request's head may be, how long it may take, how it all ends.
+"""A connection of the web process: HTTP/1.1 by httptools on one side, ASGI on the other.
 
-With httptools a head of megabytes gets through, and a connection that sends nothing stays open for ever. The
-application judges complete heads (see middleware); only here can one that never completes be seen. And when the
-process stops, uvicorn hangs up on every connection that waits, also where a request is on its way.
+It takes the place of uvicorn's own protocol, which lets a head of megabytes through, waits for ever for one that never
+ends, hangs up on requests that are on their way when the process stops, and takes twice the time for a request.
 """
 
-import logging
-from asyncio import Event, TimerHandle, Transport
-from collections.abc import Callable
+import asyncio
+from asyncio import Event, Transport
+from collections import deque
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
 
 from app import logs
 from app.bodies import REFUSED
 from app.cycle import Cycle
+from app.due import Due
 from app.headers import HEAD_BYTES
 from app.problems import Refusal, problem_of
 
@@ -39,63 +42,77 @@ UNREAD_SECONDS = 10.0
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
-class Protocol(HttpToolsProtocol):
-    """One connection. A head is under way from its first byte until its blank line.
+class Protocol(asyncio.Protocol):
+    """One connection. A head is under way from its first byte until its blank line."""
 
-    A timer for each request would cost as much as reading it. So there is one for the connection, which looks at what
-    is due when it fires, and is only set anew for what is due before that.
-    """
-
-    cycle: Cycle  # type: ignore[assignment]  # In the place of uvicorn's.
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.logger = logging.getLogger(logs.WIRE)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.server_state = server_state
+        self._app = config.loaded_app
+        self._keep_alive_seconds = config.timeout_keep_alive
+        self._stopping: Event = app_state["stopping"]
+        self._loop = _loop or asyncio.get_running_loop()
+        self._due = Due(self._loop)
+        self._unread: asyncio.TimerHandle | None = None
+        # The request that was read last, and those that wait for the answers before theirs.
+        self._cycle: Cycle | None = None
+        self._pipeline: deque[Cycle] = deque()
         self._head_under_way = False
         # Whether a head or a body has begun or ended in what is being read.
         self._has_moved_on = False
         # What came since the head began, or since the last chunk, without being body: heads, sizes and trailers.
         self._bare_bytes = 0
         self._upgrading = False
-        # When the client has to have done something, by the loop's clock, or what is to be done then.
-        self._due: float | None = None
-        self._otherwise: Callable[[], None] = self._let_go
-        self._timer: TimerHandle | None = None
-        self._timer_at = 0.0
-        self._unread: TimerHandle | None = None
         # What is refused once the answer before it is out.
         self._refusal: Refusal | None = None
         self._deaf = False
         self._unheard_bytes = 0
+        self._begin_parser()
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
-        super().connection_made(transport)
-        self._expect_within(HEAD_SECONDS, self._let_go)
-        if self._is_stopping():
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # TCP has this kind.
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server_state.connections.add(self)  # type: ignore[arg-type]  # In the place of one of uvicorn's.
+        self._due.within(HEAD_SECONDS, self._let_go)
+        if self._stopping.is_set():
             self.shutdown()
 
     def shutdown(self) -> None:
         """End after the answer under way, or a second from now, since a request may be on its way already."""
-        if self._is_answering():
-            super().shutdown()
+        cycle = self._unanswered()
+        if cycle is None:
+            self._loop.call_later(LAST_REQUEST_SECONDS, self._end)
         else:
-            self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
+            cycle.keep_alive = False
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _end(self) -> None:
+        cycle = self._unanswered()
+        if cycle is None:
+            self.transport.close()
+        else:
+            cycle.keep_alive = False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # However it ended.
+        self.server_state.connections.discard(self)
+        self._due.close()
         self.resume_writing()
-        super().connection_lost(exc)
+        if self._cycle is not None:
+            self._cycle.disconnect()
 
     def pause_writing(self) -> None:
-        # An answer waits until there is room, and where our deadline has passed, uvicorn's own error waits for ever.
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
-        super().pause_writing()
+        # An answer waits until there is room, which may be for ever.
+        self._unread = self._loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        self.flow.pause_writing()
 
     def resume_writing(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
-        super().resume_writing()
+        self.flow.resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -116,80 +133,112 @@ class Protocol(HttpToolsProtocol):
             self._has_moved_on = False
             self._expect_what_comes_next()
 
-    def _read(self, data: bytes) -> None:
-        """Have it parsed. An Upgrade is ignored, as RFC 9110 7.8 allows; the parser would take the body behind it for
-        the next request.
-        """
-        rest = memoryview(data)
-        while True:
-            try:
-                self.parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                # One read may bring thousands of them.
-                rest = rest[upgrade.args[0] :]
-                self._renew_parser()
-            else:
-                return
-
     def _expect_what_comes_next(self) -> None:
         if self._head_under_way:
             # The first one of a connection has its time from the connection's beginning.
-            if self.cycle is not None:
-                self._expect_within(HEAD_SECONDS, self._let_go)
-        elif self._is_answering():
-            self._due = None
-            if self.cycle.more_body:
-                self._expect_within(BODY_SECONDS, self._let_go)
+            if self._cycle is not None:
+                self._due.within(HEAD_SECONDS, self._let_go)
+        elif (cycle := self._unanswered()) is not None:
+            if cycle.more_body:
+                self._due.within(BODY_SECONDS, self._let_go)
+            else:
+                self._due.lift()
+
+    def _begin_parser(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        # As uvicorn's: a request behind one that says "close" does no harm to the answer before it.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _read(self, data: bytes) -> None:
+        """Have it parsed. An Upgrade is ignored, as RFC 9110 7.8 allows.
+
+        The parser would take the body behind it for the next request.
+        """
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                # One read may bring thousands of them, so none is copied.
+                rest = memoryview(rest)[upgrade.args[0] :]
+                self._read_without_upgrade()
+            else:
+                return
+
+    def _read_without_upgrade(self) -> None:
+        """Read the last head once more, as if it asked for no upgrade; what is behind it is for the new parser."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("not a proxy")
+        lines = [b"%s %s HTTP/%s" % (method, self._url, self._parser.get_http_version().encode())]
+        lines += [b"%s: %s" % header for header in self._headers if header[0] != b"upgrade"]
+        self._begin_parser()
+        self._parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
     def on_message_begin(self) -> None:
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects_continue = False
         self._head_under_way = self._has_moved_on = True
         self._bare_bytes = 0
 
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+        self._headers.append((name, value))
+
     def on_headers_complete(self) -> None:
-        self._upgrading = self.parser.should_upgrade()
+        self._upgrading = self._parser.should_upgrade()
         if self._upgrading:
             return
-        if len(self.pipeline) >= PIPELINED:
+        if len(self._pipeline) >= PIPELINED:
             raise httptools.HttpParserError("too many at once")
         self._head_under_way = False
         self._has_moved_on = True
-        before: Cycle | None = self.cycle  # None before the first.
-        self.cycle = self._begin_cycle()
-        if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+        before, cycle = self._unanswered(), self._begin_cycle()
+        self._cycle = cycle
+        if before is None:
+            self._answer(cycle)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
-        if self._is_stopping():
+            self._pipeline.append(cycle)
+        if self._stopping.is_set():
             # What is asked now is the last on this connection, and its answer says so.
-            super().shutdown()
+            cycle.keep_alive = False
 
     def _begin_cycle(self) -> Cycle:
-        version = self.parser.get_http_version()
-        url = httptools.parse_url(self.url)
+        version = self._parser.get_http_version()
+        url = httptools.parse_url(self._url)
         path = url.path.decode("ascii")
         scope = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
-            "method": self.parser.get_method().decode("ascii"),
-            "scheme": self.scheme,
+            "method": self._parser.get_method().decode("ascii"),
+            "scheme": "http",
             "path": unquote(path) if "%" in path else path,
             "raw_path": url.path,
             "query_string": url.query or b"",
             "root_path": "",
-            "headers": self.headers,
-            "client": self.client,
-            "server": self.server,
+            "headers": self._headers,
         }
-        return Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
+        keep_alive = version != "1.0" and self._parser.should_keep_alive()
+        return Cycle(self, scope, keep_alive=keep_alive, expects_continue=self._expects_continue)
+
+    def _answer(self, cycle: Cycle) -> None:
+        task = self._loop.create_task(cycle.run(self._app))
+        self.server_state.tasks.add(task)
+        task.add_done_callback(self.server_state.tasks.discard)
 
     def on_body(self, body: bytes) -> None:
         self._bare_bytes -= len(body)
-        super().on_body(body)
+        cycle = self._unanswered()
+        if cycle is not None and cycle.take(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
 
     def on_chunk_complete(self) -> None:
         self._bare_bytes = 0
@@ -197,48 +246,35 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._bare_bytes = 0
         self._has_moved_on = True
-        if not self._upgrading:
-            super().on_message_complete()
+        cycle = None if self._upgrading else self._unanswered()
+        if cycle is not None:
+            cycle.take_end()
 
     def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
+        """What a cycle does behind its answer."""
         if self._deaf and self._refusal is None:
             # Our side is closed already.
-            self.pipeline.clear()
+            self._pipeline.clear()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self._pipeline:
+            self._answer(self._pipeline.popleft())
         elif self._refusal is not None:
             self._refuse(self._refusal)
         elif not (self._head_under_way or self._deaf):
-            self._expect_within(self.timeout_keep_alive, self._hang_up)
+            self._due.within(self._keep_alive_seconds, self._hang_up)
 
-    def _renew_parser(self) -> None:
-        """Read the last head once more, as if it asked for no upgrade; what is behind it is for the new parser."""
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            raise httptools.HttpParserError("not a proxy")
-        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
-        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        # As uvicorn's: a request behind one that says "close" does no harm to the answer before it.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
-
-    def _is_stopping(self) -> bool:
-        stopping: Event = self.app_state["stopping"]
-        return stopping.is_set()
-
-    def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+    def _unanswered(self) -> Cycle | None:
+        """The request that was read last, unless its answer is out."""
+        return None if self._cycle is None or self._cycle.response_complete else self._cycle
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer for what will never be a request, behind the answers that are still owed."""
         self._deaf = True
-        if self._owes_answers():
-            self._due = None
+        cycle = self._unanswered()
+        if cycle is not None and self._owes_answers(cycle):
+            self._due.lift()
             self._refusal = refusal
             return
         problem, fields = problem_of(refusal), logs.begin(uuid4().hex)
@@ -247,27 +283,25 @@ class Protocol(HttpToolsProtocol):
         headers = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
         ids = b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (fields["request_id"].encode(), len(body))
         self.transport.write(STATUS_LINE[problem.status] + headers + ids + body)
-        if self._is_answering():
-            # Its body broke off; the frame writes the line.
-            self.cycle.scope[REFUSED] = fields  # type: ignore[literal-required]
-            self.cycle.waiting_for_100_continue = False
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        else:
+        if cycle is None:
             logs.close(fields, problem.status)
+        else:
+            # Its body broke off; the frame writes the line.
+            cycle.scope[REFUSED] = fields
+            cycle.disconnect()
         self._linger()
 
-    def _owes_answers(self) -> bool:
-        if self.pipeline and self.cycle.more_body:
+    def _owes_answers(self, last: Cycle) -> bool:
+        if self._pipeline and last.more_body:
             # What is refused is the body of a request whose turn has not come, and never will.
-            self.pipeline.popleft()
-            self.cycle.response_complete = True
+            self._pipeline.pop()
+            last.response_complete = True
             return True
-        return self._is_answering() and not self.cycle.more_body
+        return not last.more_body
 
     def close_or_linger(self) -> None:
         """What a cycle does behind its last answer."""
-        if self.cycle.more_body:
+        if self._cycle is not None and self._cycle.more_body:
             self._linger()
         else:
             self._hang_up()
@@ -276,41 +310,21 @@ class Protocol(HttpToolsProtocol):
         self._deaf = True
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._expect_within(LINGER_SECONDS, self._hang_up)
+        self._due.within(LINGER_SECONDS, self._hang_up)
 
     def _let_go(self) -> None:
         """The time of a head or a body is over; a connection without a byte has asked for nothing."""
         if self._head_under_way:
             self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
-        elif not self._is_answering():
+        elif self._unanswered() is None:
             self._hang_up()
         elif self.flow.read_paused:
             # It is not the client who is slow.
-            self._expect_within(BODY_SECONDS, self._let_go)
+            self._due.within(BODY_SECONDS, self._let_go)
         else:
             self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
 
     def _hang_up(self) -> None:
         """Close, and what is written already is not kept for ever for a client that does not read it."""
         self.transport.close()
-        self._expect_within(UNREAD_SECONDS, self.transport.abort)
-
-    def _expect_within(self, seconds: float, otherwise: Callable[[], None]) -> None:
-        self._due, self._otherwise = self.loop.time() + seconds, otherwise
-        if self._timer is None or self._due < self._timer_at:
-            self._set_timer(self._due)
-
-    def _set_timer(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_at = self.loop.call_at(at, self._look_at_the_clock), at
-
-    def _look_at_the_clock(self) -> None:
-        self._timer = None
-        if self._due is None:
-            return
-        if self.loop.time() < self._due:
-            self._set_timer(self._due)
-        else:
-            self._due = None
-            self._otherwise()
+        self._due.within(UNREAD_SECONDS, self.transport.abort)
