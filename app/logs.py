@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,16 +44,16 @@ _seconds: dict[str, _Second] = {}
 _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 
 # What stands in logfmt as it is: printable ASCII without blank, quote, equals sign and backslash.
-_is_plain = re.compile(r"[!#-<>-\[\]-~]{1,200}").fullmatch
+_PLAIN = r"[!#-<>-\[\]-~]{1,200}"
+_is_plain = re.compile(_PLAIN).fullmatch
+# A whole line of nothing else, where no value is one for which logfmt has another word than Python.
+_is_plain_line = re.compile(rf"(?:[a-z_]+=(?!None\b|True\b|False\b){_PLAIN}(?: |\Z))+").fullmatch
 _LEVELS = {number: name.lower() for name, number in logging.getLevelNamesMapping().items() if name != "WARN"}
 _NUMBERS = (int, float)
 _COLORS = {"warning": "33", "error": "31", "critical": "31"}
 
 # The order in which a person reads a line; whatever else there is comes behind.
-_ABSENT = object()
-_FORM: Mapping[str, Any] = dict.fromkeys(
-    ("timestamp", "level", "event", "outcome", "status", "reason", "type", "clerk_id", "assistant_id"), _ABSENT
-)
+_ORDER = ("timestamp", "level", "event", "outcome", "status", "reason", "type", "clerk_id", "assistant_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,7 @@ class _Output:
     def write(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
         if level < self.threshold:
             return
-        line = {**_FORM, **fields}
-        line["timestamp"] = _stamp()
-        line["level"] = _LEVELS.get(level, "info")
-        line["event"] = event
+        line = {"timestamp": _stamp(), "level": _LEVELS.get(level, "info"), "event": event, **fields}
         # One write for one line, so that those of two processes on one pipe do not mix; past the buffer, which would
         # keep what could not be written, and fail whoever flushes it next.
         unbuffered = getattr(self.stream.buffer, "raw", self.stream.buffer)
@@ -219,14 +216,28 @@ def _clean(value: Any) -> Any:
     return kept
 
 
+@lru_cache(maxsize=256)
+def _ordered(names: tuple[str, ...]) -> Sequence[str]:
+    return [name for name in _ORDER if name in names] + [name for name in names if name not in _ORDER]
+
+
+@lru_cache(maxsize=256)
+def _form(names: tuple[str, ...]) -> str:
+    return " ".join([f"{name}=%({name})s" for name in _ordered(names)])
+
+
 def _logfmt(line: Fields) -> bytes:
-    return " ".join([f"{key}={_logfmt_value(value)}" for key, value in line.items() if value is not _ABSENT]).encode()
+    """Most lines are plain, and to see that they are, when they are written, is half the work of looking before."""
+    form = _form(tuple(line))
+    text = form % line
+    # A blank or an equals sign in a value makes another field of it, or none.
+    if not _is_plain_line(text) or text.count("=") != len(line):
+        text = form % {name: _logfmt_value(value) for name, value in line.items()}
+    return text.encode()
 
 
-def _logfmt_value(value: Any) -> Any:
+def _logfmt_value(value: Any) -> str:
     """In quotes where a blank, an equals sign or a quote would end it or look like a field."""
-    if _is_plain(value) if type(value) is str else type(value) in _NUMBERS:
-        return value
     cleaned = _clean(value)
     if isinstance(cleaned, str):
         return cleaned if _is_plain(cleaned) else '"' + cleaned.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -234,7 +245,7 @@ def _logfmt_value(value: Any) -> Any:
 
 
 def _json(line: Fields) -> bytes:
-    return orjson.dumps({key: _clean(value) for key, value in line.items() if value is not _ABSENT})
+    return orjson.dumps({name: _clean(line[name]) for name in _ordered(tuple(line))})
 
 
 def _console(fields: Fields, *, colors: bool) -> bytes:

@@ -80,19 +80,19 @@ class Limit:
     """
 
     def __init__(self) -> None:
-        self._begun: dict[asyncio.Task[object], float] = {}
+        self._begun: dict[asyncio.Task[object] | None, float] = {}
         self._overdue: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
-        self._begun[_this_task()] = monotonic()
+        self._begun[asyncio.current_task()] = monotonic()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._look)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        task = _this_task()
+        task = asyncio.current_task()
         self._begun.pop(task, None)
-        if task in self._overdue:
+        if task is not None and task in self._overdue:
             self._overdue.remove(task)
             if task.uncancel() == 0 and kind is asyncio.CancelledError:
                 raise Unavailable("deadline")
@@ -106,8 +106,9 @@ class Limit:
                 self._timer = asyncio.get_running_loop().call_later(begun - over_at, self._look)
                 return
             del self._begun[task]
-            self._overdue.add(task)
-            task.cancel()
+            if task is not None:
+                self._overdue.add(task)
+                task.cancel()
 
 
 class Answer:
@@ -144,12 +145,6 @@ class Answer:
         }
         await self(start)
         await self({"type": "http.response.body", "body": body})
-
-
-def _this_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101  # Whoever can be limited is one.
-    return task
 
 
 def _request_id(scope: Scope) -> str:

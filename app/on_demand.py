@@ -35,8 +35,8 @@ class OnDemand:
                 raise Missing("unknown_user")
             profile = said
         ensured = await self._provisioning.ensure(profile, deadline, known=known)
-        logs.note(outcome=ensured.outcome)
         if ensured.user is None:
+            logs.note(outcome=ensured.outcome)
             raise Gone
-        logs.note(assistant_id=ensured.user.assistant_id)
+        logs.note(outcome=ensured.outcome, assistant_id=ensured.user.assistant_id)
         return ensured.user, ensured.outcome == "created"

@@ -15,11 +15,10 @@ that shows why each of these rules is there.
 """
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import monotonic
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from app import logs
 from app.backboard import Backboard
@@ -57,8 +56,7 @@ NOTE_AND_LOCK_SECONDS = 4.6
 ASSISTANT_ID_KEY = "users_assistant_id_key"
 
 
-@dataclass(frozen=True, slots=True)
-class Ensured:
+class Ensured(NamedTuple):
     """What became of a user; `user` is None only when they are gone."""
 
     outcome: Outcome
