@@ -35,6 +35,8 @@ _TIMESTAMP = re.compile(rb"[1-9][0-9]{0,11}")
 _SVIX = (b"svix-id", b"svix-timestamp", b"svix-signature")
 _STANDARD = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
 _NAMES = frozenset(_SVIX + _STANDARD)
+# What JSON lets stand round a value; Python's idea of a blank is wider.
+_BLANK = " \t\n\r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,9 @@ def _signature_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int
     three = [values.get(name, []) for name in _SVIX]
     if not any(three):
         three = [values.get(name, []) for name in _STANDARD]
-    if any(len(given) != 1 for given in three):
+    if [len(given) for given in three] != [1, 1, 1]:
         raise BadSignature("headers")
-    svix_id, timestamp, signature = (given[0] for given in three)
+    (svix_id,), (timestamp,), (signature,) = three
     if not _ID.fullmatch(svix_id) or not _TIMESTAMP.fullmatch(timestamp):
         raise BadSignature("headers")
     if not signature or len(signature) > SIGNATURE_BYTES:
@@ -183,10 +185,11 @@ def read_json(body: bytes) -> dict[str, Any]:
     Nobody downstream may read the same bytes differently from us.
     """
     try:
-        document = _DECODER.decode(body.decode())
+        text = body.decode().strip(_BLANK)
+        document, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
         raise BadEvent("json") from error
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or end != len(text):
         raise BadEvent("json")
     return document
 

@@ -1,7 +1,7 @@
 """The table from our errors to HTTP, as application/problem+json (RFC 9457); nothing of the request in it."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 import orjson
 
@@ -31,8 +31,7 @@ class Refusal(ServiceError):
         self.headers = headers or []
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     status: int
     title: str
     detail: str
