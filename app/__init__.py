@@ -20,6 +20,7 @@ holds the listing to the code.
    database_findings                                   what doctor says of the database
    survey · mending                                    reconcile's two halves: it only looks, it only mends
 5  problems                                            our errors as HTTP
+   parsing · cycle · headers                           a request from the connection, and its answer back
    sources                                             what reconcile reads from, beside Clerk
    clerk_listing                                       all users of Clerk
    erasure                                             everything of one user goes
@@ -39,8 +40,7 @@ holds the listing to the code.
 2  users · sessions · history                          one table or mechanism each
    migrations · budget · reader
    backboard_answers                                   what Backboard's answers mean
-1  queries · database · breaker · deadline · patience · last_event
+1  queries · database · breaker · deadline · patience · last_event · logs
    exchange                                            HTTP towards a partner
-0  errors · connect_errors · settings · logs · metrics · due
-   cycle · headers                                      HTTP/1.1 from a connection, and to it
+0  errors · connect_errors · settings · log_lines · metrics · due
 """

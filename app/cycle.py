@@ -60,10 +60,10 @@ class Cycle:
         if self._expects_continue and not self._is_disconnected:
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
-        if not (self._is_disconnected or self.response_complete):
+        if not (self._has_news.is_set() or self._is_disconnected or self.response_complete):
             self._flow.resume_reading()
             await self._has_news.wait()
-            self._has_news.clear()
+        self._has_news.clear()
         if self._is_disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body, self._body = bytes(self._body), bytearray()

@@ -6,27 +6,19 @@ runs in a task of its own notes into the line of the request that started it.
 
 import asyncio
 import logging
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic, perf_counter, time_ns
 from types import TracebackType
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-import orjson
+from app.log_lines import Fields, Format, renderer
 
-Fields = dict[str, Any]
-Format = Literal["logfmt", "json", "console"]
-
-# The logger of uvicorn's HTTP protocol.
-WIRE = "uvicorn.error.wire"
-
-VALUE_LENGTH = 200
 # So many lines a second may say that a request was refused for one reason; the rest of that second is one line.
 REFUSAL_LINES = 10
 
@@ -43,17 +35,7 @@ class _Second:
 _seconds: dict[str, _Second] = {}
 _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 
-# What stands in logfmt as it is: printable ASCII without blank, quote, equals sign and backslash.
-_PLAIN = r"[!#-<>-\[\]-~]{1,200}"
-_is_plain = re.compile(_PLAIN).fullmatch
-# A whole line of nothing else, where no value is one for which logfmt has another word than Python.
-_is_plain_line = re.compile(rf"(?:[a-z_]+=(?!None\b|True\b|False\b){_PLAIN}(?: |\Z))+").fullmatch
 _LEVELS = {number: name.lower() for name, number in logging.getLevelNamesMapping().items() if name != "WARN"}
-_NUMBERS = (int, float)
-_COLORS = {"warning": "33", "error": "31", "critical": "31"}
-
-# The order in which a person reads a line; whatever else there is comes behind.
-_ORDER = ("timestamp", "level", "event", "outcome", "status", "reason", "type", "clerk_id", "assistant_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +73,11 @@ def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) ->
     """Send our lines and everybody else's log records to one stream, in one format."""
     global _output  # noqa: PLW0603  # The log is the process's, as the standard library's is.
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    render = partial(_console, colors=stream.isatty()) if log_format == "console" else _RENDERERS[log_format]
-    _output = _Output(stream, render, threshold)
+    _output = _Output(stream, renderer(log_format, colors=stream.isatty()), threshold)
     logging.basicConfig(handlers=[_Foreign()], level=threshold, force=True)
     for chatty in ("httpx", "httpcore", "psycopg", "asyncio"):
         # httpx prints URLs at INFO.
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
-    # What it warns of are strangers' mistakes, and those have their closing line.
-    logging.getLogger(WIRE).setLevel(logging.ERROR)
 
 
 def begin(request_id: str) -> Fields:
@@ -202,63 +181,6 @@ def _place(traceback: TracebackType | None) -> str:
     return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
 
 
-def _clean(value: Any) -> Any:
-    """A value that is short, ASCII and free of what ends a line or steers a terminal."""
-    if value is None or isinstance(value, _NUMBERS):
-        return value
-    text = value if isinstance(value, str) else str(value)
-    # Cut before escaping, so that a huge value costs nothing, and after it, since escapes are longer.
-    kept = text[:VALUE_LENGTH]
-    if not (kept.isascii() and kept.isprintable()):
-        kept = kept.encode("unicode_escape").decode("ascii")
-    if len(kept) > VALUE_LENGTH or len(text) > VALUE_LENGTH:
-        return kept[: VALUE_LENGTH - 3] + "..."
-    return kept
-
-
-@lru_cache(maxsize=256)
-def _ordered(names: tuple[str, ...]) -> Sequence[str]:
-    return [name for name in _ORDER if name in names] + [name for name in names if name not in _ORDER]
-
-
-@lru_cache(maxsize=256)
-def _form(names: tuple[str, ...]) -> str:
-    return " ".join([f"{name}=%({name})s" for name in _ordered(names)])
-
-
-def _logfmt(line: Fields) -> bytes:
-    """Most lines are plain, and to see that they are, when they are written, is half the work of looking before."""
-    form = _form(tuple(line))
-    text = form % line
-    # A blank or an equals sign in a value makes another field of it, or none.
-    if not _is_plain_line(text) or text.count("=") != len(line):
-        text = form % {name: _logfmt_value(value) for name, value in line.items()}
-    return text.encode()
-
-
-def _logfmt_value(value: Any) -> str:
-    """In quotes where a blank, an equals sign or a quote would end it or look like a field."""
-    cleaned = _clean(value)
-    if isinstance(cleaned, str):
-        return cleaned if _is_plain(cleaned) else '"' + cleaned.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return "" if cleaned is None else str(cleaned).lower()
-
-
-def _json(line: Fields) -> bytes:
-    return orjson.dumps({name: _clean(line[name]) for name in _ordered(tuple(line))})
-
-
-def _console(fields: Fields, *, colors: bool) -> bytes:
-    """For a person at a terminal: the time, the level, the event, and the rest as in logfmt."""
-    shown = dict(fields)
-    head = f"{shown.pop('timestamp')} {shown.pop('level'):<8} {_clean(shown.pop('event'))}"
-    color = _COLORS.get(fields["level"]) if colors else None
-    return b" ".join([(f"\033[{color}m{head}\033[0m" if color else head).encode(), _logfmt(shown)])
-
-
-_RENDERERS: Mapping[Format, Callable[[Fields], bytes]] = {"logfmt": _logfmt, "json": _json}
-
-
 class _Foreign(logging.Handler):
     """Other people's records: their text only where it is known to be harmless.
 
@@ -275,4 +197,4 @@ class _Foreign(logging.Handler):
         _output.write(record.levelno, record.getMessage() if harmless else record.name, fields)
 
 
-_output = _Output(sys.stdout, _logfmt, logging.INFO)
+_output = _Output(sys.stdout, renderer("logfmt", colors=False), logging.INFO)

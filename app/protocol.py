@@ -9,10 +9,10 @@ from asyncio import Event, Transport
 from collections import deque
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 from uuid import uuid4
 
 import httptools
+from starlette.types import Scope
 from uvicorn import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -23,6 +23,7 @@ from app.bodies import REFUSED
 from app.cycle import Cycle
 from app.due import Due
 from app.headers import HEAD_BYTES
+from app.parsing import Parsing
 from app.problems import Refusal, problem_of
 
 HEAD_SECONDS = 10.0
@@ -39,11 +40,9 @@ PIPELINED = 100
 # How long a client may take to read on, before its answers and its connection are thrown away.
 UNREAD_SECONDS = 10.0
 
-_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
-
-class Protocol(asyncio.Protocol):
-    """One connection. A head is under way from its first byte until its blank line."""
+class Protocol(Parsing):
+    """One connection."""
 
     def __init__(
         self,
@@ -52,6 +51,7 @@ class Protocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        super().__init__()
         self.server_state = server_state
         self._app = config.loaded_app
         self._keep_alive_seconds = config.timeout_keep_alive
@@ -62,17 +62,10 @@ class Protocol(asyncio.Protocol):
         # The request that was read last, and those that wait for the answers before theirs.
         self._cycle: Cycle | None = None
         self._pipeline: deque[Cycle] = deque()
-        self._head_under_way = False
-        # Whether a head or a body has begun or ended in what is being read.
-        self._has_moved_on = False
-        # What came since the head began, or since the last chunk, without being body: heads, sizes and trailers.
-        self._bare_bytes = 0
-        self._upgrading = False
         # What is refused once the answer before it is out.
         self._refusal: Refusal | None = None
         self._deaf = False
         self._unheard_bytes = 0
-        self._begin_parser()
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # TCP has this kind.
         self.transport = transport
@@ -120,9 +113,8 @@ class Protocol(asyncio.Protocol):
             if self._unheard_bytes > LINGER_BYTES:
                 self._hang_up()
             return
-        self._bare_bytes += len(data)
         try:
-            self._read(data)
+            self._parse(data)
         except httptools.HttpParserError:
             self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "http"))
         if self._deaf or self.transport.is_closing():
@@ -144,63 +136,13 @@ class Protocol(asyncio.Protocol):
             else:
                 self._due.lift()
 
-    def _begin_parser(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
-        # As uvicorn's: a request behind one that says "close" does no harm to the answer before it.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
-
-    def _read(self, data: bytes) -> None:
-        """Have it parsed. An Upgrade is ignored, as RFC 9110 7.8 allows.
-
-        The parser would take the body behind it for the next request.
-        """
-        rest: bytes | memoryview = data
-        while True:
-            try:
-                self._parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                # One read may bring thousands of them, so none is copied.
-                rest = memoryview(rest)[upgrade.args[0] :]
-                self._read_without_upgrade()
-            else:
-                return
-
-    def _read_without_upgrade(self) -> None:
-        """Read the last head once more, as if it asked for no upgrade; what is behind it is for the new parser."""
-        method = self._parser.get_method()
-        if method == b"CONNECT":
-            raise httptools.HttpParserError("not a proxy")
-        lines = [b"%s %s HTTP/%s" % (method, self._url, self._parser.get_http_version().encode())]
-        lines += [b"%s: %s" % header for header in self._headers if header[0] != b"upgrade"]
-        self._begin_parser()
-        self._parser.feed_data(b"\r\n".join([*lines, b"", b""]))
-
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._expects_continue = False
-        self._head_under_way = self._has_moved_on = True
-        self._bare_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._upgrading = self._parser.should_upgrade()
-        if self._upgrading:
-            return
+    def on_head(self, scope: Scope) -> None:
         if len(self._pipeline) >= PIPELINED:
             raise httptools.HttpParserError("too many at once")
-        self._head_under_way = False
-        self._has_moved_on = True
-        before, cycle = self._unanswered(), self._begin_cycle()
-        self._cycle = cycle
+        before = self._unanswered()
+        self._cycle = cycle = Cycle(
+            self, scope, keep_alive=self._may_keep_alive(), expects_continue=self._expects_continue
+        )
         if before is None:
             self._answer(cycle)
         else:
@@ -209,25 +151,6 @@ class Protocol(asyncio.Protocol):
         if self._stopping.is_set():
             # What is asked now is the last on this connection, and its answer says so.
             cycle.keep_alive = False
-
-    def _begin_cycle(self) -> Cycle:
-        version = self._parser.get_http_version()
-        url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
-        scope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
-            "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "query_string": url.query or b"",
-            "root_path": "",
-            "headers": self._headers,
-        }
-        keep_alive = version != "1.0" and self._parser.should_keep_alive()
-        return Cycle(self, scope, keep_alive=keep_alive, expects_continue=self._expects_continue)
 
     def _answer(self, cycle: Cycle) -> None:
         task = self._loop.create_task(cycle.run(self._app))
@@ -239,9 +162,6 @@ class Protocol(asyncio.Protocol):
         cycle = self._unanswered()
         if cycle is not None and cycle.take(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-
-    def on_chunk_complete(self) -> None:
-        self._bare_bytes = 0
 
     def on_message_complete(self) -> None:
         self._bare_bytes = 0

@@ -15,11 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import logs
+from app.log_lines import Format
 from app.metrics import Metrics
 from app.middleware import Frame
 from tests.written import Configure, capturing
 
-FORMATS: tuple[logs.Format, ...] = get_args(logs.Format)
+FORMATS: tuple[Format, ...] = get_args(Format)
 every_format = pytest.mark.parametrize("log_format", FORMATS)
 
 
@@ -39,7 +40,7 @@ def failing() -> Exception:
 
 @every_format
 @pytest.mark.parametrize("end", ["\r", "\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"], ids=ascii)
-def test_no_message_of_a_library_ends_a_line(log_format: logs.Format, end: str, configure: Configure) -> None:
+def test_no_message_of_a_library_ends_a_line(log_format: Format, end: str, configure: Configure) -> None:
     """Those go through the standard library's logging, and come out like ours."""
     written = configure(log_format)
 
@@ -52,7 +53,7 @@ def test_no_message_of_a_library_ends_a_line(log_format: logs.Format, end: str, 
 
 @every_format
 @pytest.mark.parametrize("name", ["psycopg.pool", "psycopg", "httpx", "asyncio", "somebody.else"])
-def test_other_peoples_records_are_anonymous(name: str, log_format: logs.Format, configure: Configure) -> None:
+def test_other_peoples_records_are_anonymous(name: str, log_format: Format, configure: Configure) -> None:
     """Level and logger are told, the text is not: it names hosts, users, URLs and values."""
     written = configure(log_format)
 
@@ -76,7 +77,7 @@ def test_chatty_libraries_are_heard_from_warning_on(name: str, level: str, confi
 
 
 @every_format
-def test_a_bug_is_one_line_with_class_and_place(log_format: logs.Format, configure: Configure) -> None:
+def test_a_bug_is_one_line_with_class_and_place(log_format: Format, configure: Configure) -> None:
     """Its message may quote a row, so that is not told; neither is its traceback."""
     written = configure(log_format)
 
@@ -91,7 +92,7 @@ def test_a_bug_is_one_line_with_class_and_place(log_format: logs.Format, configu
 
 @every_format
 @pytest.mark.parametrize("name", ["uvicorn.error", "asyncio"])
-def test_an_exception_in_a_library_is_one_line_too(name: str, log_format: logs.Format, configure: Configure) -> None:
+def test_an_exception_in_a_library_is_one_line_too(name: str, log_format: Format, configure: Configure) -> None:
     """The standard library would print the whole traceback below it."""
     written = configure(log_format)
 

@@ -13,9 +13,10 @@ from typing import get_args
 import pytest
 
 from app import logs
+from app.log_lines import Format
 from tests.written import Configure, capturing
 
-FORMATS: tuple[logs.Format, ...] = get_args(logs.Format)
+FORMATS: tuple[Format, ...] = get_args(Format)
 every_format = pytest.mark.parametrize("log_format", FORMATS)
 
 # Everything at which some program ends a line, and what steers a terminal.
@@ -45,7 +46,7 @@ def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @every_format
 @pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
-def test_no_value_ends_a_line(log_format: logs.Format, end: str, configure: Configure) -> None:
+def test_no_value_ends_a_line(log_format: Format, end: str, configure: Configure) -> None:
     """Whatever stands in it: one physical line of ASCII, with nothing that steers a terminal."""
     written = configure(log_format)
 
@@ -110,7 +111,7 @@ def test_a_value_that_just_fits_is_not_cut(configure: Configure) -> None:
 
 @every_format
 @pytest.mark.usefixtures("tokyo")
-def test_times_are_utc(log_format: logs.Format, configure: Configure) -> None:
+def test_times_are_utc(log_format: Format, configure: Configure) -> None:
     """And say so with a Z, in our lines and in other people's, wherever the machine stands."""
     written = configure(log_format)
 

@@ -3,7 +3,6 @@
 import pytest
 from starlette.types import ASGIApp
 
-from app import bodies
 from tests import asgi
 from tests.asgi import Headers, Log, ask
 
@@ -129,14 +128,3 @@ async def test_the_cap_holds_whatever_length_was_announced(app: ASGIApp, log: Lo
     answer = await ask(app, asgi.HOST + asgi.JSON + declared(10), b" " * 300_000)
 
     asgi.assert_refused(answer, log.line(), 413, "too_large")
-
-
-@pytest.mark.parametrize("path", ["/webhooks/clerk", "/ensure-user"])
-async def test_a_body_that_stops_is_408(app: ASGIApp, log: Log, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection is closed, since its rest may still come."""
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
-
-    answer = await ask(app, asgi.HOST + asgi.JSON + asgi.BEARER, b"{", path=path, then="silence")
-
-    asgi.assert_refused(answer, log.line(), 408, "body_timeout")
-    assert answer.header(b"connection") == b"close"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app import logs
+from app.log_lines import Format
 
 _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=]*)(?: |$)')
 
@@ -49,7 +50,7 @@ def capturing() -> Iterator[Configure]:
     handlers = [handler for handler in root.handlers if isinstance(handler, logs._Foreign)]
     lines, logs.REFUSAL_LINES = logs.REFUSAL_LINES, sys.maxsize
 
-    def start(log_format: logs.Format = "logfmt", level: str = "info") -> Written:
+    def start(log_format: Format = "logfmt", level: str = "info") -> Written:
         written = Written()
         logs.configure(log_format, level, stream=written.stream)
         return written
