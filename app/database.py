@@ -162,6 +162,11 @@ def hung_up(connection: Connection) -> bool:
     return bool(poll.poll(0))
 
 
+def has_fired(timer: asyncio.TimerHandle) -> bool:
+    """Whether its time is over; uvloop counts in milliseconds, so its clock may be a hair behind."""
+    return asyncio.get_running_loop().time() >= timer.when() - 0.001
+
+
 def cut(connection: Connection) -> None:
     """End whatever the connection waits for, at once.
 
@@ -191,7 +196,7 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
                 cursors = [await connection.execute(text, values) for text, values in statements]
         return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except (psycopg.Error, UnicodeEncodeError) as error:
-        if loop.time() >= timer.when():
+        if has_fired(timer):
             raise DatabaseUnavailable("database_slow") from error
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             # It may be the connection's alone: opened while the database was read-only, or to what was the primary.

@@ -16,7 +16,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from app.database import Connection, Rows, Statement, cut, translated
+from app.database import Connection, Rows, Statement, cut, has_fired, translated
 from app.errors import BadEvent, DatabaseUnavailable
 
 
@@ -62,7 +62,7 @@ class Reader:
             self._rows.set_pgresult(result)
             return self._rows.load_rows(0, result.ntuples, tuple)
         except (psycopg.Error, UnicodeEncodeError) as error:
-            if self._loop.time() >= timer.when():
+            if has_fired(timer):
                 raise DatabaseUnavailable("database_slow") from error
             raise translated(error) from error
         finally:

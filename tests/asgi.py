@@ -123,8 +123,9 @@ class Log:
 
     def line(self) -> dict[str, Any]:
         """The only line."""
-        (line,) = self.lines()
-        return line
+        lines = self.lines()
+        assert len(lines) == 1, lines
+        return lines[0]
 
 
 def assert_refused(answer: Answer, line: dict[str, Any], status: int, reason: str | Sequence[str]) -> None:

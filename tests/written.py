@@ -49,6 +49,8 @@ def capturing() -> Iterator[Configure]:
     # Not pytest's own handlers, which come and go with each phase of a test.
     handlers = [handler for handler in root.handlers if isinstance(handler, logs._Foreign)]
     lines, logs.REFUSAL_LINES = logs.REFUSAL_LINES, sys.maxsize
+    # What an earlier test had refused is summed up a second later, which may be now.
+    logs._seconds.clear()
 
     def start(log_format: Format = "logfmt", level: str = "info") -> Written:
         written = Written()
