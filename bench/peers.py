@@ -1,7 +1,8 @@
 """What somebody would pick instead, doing the same for people who exist, on the same table and one process each.
 
 Node's are installed from their lock into .local, on the first run; without Node, or where they cannot be installed,
-they are passed over. They write no log line and check nothing but the token and the id's form, which favours them.
+they are passed over. They check nothing but the token and the id's form, and write no log lines, which favours them;
+the fastest of them is measured with lines too, and we are measured without.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from bench import ensure, servers
 from bench.ensure import BUSY
 from bench.figures import Figure, at_least, compared
+from bench.load import Sample
 from bench.rig import Rig
 
 _SOURCES = Path(__file__).parent / "peers"
@@ -31,26 +33,34 @@ class NotHere(Exception):
 
 def run(rig: Rig) -> Iterator[Figure]:
     with ensure.both(rig) as (running, asks, url), ExitStack() as peers:
-        for name, install in _PEERS.items():
+        silent = servers.started(servers.OURS, servers.variables(url, LOG_LEVEL="warning"), rig.cores.server)
+        running[_SILENT] = peers.enter_context(silent)
+        for name, (source, install, more) in _PEERS.items():
             try:
-                command = install(name)
+                command = install(source)
             except NotHere as reason:
                 print(f"{'peers':<10} {name} is passed over: {reason}")
                 continue
-            variables = _connection(url) | {"SERVICE_TOKENS": servers.TOKEN, "NODE_ENV": "production"}
-            peer = servers.started(command, variables, rig.cores.server, folder=_INSTALLED / name)
+            variables = {**_connection(url), "SERVICE_TOKENS": servers.TOKEN, "NODE_ENV": "production", **more}
+            peer = servers.started(command, variables, rig.cores.server, folder=_INSTALLED / source)
             running[name] = peers.enter_context(peer)
         samples = ensure.measure(rig, running, asks, tuple({*rig.sizes.connections, BUSY}))
-    ours = samples["ours", BUSY]
     for name in running:
-        if name == "ours":
-            continue
-        theirs = samples[name, BUSY]
-        rates = ([one.rate for one in ours], [one.rate for one in theirs])
-        bar = None if name == "bare" else at_least(1.0)
-        yield compared(f"existing user, {BUSY} connections", "/s", *rates, against=name, bar=bar)
-        spent = ([one.microseconds for one in ours], [one.microseconds for one in theirs])
-        yield compared("  the server's CPU time", "us", *spent, against=name)
+        if name not in ("ours", _SILENT):
+            yield from _beside(samples, "ours", name)
+    for name in running:
+        if name in _PEERS and name not in _WITH_LINES:
+            yield from _beside(samples, _SILENT, name)
+
+
+def _beside(samples: dict[tuple[str, int], list[Sample]], name: str, other: str) -> Iterator[Figure]:
+    ours, theirs = samples[name, BUSY], samples[other, BUSY]
+    rates = ([one.rate for one in ours], [one.rate for one in theirs])
+    how = ", no log lines" if name == _SILENT else ""
+    bar = at_least(1.0) if other in _PEERS else None
+    yield compared(f"existing user, {BUSY} connections{how}", "/s", *rates, against=other, bar=bar)
+    spent = ([one.microseconds for one in ours], [one.microseconds for one in theirs])
+    yield compared("  the server's CPU time", "us", *spent, against=other)
 
 
 def _node(name: str) -> list[str]:
@@ -74,7 +84,15 @@ def _python(name: str) -> list[str]:
     return [python, "server.py"]
 
 
-_PEERS = {"fastify-pg": _node, "express-prisma": _node_with_prisma, "fastapi-sqlalchemy": _python}
+# Its folder, how it is installed, and variables of its own.
+_PEERS: Mapping[str, tuple[str, Callable[[str], list[str]], Mapping[str, str]]] = {
+    "fastify-pg": ("fastify-pg", _node, {}),
+    "fastify-pg with log lines": ("fastify-pg", _node, {"LOG": "1"}),
+    "express-prisma": ("express-prisma", _node_with_prisma, {}),
+    "fastapi-sqlalchemy": ("fastapi-sqlalchemy", _python, {}),
+}
+_WITH_LINES = {"fastify-pg with log lines"}
+_SILENT = "ours without log lines"
 
 
 def _install(name: str, *steps: list[str]) -> None:

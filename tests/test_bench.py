@@ -48,7 +48,7 @@ def test_a_peer_that_cannot_run_is_passed_over_with_a_word(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A machine without Node still gets the rest."""
-    monkeypatch.setattr(peers, "_PEERS", {"fastify-pg": peers._node})
+    monkeypatch.setattr(peers, "_PEERS", {"fastify-pg": ("fastify-pg", peers._node, {})})
     monkeypatch.setattr(shutil, "which", lambda _: None)
 
     figures = bench.run(rig, ["peers"])["peers"]

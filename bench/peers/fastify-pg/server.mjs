@@ -1,4 +1,4 @@
-import Fastify from "fastify";
+import Fastify, { LogController } from "fastify";
 import pg from "pg";
 
 const CLERK_ID = /^user_[A-Za-z0-9]{1,64}$/;
@@ -9,7 +9,14 @@ const FIND_USER = {
 };
 
 const pool = new pg.Pool({ max: 10 });
-const app = Fastify();
+const writesLines = process.env.LOG === "1";
+const app = Fastify({ logger: writesLines, logController: new LogController({ disableRequestLogging: true }) });
+if (writesLines) {
+  // One for each answer, as ours; its own two say less.
+  app.addHook("onResponse", async (request, reply) => {
+    request.log.info({ clerk_id: request.body.clerk_id, status: reply.statusCode, ms: reply.elapsedTime }, "answered");
+  });
+}
 
 app.post("/ensure-user", async (request, reply) => {
   if (request.headers.authorization !== `Bearer ${process.env.SERVICE_TOKENS}`) return reply.code(401).send();
