@@ -1,6 +1,6 @@
 """One request and its answer, between a connection and the application."""
 
-from asyncio import Event
+from asyncio import Future, get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Scope
@@ -27,25 +27,32 @@ class Cycle:
         self._flow: FlowControl = connection.flow
         self._expects_continue = expects_continue
         self._body = bytearray()
-        self._has_news = Event()
+        # Whether there is something to receive, and who waits for it.
+        self._has_news = False
+        self._waiter: Future[None] | None = None
         self._is_disconnected = False
         self._head: Message = {}
 
     def take(self, body: bytes) -> int:
         """More of the body; returns how much of it nobody has asked for yet."""
         self._body += body
-        self._has_news.set()
+        self._tell()
         return len(self._body)
 
     def take_end(self) -> None:
         """There is no more of the body."""
         self.more_body = False
-        self._has_news.set()
+        self._tell()
 
     def disconnect(self) -> None:
         """Nobody is there any more, to be heard or answered."""
         self._is_disconnected = True
-        self._has_news.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._has_news = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def run(self, app: ASGIApp) -> None:
         """Have it answered; whatever happens, nobody waits for an answer that will not come."""
@@ -60,10 +67,11 @@ class Cycle:
         if self._expects_continue and not self._is_disconnected:
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
-        if not (self._has_news.is_set() or self._is_disconnected or self.response_complete):
+        if not (self._has_news or self._is_disconnected or self.response_complete):
             self._flow.resume_reading()
-            await self._has_news.wait()
-        self._has_news.clear()
+            self._waiter = get_running_loop().create_future()
+            await self._waiter
+        self._has_news = False
         if self._is_disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body, self._body = bytes(self._body), bytearray()
@@ -83,7 +91,7 @@ class Cycle:
             raise NotImplementedError("an answer in pieces")
         self._answer(self._head["status"], self._head["headers"], message["body"])
         self.response_complete = True
-        self._has_news.set()
+        self._tell()
         if not self.keep_alive:
             self._connection.close_or_linger()
         self._connection.on_response_complete()

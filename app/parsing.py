@@ -102,9 +102,5 @@ class Parsing(asyncio.Protocol):
         """A head is whole."""
         raise NotImplementedError
 
-    def _may_keep_alive(self) -> bool:
-        """Whether the client wants to ask more on this connection."""
-        return self._parser.get_http_version() != "1.0" and self._parser.should_keep_alive()
-
     def on_chunk_complete(self) -> None:
         self._bare_bytes = 0

@@ -140,9 +140,8 @@ class Protocol(Parsing):
         if len(self._pipeline) >= PIPELINED:
             raise httptools.HttpParserError("too many at once")
         before = self._unanswered()
-        self._cycle = cycle = Cycle(
-            self, scope, keep_alive=self._may_keep_alive(), expects_continue=self._expects_continue
-        )
+        keep_alive = scope["http_version"] != "1.0" and self._parser.should_keep_alive()
+        self._cycle = cycle = Cycle(self, scope, keep_alive=keep_alive, expects_continue=self._expects_continue)
         if before is None:
             self._answer(cycle)
         else:
