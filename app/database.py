@@ -162,6 +162,11 @@ def hung_up(connection: Connection) -> bool:
     return bool(poll.poll(0))
 
 
+def _has_rows(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> bool:
+    # `description` would say so too, after making an object of every column.
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+
+
 def has_fired(timer: asyncio.TimerHandle) -> bool:
     """Whether its time is over; uvloop counts in milliseconds, so its clock may be a hair behind."""
     return asyncio.get_running_loop().time() >= timer.when() - 0.001
@@ -194,7 +199,7 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
         else:
             async with connection.pipeline():
                 cursors = [await connection.execute(text, values) for text, values in statements]
-        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        return [await cursor.fetchall() if _has_rows(cursor) else [] for cursor in cursors]
     except (psycopg.Error, UnicodeEncodeError) as error:
         if has_fired(timer):
             raise DatabaseUnavailable("database_slow") from error

@@ -15,9 +15,12 @@ from http.client import HTTPConnection
 from statistics import median, quantiles
 from urllib.parse import urlsplit
 
+import psycopg
+
 from app.clerk_events import sign
 from app.trigger import sample
 from bench import database, servers
+from bench.cores import placed_on
 from bench.figures import Figure, at_most, compared
 from bench.relay import Relay
 from bench.rig import Rig
@@ -45,7 +48,9 @@ def run(rig: Rig) -> Iterator[Figure]:
             for latency, share in _LATENCIES:
                 sandbox.reset()
                 sandbox.switches.latency = latency
-                yield from _at(latency, max(2, round(rig.sizes.sign_ups * share)), client, partner, sandbox)
+                count = max(2, round(rig.sizes.sign_ups * share))
+                yield from _at(latency, count, client, partner, sandbox)
+                yield _floor(rig, url, latency, count)
         sandbox.reset()
         yield from _traffic(rig, url, sandbox.url)
 
@@ -65,6 +70,26 @@ def _at(
     yield compared("  p95", "ms", [p95], [theirs], against="its part, p50")
     ours = len(sandbox.calls()) - count
     yield compared("  calls of the partner", "", [ours], [count], against="sign-ups", bar=at_most(1))
+
+
+def _floor(rig: Rig, url: str, latency: float, count: int) -> Figure:
+    """A look, a commit, the partner's time, a commit: what the database alone takes, asked by libpq."""
+    exchanges: dict[bool, list[float]] = {False: [], True: []}
+    with placed_on(rig.cores.server), psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS floor (number INTEGER)")
+        for _ in range(count):
+            for is_paused, spent in exchanges.items():
+                began = time.perf_counter()
+                connection.pgconn.exec_(b"SELECT clerk_id FROM users WHERE clerk_id = 'nobody'")
+                connection.pgconn.exec_(b"INSERT INTO floor VALUES (1)")
+                middle = time.perf_counter()
+                time.sleep(latency if is_paused else 0)
+                again = time.perf_counter()
+                connection.pgconn.exec_(b"INSERT INTO floor VALUES (2)")
+                spent.append((middle - began + time.perf_counter() - again) * 1000)
+    return compared(
+        "  its exchanges by libpq alone", "ms", exchanges[True], exchanges[False], against="without the pause"
+    )
 
 
 def _traffic(rig: Rig, database_url: str, backboard_url: str) -> Iterator[Figure]:
