@@ -42,5 +42,5 @@ holds the listing to the code.
    backboard_answers                                   what Backboard's answers mean
 1  queries · database · breaker · deadline · patience · last_event · logs
    exchange                                            HTTP towards a partner
-0  errors · connect_errors · settings · log_lines · metrics · due
+0  errors · connect_errors · settings · log_lines · metrics · due · roundtrip
 """

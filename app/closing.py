@@ -8,10 +8,11 @@ from uuid import UUID
 
 from app import logs
 from app.backboard import Backboard
-from app.database import BEGIN, COMMIT, Connection, Pool, Rows, send, set_limits
+from app.database import BEGIN, COMMIT, Pool, send, set_limits
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, Gone, Missing
 from app.queries import Queries
+from app.roundtrip import Connection, Rows
 
 # The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
 LOCK_SECONDS = 3.6

@@ -10,7 +10,6 @@ import select
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -18,10 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app.connect_errors import meaning_of
 from app.errors import BadEvent, DatabaseUnavailable
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-Statement = tuple[bytes, Mapping[str, Any]]
-Rows = list[tuple[Any, ...]]
+from app.roundtrip import Connection, Rows, Statement, round_trip
 
 BEGIN: Statement = (b"BEGIN ISOLATION LEVEL READ COMMITTED", {})
 COMMIT: Statement = (b"COMMIT", {})
@@ -162,11 +158,6 @@ def hung_up(connection: Connection) -> bool:
     return bool(poll.poll(0))
 
 
-def _has_rows(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> bool:
-    # `description` would say so too, after making an object of every column.
-    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
-
-
 def has_fired(timer: asyncio.TimerHandle) -> bool:
     """Whether its time is over; uvloop counts in milliseconds, so its clock may be a hair behind."""
     return asyncio.get_running_loop().time() >= timer.when() - 0.001
@@ -194,12 +185,7 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
     loop = asyncio.get_running_loop()
     timer = loop.call_later(seconds, cut, connection)
     try:
-        if len(statements) == 1:  # A pipeline of one is only slower.
-            cursors = [await connection.execute(*statements[0])]
-        else:
-            async with connection.pipeline():
-                cursors = [await connection.execute(text, values) for text, values in statements]
-        return [await cursor.fetchall() if _has_rows(cursor) else [] for cursor in cursors]
+        return await round_trip(connection, statements)
     except (psycopg.Error, UnicodeEncodeError) as error:
         if has_fired(timer):
             raise DatabaseUnavailable("database_slow") from error

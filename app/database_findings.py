@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.budget import connections_needed
-from app.database import Pool, Statement, send, why_refused
+from app.database import Pool, send, why_refused
 from app.errors import DatabaseUnavailable
 from app.migrations import newest
 from app.queries import Queries
+from app.roundtrip import Statement
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
 
 # gen_random_uuid() is built in from here on.

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.database import Rows, Statement
 from app.errors import Gone, Missing
 from app.queries import Queries
+from app.roundtrip import Rows, Statement
 
 # What a page holds of the messages' text, or one message more: as much as a batch may bring.
 PAGE_BYTES = 4 * 1024 * 1024

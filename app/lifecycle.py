@@ -9,10 +9,11 @@ from typing import Literal
 
 from app import logs
 from app.backboard import Backboard
-from app.database import BEGIN, COMMIT, Connection, Pool, send, set_limits
+from app.database import BEGIN, COMMIT, Pool, send, set_limits
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable
 from app.queries import Queries
+from app.roundtrip import Connection
 from app.users import Facts, Users, facts
 
 # The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.

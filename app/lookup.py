@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.database import Connection, Pool, Rows, Statement, hung_up, send, transaction
+from app.database import Pool, hung_up, send, transaction
 from app.errors import DatabaseUnavailable
 from app.reader import Reader
+from app.roundtrip import Connection, Rows, Statement
 
 # From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
 READ_SECONDS = 2.0

@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from app import logs
-from app.database import BEGIN, COMMIT, Pool, Rows, Statement, send, set_limits
+from app.database import BEGIN, COMMIT, Pool, send, set_limits
 from app.deadline import Deadline
 from app.errors import BadEvent, DatabaseUnavailable
 from app.history import Message, Messages, Said, listed
 from app.queries import Queries
+from app.roundtrip import Rows, Statement
 from app.sessions import Place, Session, Sessions, Stats, session_in
 
 STATEMENT_SECONDS = 2.0

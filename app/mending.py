@@ -11,13 +11,14 @@ from datetime import datetime
 
 from app import logs
 from app.backboard import Backboard
-from app.database import BEGIN, COMMIT, Connection, Pool, send, set_limits
+from app.database import BEGIN, COMMIT, Pool, send, set_limits
 from app.deadline import Deadline
 from app.drift import Budget, Case, Named, Names, State, Waits, set_aside
 from app.errors import ServiceError
 from app.lifecycle import Lifecycle
 from app.provisioning import Provisioning
 from app.queries import Queries
+from app.roundtrip import Connection
 from app.users import Facts, Users, facts
 
 STATEMENT_SECONDS = 3.0

@@ -18,7 +18,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from app.connect_errors import meaning_of
-from app.database import Connection, connection_string
+from app.database import connection_string
+from app.roundtrip import Connection
 from app.settings import is_local
 
 FOLDER = Path(__file__).parent.parent / "sql" / "migrations"

@@ -22,10 +22,11 @@ from uuid import UUID, uuid4
 from app import logs
 from app.backboard import Backboard
 from app.backboard_answers import Thread
-from app.database import BEGIN, COMMIT, Connection, Pool, Rows, Statement, rollback, send, set_limits, transaction
+from app.database import BEGIN, COMMIT, Pool, rollback, send, set_limits, transaction
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, BadEvent, DatabaseUnavailable, Gone
 from app.queries import Queries
+from app.roundtrip import Connection, Rows, Statement
 from app.sessions import Session, Sessions, session_in
 from app.users import User, Users, facts
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import logs
 from app.bodies import answer_json
-from app.database import Pool, Statement
+from app.database import Pool
 from app.database import send as send_statements
 from app.errors import DatabaseUnavailable
 from app.last_event import LastEvent
@@ -93,10 +93,11 @@ class Readyz:
             return state
 
     async def _ask(self) -> str:
-        statement: Statement = (self._queries.get_schema_version, {})
         try:
             async with self._pool.connection(CHECK_SECONDS) as connection:
-                (rows,) = await send_statements(connection, statement, seconds=CHECK_SECONDS)
+                (rows,) = await send_statements(
+                    connection, (self._queries.get_schema_version, {}), seconds=CHECK_SECONDS
+                )
         except DatabaseUnavailable as error:
             return error.reason
         version = rows[0][0]

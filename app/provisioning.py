@@ -23,22 +23,12 @@ from typing import Literal, NamedTuple
 from app import logs
 from app.backboard import Backboard
 from app.backboard_answers import LONGEST_WAIT, Assistant
-from app.database import (
-    BEGIN,
-    COMMIT,
-    Connection,
-    Pool,
-    Rows,
-    Statement,
-    rollback,
-    send,
-    set_limits,
-    transaction,
-)
+from app.database import BEGIN, COMMIT, Pool, rollback, send, set_limits, transaction
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, DatabaseUnavailable
 from app.lookup import Lookup
 from app.queries import Queries
+from app.roundtrip import Connection, Rows, Statement
 from app.users import Facts, Profile, User, Users, facts, found
 
 Outcome = Literal["created", "updated", "exists", "stale", "gone"]

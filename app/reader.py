@@ -6,9 +6,7 @@ this sends it, waits once and reads the rows. It takes values that are texts or 
 
 import asyncio
 import os
-import re
 from collections.abc import Sequence
-from functools import cache
 
 import psycopg
 from psycopg.adapt import Transformer
@@ -16,8 +14,9 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from app.database import Connection, Rows, Statement, cut, has_fired, translated
+from app.database import cut, has_fired, translated
 from app.errors import BadEvent, DatabaseUnavailable
+from app.roundtrip import Connection, Rows, Statement, numbered
 
 
 class Reader:
@@ -53,7 +52,7 @@ class Reader:
         """
         if self._socket is None:
             raise DatabaseUnavailable("database_down")
-        text, names = _numbered(statement[0])
+        text, names = numbered(statement[0])
         timer = self._loop.call_later(seconds, cut, self._connection)
         try:
             result = await self._exchange(text, [_parameter(statement[1][name]) for name in names])
@@ -98,15 +97,6 @@ class Reader:
                 self._results.append(result)
         except psycopg.Error as error:
             answer.set_exception(error)
-
-
-@cache
-def _numbered(text: bytes) -> tuple[bytes, Sequence[str]]:
-    """The statement with libpq's own placeholders, and the names of its values in their order."""
-    names = list(dict.fromkeys(re.findall(rb"%\((\w+)\)s", text)))
-    for number, name in enumerate(names, start=1):
-        text = text.replace(b"%%(%s)s" % name, b"$%d" % number)
-    return text.replace(b"%%", b"%"), [name.decode() for name in names]
 
 
 def _parameter(value: str | Sequence[str]) -> bytes:

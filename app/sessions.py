@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.database import Rows, Statement
 from app.errors import Gone, Missing
 from app.queries import Queries
+from app.roundtrip import Rows, Statement
 
 
 @dataclass(frozen=True, slots=True)

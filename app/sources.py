@@ -8,13 +8,14 @@ from functools import partial
 
 from app.backboard import LAST_SKIP, PAGE_LIMIT, Backboard
 from app.backboard_answers import Assistant, add_page
-from app.database import Pool, Rows, Statement, send
+from app.database import Pool, send
 from app.deadline import Deadline
 from app.drift import Refused
 from app.errors import DatabaseUnavailable
 from app.migrations import newest
 from app.patience import ask_patiently
 from app.queries import Queries
+from app.roundtrip import Rows, Statement
 from app.users import Facts, Users, found
 
 PAGE_SIZE = 500

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.database import Rows, Statement
 from app.queries import Queries
+from app.roundtrip import Rows, Statement
 
 # Whole and ASCII: the id becomes a query, an assistant's name and a lock key.
 CLERK_ID = re.compile(r"user_[A-Za-z0-9]{1,64}", re.ASCII)

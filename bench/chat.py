@@ -17,9 +17,9 @@ from uuid import UUID
 
 import psycopg
 
-from app.database import Statement
 from app.history import Messages, Said
 from app.queries import Queries
+from app.roundtrip import Statement
 from app.sessions import Sessions
 from bench import database, servers
 from bench.figures import Figure, compared

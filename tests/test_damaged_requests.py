@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
-from app.database import Connection, Pool
+from app.database import Pool
+from app.roundtrip import Connection
 from app.server import create_app
 from local.backboard import Sandbox
 from tests import asgi, factories

@@ -105,7 +105,7 @@ def test_imports_only_go_down(name: str) -> None:
         ("httpx", {"exchange", "backboard", "clerk_api", "clerk_keys", "trigger", "parts", "settings"}),
         ("jwt", {"session_tokens", "clerk_keys"}),
         ("cryptography", {"clerk_keys", "settings"}),
-        ("psycopg", {"database", "migrations", "psql", "reader", "settings"}),
+        ("psycopg", {"database", "roundtrip", "migrations", "psql", "reader", "settings"}),
         ("psycopg_pool", {"database", "migrations"}),
         ("uvicorn", {"web", "serving", "protocol", "cycle"}),
         ("httptools", {"protocol", "parsing"}),

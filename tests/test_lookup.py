@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from app.database import Pool, Statement
+from app.database import Pool
 from app.errors import DatabaseUnavailable
 from app.lookup import Lookup
 from app.queries import Queries
+from app.roundtrip import Statement
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 

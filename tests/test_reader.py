@@ -7,9 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.database import Connection, Pool
+from app.database import Pool
 from app.errors import BadEvent, DatabaseUnavailable
 from app.reader import Reader
+from app.roundtrip import Connection
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 

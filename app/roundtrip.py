@@ -1,0 +1,87 @@
+"""Statements in one round trip to Postgres, straight through libpq: sent in one flush, waited for once.
+
+The driver's own pipeline flushes every statement by itself and waits as often, and each flush wakes the server up.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.abc import PQGen
+from psycopg.abc import Transformer as Types
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
+
+Connection = AsyncConnection[tuple[Any, ...]]
+# Text with %(name)s for values, and the values.
+Statement = tuple[bytes, Mapping[str, Any]]
+Rows = list[tuple[Any, ...]]
+
+
+async def round_trip(connection: Connection, statements: Sequence[Statement]) -> list[Rows]:
+    """The rows of each statement; the first error of any, which ends them all, as the driver's own exception."""
+    types: Types = Transformer(connection)
+    commands = [_command(types, *statement) for statement in statements]
+    results = await connection.wait(_exchange(connection.pgconn, commands))
+    for result in results:
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            raise error_from_result(result)
+    return [_rows(types, result) for result in results]
+
+
+@cache
+def numbered(text: bytes) -> tuple[bytes, Sequence[str]]:
+    """The statement with libpq's own placeholders, and the names of its values in their order."""
+    names = list(dict.fromkeys(re.findall(rb"%\((\w+)\)s", text)))
+    for number, name in enumerate(names, start=1):
+        text = text.replace(b"%%(%s)s" % name, b"$%d" % number)
+    return text.replace(b"%%", b"%"), [name.decode() for name in names]
+
+
+def _command(types: Types, text: bytes, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What libpq is given of a statement: its text, and the values with their types and formats."""
+    text, names = numbered(text)
+    parameters = types.dump_sequence([values[name] for name in names], [PyFormat.AUTO] * len(names))
+    return text, parameters, types.types or (), types.formats or ()
+
+
+def _exchange(pgconn: PGconn, commands: Sequence[tuple[Any, ...]]) -> PQGen[list[PGresult]]:
+    """Yields what it has to wait for."""
+    pgconn.enter_pipeline_mode()
+    for command in commands:
+        pgconn.send_query_params(*command)
+    pgconn.pipeline_sync()
+    results: list[PGresult] = []
+    while not results or results[-1].status != ExecStatus.PIPELINE_SYNC:
+        ready = yield WAIT_RW if pgconn.flush() else WAIT_R
+        if ready & READY_R:
+            pgconn.consume_input()
+            results += _received(pgconn)
+    pgconn.exit_pipeline_mode()
+    return results[:-1]
+
+
+def _received(pgconn: PGconn) -> list[PGresult]:
+    """What has come so far. Behind the result of a statement there is none once, and twice where there is no more."""
+    results: list[PGresult] = []
+    nones = 0
+    while nones < 2 and not pgconn.is_busy():  # noqa: PLR2004  # Once and twice, as said.
+        result = pgconn.get_result()
+        if result is None:
+            nones += 1
+            continue
+        nones = 0
+        results.append(result)
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            break
+    return results
+
+
+def _rows(types: Types, result: PGresult) -> Rows:
+    types.set_pgresult(result)
+    return types.load_rows(0, result.ntuples, tuple) if result.nfields else []
