@@ -59,8 +59,9 @@ class Protocol(Parsing):
         self._loop = _loop or asyncio.get_running_loop()
         self._due = Due(self._loop)
         self._unread: asyncio.TimerHandle | None = None
-        # The request that was read last, and those that wait for the answers before theirs.
+        # The request that was read last, the one that is answered, and those that wait for the answers before theirs.
         self._cycle: Cycle | None = None
+        self._answered: Cycle | None = None
         self._pipeline: deque[Cycle] = deque()
         # What is refused once the answer before it is out.
         self._refusal: Refusal | None = None
@@ -94,8 +95,8 @@ class Protocol(Parsing):
         self.server_state.connections.discard(self)
         self._due.close()
         self.resume_writing()
-        if self._cycle is not None:
-            self._cycle.disconnect()
+        for cycle in filter(None, (self._answered, self._cycle)):
+            cycle.disconnect()
 
     def pause_writing(self) -> None:
         # An answer waits until there is room, which may be for ever.
@@ -152,6 +153,7 @@ class Protocol(Parsing):
             cycle.keep_alive = False
 
     def _answer(self, cycle: Cycle) -> None:
+        self._answered = cycle
         task = self._loop.create_task(cycle.run(self._app))
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)

@@ -16,6 +16,7 @@ from app.due import Due
 from app.metrics import Metrics
 from app.middleware import Frame
 from app.protocol import Protocol
+from tests.asgi import Log
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +133,22 @@ async def test_an_answer_in_pieces_is_a_bug(log: object) -> None:  # noqa: ARG00
 
         assert await client.is_hung_up_on(3)
         assert client.received == b""
+
+
+async def test_who_leaves_before_several_answers_is_no_bug(log: Log) -> None:
+    """Also where the one under way is not the last that was read."""
+
+    async def at_leisure(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.3 if scope["path"] == "/slow" else 0)
+        await well(scope, receive, send)
+
+    async with connected(at_leisure) as client:
+        client.writer.write(GET + GET.replace(b"/", b"/slow", 1) + GET)
+        assert not await client.is_hung_up_on(0.1)
+        client.writer.close()
+        await asyncio.sleep(0.5)
+
+    assert "bug" not in [line["event"] for line in log.lines()]
 
 
 async def test_what_is_due_is_done_when_its_time_is_over() -> None:
