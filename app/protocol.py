@@ -221,7 +221,8 @@ class Protocol(Parsing):
         return not last.more_body
 
     def close_or_linger(self) -> None:
-        """What a cycle does behind its last answer."""
+        """What a cycle does behind its last answer; what was to be refused behind that has nowhere to go any more."""
+        self._refusal = None
         if self._cycle is not None and self._cycle.more_body:
             self._linger()
         else:

@@ -151,6 +151,24 @@ async def test_who_leaves_before_several_answers_is_no_bug(log: Log) -> None:
     assert "bug" not in [line["event"] for line in log.lines()]
 
 
+async def test_nothing_is_answered_behind_the_last_answer(log: Log) -> None:
+    """Also where something was to be refused behind it."""
+
+    async def once(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        headers = [(b"content-length", b"0"), (b"connection", b"close")] if scope["path"] == "/last" else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with connected(once) as client:
+        broken = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+        client.writer.write(GET.replace(b"/", b"/last", 1) + GET + broken)
+
+        assert await client.is_hung_up_on(3)
+        assert client.received.count(b"HTTP/1.1 ") == 1
+    assert [line["event"] for line in log.lines()] == ["request"]
+
+
 async def test_what_is_due_is_done_when_its_time_is_over() -> None:
     """Once."""
     fired: list[str] = []
