@@ -98,6 +98,10 @@ class Protocol(Parsing):
         for cycle in filter(None, (self._answered, self._cycle)):
             cycle.disconnect()
 
+    def eof_received(self) -> None:
+        """The transport closes, but not before everything is read that was written, which may be never."""
+        self._hang_up()
+
     def pause_writing(self) -> None:
         # An answer waits until there is room, which may be for ever.
         self._unread = self._loop.call_later(UNREAD_SECONDS, self.transport.abort)

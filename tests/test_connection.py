@@ -169,6 +169,35 @@ async def test_nothing_is_answered_behind_the_last_answer(log: Log) -> None:
     assert [line["event"] for line in log.lines()] == ["request"]
 
 
+async def test_who_ends_without_reading_does_not_keep_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transport closes once everything is read, and too little may be left unread for it to complain."""
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.1)
+    aborted = asyncio.Event()
+
+    class Unread(asyncio.Transport):
+        def write(self, data: object) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+        def is_closing(self) -> bool:
+            return True
+
+        def abort(self) -> None:
+            aborted.set()
+
+    config = uvicorn.Config(well, log_config=None, lifespan="off")
+    config.load()
+    connection = Protocol(config, ServerState(), {"stopping": asyncio.Event()})
+    connection.connection_made(Unread())
+    connection.data_received(GET)
+    connection.eof_received()
+
+    async with asyncio.timeout(3):
+        await aborted.wait()
+
+
 async def test_what_is_due_is_done_when_its_time_is_over() -> None:
     """Once."""
     fired: list[str] = []
