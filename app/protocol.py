@@ -128,9 +128,10 @@ class Protocol(Parsing):
             self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
         elif self._has_moved_on:
             self._has_moved_on = False
-            self._expect_what_comes_next()
+            self.expect_what_comes_next()
 
-    def _expect_what_comes_next(self) -> None:
+    def expect_what_comes_next(self) -> None:
+        """From now on; what a cycle does where it has kept the client waiting."""
         if self._head_under_way:
             # The first one of a connection has its time from the connection's beginning.
             if self._cycle is not None:
@@ -185,6 +186,7 @@ class Protocol(Parsing):
         self.flow.resume_reading()
         if self._pipeline:
             self._answer(self._pipeline.popleft())
+            self.expect_what_comes_next()
         elif self._refusal is not None:
             self._refuse(self._refusal)
         elif not (self._head_under_way or self._deaf):
@@ -240,13 +242,14 @@ class Protocol(Parsing):
 
     def _let_go(self) -> None:
         """The time of a head or a body is over; a connection without a byte has asked for nothing."""
-        if self._head_under_way:
-            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
-        elif self._unanswered() is None:
-            self._hang_up()
-        elif self.flow.read_paused:
+        cycle = self._unanswered()
+        if self.flow.read_paused or (cycle is not None and cycle.expects_continue):
             # It is not the client who is slow.
             self._due.within(BODY_SECONDS, self._let_go)
+        elif self._head_under_way:
+            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
+        elif cycle is None:
+            self._hang_up()
         else:
             self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
 

@@ -109,6 +109,27 @@ async def test_a_body_that_we_do_not_read_is_not_late(monkeypatch: pytest.Monkey
             assert (await client.reader.readline()).startswith(b"HTTP/1.1 200")
 
 
+async def test_a_body_has_its_time_from_when_it_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it waited for our reading, for a "100 Continue" or for the answers before its own."""
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.4)
+
+    async def at_leisure(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.6)
+        await well(scope, receive, send)
+
+    async def post(before: bytes, expect: bytes, size: int) -> None:
+        async with connected(at_leisure) as client, asyncio.timeout(5):
+            client.writer.write(before + b"POST / HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (expect, size))
+            client.writer.write(b"" if expect else b"x" * (size - 1))
+            await asyncio.sleep(1.5 if before else 0.9)
+            client.writer.write(b"x" * (size if expect else 1))
+            for _ in range(2 if before else 1):
+                assert b"HTTP/1.1 200" in await client.reader.readuntil(b"ok")
+
+    expect = b"Expect: 100-continue\r\n"
+    await asyncio.gather(post(b"", b"", 300_000), post(b"", expect, 3), post(GET, expect, 3), post(GET, b"", 300_000))
+
+
 async def test_a_body_that_stops_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the application has not asked for it yet; the answer is the connection's own, and the last."""
     monkeypatch.setattr(protocol, "BODY_SECONDS", 0.1)
