@@ -219,6 +219,23 @@ async def test_who_ends_without_reading_does_not_keep_a_connection(monkeypatch: 
         await aborted.wait()
 
 
+async def test_a_trailer_is_no_header() -> None:
+    """It came behind what the headers decide, and a proxy that looks at headers has not looked at it."""
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def looking(scope: Scope, receive: Receive, send: Send) -> None:
+        await well(scope, receive, send)
+        seen.append(scope["headers"])
+
+    async with connected(looking) as client:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.writer.write(head + b"1\r\nx\r\n0\r\nHost: y\r\nAuthorization: z\r\n\r\n")
+        async with asyncio.timeout(3):
+            assert (await client.reader.readline()).startswith(b"HTTP/1.1 200")
+
+    assert seen == [[(b"host", b"x"), (b"transfer-encoding", b"chunked")]]
+
+
 async def test_what_is_due_is_done_when_its_time_is_over() -> None:
     """Once."""
     fired: list[str] = []
