@@ -75,7 +75,7 @@ async def test_a_kept_connection_ends_when_nothing_more_is_asked() -> None:
 
 async def test_what_belongs_to_no_request_does_not_keep_a_connection() -> None:
     """A line end now and then would hold one for ever."""
-    async with connected(well, keep_alive=0.4) as client:
+    async with connected(well, keep_alive=0.5) as client:
         client.writer.write(GET)
         for _ in range(8):
             client.writer.write(b"\r\n")
