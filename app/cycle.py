@@ -21,11 +21,12 @@ class Cycle:
     def __init__(self, connection: Any, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
+        # Whether the client keeps its body until it is asked for it.
+        self.expects_continue = expects_continue
         self.more_body = True
         self.response_complete = False
         self._connection = connection
         self._flow: FlowControl = connection.flow
-        self._expects_continue = expects_continue
         self._body = bytearray()
         # Whether there is something to receive, and who waits for it.
         self._has_news = False
@@ -64,11 +65,14 @@ class Cycle:
 
     async def receive(self) -> Message:
         """What came of the body since the last time."""
-        if self._expects_continue and not self._is_disconnected:
+        if self.expects_continue and not self._is_disconnected:
+            self.expects_continue = False
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._expects_continue = False
+            self._connection.expect_what_comes_next()
         if not (self._has_news or self._is_disconnected or self.response_complete):
-            self._flow.resume_reading()
+            if self._flow.read_paused:
+                self._flow.resume_reading()
+                self._connection.expect_what_comes_next()
             self._waiter = get_running_loop().create_future()
             await self._waiter
         self._has_news = False
@@ -84,7 +88,7 @@ class Cycle:
         if self._is_disconnected:
             return
         if message["type"] == "http.response.start":
-            self._expects_continue = False
+            self.expects_continue = False
             self._head = message
             return
         if message.get("more_body"):

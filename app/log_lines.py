@@ -16,7 +16,7 @@ VALUE_LENGTH = 200
 _PLAIN = r"[!#-<>-\[\]-~]{1,200}"
 _is_plain = re.compile(_PLAIN).fullmatch
 # A whole line of nothing else, where no value is one for which logfmt has another word than Python.
-_is_plain_line = re.compile(rf"(?:[a-z_]+=(?!None\b|True\b|False\b){_PLAIN}(?: |\Z))+").fullmatch
+_is_plain_line = re.compile(rf"(?:[a-z_]+=(?!None\b|True\b|False\b){_PLAIN}(?: (?!\Z)|\Z))+").fullmatch
 _COLORS = {"warning": "33", "error": "31", "critical": "31"}
 
 # The order in which a person reads a line; whatever else there is comes behind.

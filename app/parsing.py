@@ -71,6 +71,9 @@ class Parsing(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_under_way:
+            # A trailer, which may say nothing that counts (RFC 9110 6.5.1).
+            return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_continue = True

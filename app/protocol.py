@@ -59,8 +59,9 @@ class Protocol(Parsing):
         self._loop = _loop or asyncio.get_running_loop()
         self._due = Due(self._loop)
         self._unread: asyncio.TimerHandle | None = None
-        # The request that was read last, and those that wait for the answers before theirs.
+        # The request that was read last, the one that is answered, and those that wait for the answers before theirs.
         self._cycle: Cycle | None = None
+        self._answered: Cycle | None = None
         self._pipeline: deque[Cycle] = deque()
         # What is refused once the answer before it is out.
         self._refusal: Refusal | None = None
@@ -94,8 +95,12 @@ class Protocol(Parsing):
         self.server_state.connections.discard(self)
         self._due.close()
         self.resume_writing()
-        if self._cycle is not None:
-            self._cycle.disconnect()
+        for cycle in filter(None, (self._answered, self._cycle)):
+            cycle.disconnect()
+
+    def eof_received(self) -> None:
+        """The transport closes, but not before everything is read that was written, which may be never."""
+        self._hang_up()
 
     def pause_writing(self) -> None:
         # An answer waits until there is room, which may be for ever.
@@ -123,9 +128,10 @@ class Protocol(Parsing):
             self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
         elif self._has_moved_on:
             self._has_moved_on = False
-            self._expect_what_comes_next()
+            self.expect_what_comes_next()
 
-    def _expect_what_comes_next(self) -> None:
+    def expect_what_comes_next(self) -> None:
+        """From now on; what a cycle does where it has kept the client waiting."""
         if self._head_under_way:
             # The first one of a connection has its time from the connection's beginning.
             if self._cycle is not None:
@@ -152,6 +158,7 @@ class Protocol(Parsing):
             cycle.keep_alive = False
 
     def _answer(self, cycle: Cycle) -> None:
+        self._answered = cycle
         task = self._loop.create_task(cycle.run(self._app))
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)
@@ -179,6 +186,7 @@ class Protocol(Parsing):
         self.flow.resume_reading()
         if self._pipeline:
             self._answer(self._pipeline.popleft())
+            self.expect_what_comes_next()
         elif self._refusal is not None:
             self._refuse(self._refusal)
         elif not (self._head_under_way or self._deaf):
@@ -219,7 +227,8 @@ class Protocol(Parsing):
         return not last.more_body
 
     def close_or_linger(self) -> None:
-        """What a cycle does behind its last answer."""
+        """What a cycle does behind its last answer; what was to be refused behind that has nowhere to go any more."""
+        self._refusal = None
         if self._cycle is not None and self._cycle.more_body:
             self._linger()
         else:
@@ -233,13 +242,14 @@ class Protocol(Parsing):
 
     def _let_go(self) -> None:
         """The time of a head or a body is over; a connection without a byte has asked for nothing."""
-        if self._head_under_way:
-            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
-        elif self._unanswered() is None:
-            self._hang_up()
-        elif self.flow.read_paused:
+        cycle = self._unanswered()
+        if self.flow.read_paused or (cycle is not None and cycle.expects_continue):
             # It is not the client who is slow.
             self._due.within(BODY_SECONDS, self._let_go)
+        elif self._head_under_way:
+            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
+        elif cycle is None:
+            self._hang_up()
         else:
             self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
 

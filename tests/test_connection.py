@@ -16,6 +16,7 @@ from app.due import Due
 from app.metrics import Metrics
 from app.middleware import Frame
 from app.protocol import Protocol
+from tests.asgi import Log
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +75,7 @@ async def test_a_kept_connection_ends_when_nothing_more_is_asked() -> None:
 
 async def test_what_belongs_to_no_request_does_not_keep_a_connection() -> None:
     """A line end now and then would hold one for ever."""
-    async with connected(well, keep_alive=0.4) as client:
+    async with connected(well, keep_alive=0.5) as client:
         client.writer.write(GET)
         for _ in range(8):
             client.writer.write(b"\r\n")
@@ -108,6 +109,27 @@ async def test_a_body_that_we_do_not_read_is_not_late(monkeypatch: pytest.Monkey
             assert (await client.reader.readline()).startswith(b"HTTP/1.1 200")
 
 
+async def test_a_body_has_its_time_from_when_it_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it waited for our reading, for a "100 Continue" or for the answers before its own."""
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.4)
+
+    async def at_leisure(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.6)
+        await well(scope, receive, send)
+
+    async def post(before: bytes, expect: bytes, size: int) -> None:
+        async with connected(at_leisure) as client, asyncio.timeout(5):
+            client.writer.write(before + b"POST / HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (expect, size))
+            client.writer.write(b"" if expect else b"x" * (size - 1))
+            await asyncio.sleep(1.5 if before else 0.9)
+            client.writer.write(b"x" * (size if expect else 1))
+            for _ in range(2 if before else 1):
+                assert b"HTTP/1.1 200" in await client.reader.readuntil(b"ok")
+
+    expect = b"Expect: 100-continue\r\n"
+    await asyncio.gather(post(b"", b"", 300_000), post(b"", expect, 3), post(GET, expect, 3), post(GET, b"", 300_000))
+
+
 async def test_a_body_that_stops_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the application has not asked for it yet; the answer is the connection's own, and the last."""
     monkeypatch.setattr(protocol, "BODY_SECONDS", 0.1)
@@ -132,6 +154,86 @@ async def test_an_answer_in_pieces_is_a_bug(log: object) -> None:  # noqa: ARG00
 
         assert await client.is_hung_up_on(3)
         assert client.received == b""
+
+
+async def test_who_leaves_before_several_answers_is_no_bug(log: Log) -> None:
+    """Also where the one under way is not the last that was read."""
+
+    async def at_leisure(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.3 if scope["path"] == "/slow" else 0)
+        await well(scope, receive, send)
+
+    async with connected(at_leisure) as client:
+        client.writer.write(GET + GET.replace(b"/", b"/slow", 1) + GET)
+        assert not await client.is_hung_up_on(0.1)
+        client.writer.close()
+        await asyncio.sleep(0.5)
+
+    assert "bug" not in [line["event"] for line in log.lines()]
+
+
+async def test_nothing_is_answered_behind_the_last_answer(log: Log) -> None:
+    """Also where something was to be refused behind it."""
+
+    async def once(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        headers = [(b"content-length", b"0"), (b"connection", b"close")] if scope["path"] == "/last" else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with connected(once) as client:
+        broken = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+        client.writer.write(GET.replace(b"/", b"/last", 1) + GET + broken)
+
+        assert await client.is_hung_up_on(3)
+        assert client.received.count(b"HTTP/1.1 ") == 1
+    assert [line["event"] for line in log.lines()] == ["request"]
+
+
+async def test_who_ends_without_reading_does_not_keep_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transport closes once everything is read, and too little may be left unread for it to complain."""
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.1)
+    aborted = asyncio.Event()
+
+    class Unread(asyncio.Transport):
+        def write(self, data: object) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+        def is_closing(self) -> bool:
+            return True
+
+        def abort(self) -> None:
+            aborted.set()
+
+    config = uvicorn.Config(well, log_config=None, lifespan="off")
+    config.load()
+    connection = Protocol(config, ServerState(), {"stopping": asyncio.Event()})
+    connection.connection_made(Unread())
+    connection.data_received(GET)
+    connection.eof_received()
+
+    async with asyncio.timeout(3):
+        await aborted.wait()
+
+
+async def test_a_trailer_is_no_header() -> None:
+    """It came behind what the headers decide, and a proxy that looks at headers has not looked at it."""
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def looking(scope: Scope, receive: Receive, send: Send) -> None:
+        await well(scope, receive, send)
+        seen.append(scope["headers"])
+
+    async with connected(looking) as client:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.writer.write(head + b"1\r\nx\r\n0\r\nHost: y\r\nAuthorization: z\r\n\r\n")
+        async with asyncio.timeout(3):
+            assert (await client.reader.readline()).startswith(b"HTTP/1.1 200")
+
+    assert seen == [[(b"host", b"x"), (b"transfer-encoding", b"chunked")]]
 
 
 async def test_what_is_due_is_done_when_its_time_is_over() -> None:

@@ -68,6 +68,15 @@ def test_no_value_forges_a_field(forged: str, configure: Configure) -> None:
     assert set(written.fields) == {"timestamp", "level", "event", "reason"}
 
 
+def test_a_blank_at_the_end_of_a_line_is_in_quotes(configure: Configure) -> None:
+    """Where nothing follows it could be lost."""
+    written = configure()
+
+    logs.say("started", reason="ends ")
+
+    assert written.text.endswith(' reason="ends "\n')
+
+
 def test_a_line_of_json_is_one_object(configure: Configure) -> None:
     """Numbers stay numbers, and nothing stays null."""
     written = configure("json")
