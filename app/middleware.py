@@ -94,7 +94,7 @@ class Limit:
         self._begun.pop(task, None)
         if task is not None and task in self._overdue:
             self._overdue.remove(task)
-            if task.uncancel() == 0 and kind is asyncio.CancelledError:
+            if task.uncancel() == 0 and kind is not None:
                 raise Unavailable("deadline")
 
     def _look(self) -> None:

@@ -31,6 +31,21 @@ async def test_whatever_hangs_is_answered_in_time(monkeypatch: pytest.MonkeyPatc
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
+async def test_what_is_cancelled_for_its_time_is_late_whatever_it_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some code makes another exception of being cancelled, or none."""
+    monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.05)
+
+    async def complain(_: Scope, __: Receive, ___: Send) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ValueError from None
+
+    answer = await get(Frame(complain, Metrics({})))
+
+    assert answer.status_code == 503
+
+
 async def test_a_bug_is_a_500_that_says_nothing(in_process_log: object) -> None:  # noqa: ARG001  # It logs.
     """The message may quote anything; the log has the class and the place."""
 
