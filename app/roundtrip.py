@@ -59,7 +59,8 @@ def _exchange(pgconn: PGconn, commands: Sequence[tuple[Any, ...]]) -> PQGen[list
     results: list[PGresult] = []
     while not results or results[-1].status != ExecStatus.PIPELINE_SYNC:
         ready = yield WAIT_RW if pgconn.flush() else WAIT_R
-        if ready & READY_R:
+        # None is what the driver sends when it goes on after a cancellation.
+        if ready and ready & READY_R:
             pgconn.consume_input()
             results += _received(pgconn)
     pgconn.exit_pipeline_mode()

@@ -133,6 +133,19 @@ async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) 
             assert await send(connection, (b"SELECT 'new'", {}), seconds=5) == [[("new",)]]
 
 
+async def test_who_is_cancelled_keeps_the_connection(connection: Connection) -> None:
+    """The server ends what was asked of it, and the connection is as good as before."""
+    waiting = asyncio.create_task(send(connection, BEGIN, (b"SELECT pg_sleep(60)", {}), ONE, seconds=30))
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await rollback(connection)
+
+    assert waiting.cancelled()
+    assert not connection.closed
+    assert await send(connection, (b"SELECT 'new'", {}), ONE, seconds=5) == [[("new",)], [(1,)]]
+
+
 @pytest.mark.ways("direct")
 async def test_several_statements_are_one_round_trip(database_url: str) -> None:
     """Counted by a relay between the two."""
