@@ -116,6 +116,15 @@ async def test_a_server_that_leaves_in_the_middle_is_down(connection: Connection
     assert caught.value.reason == "database_down"
 
 
+@pytest.mark.parametrize("behind", [(), (ONE,)])
+async def test_why_the_server_leaves_is_told(connection: Connection, behind: tuple[Statement, ...]) -> None:
+    """By the code that it sends before it closes."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await send(connection, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), *behind, seconds=30)
+
+    assert (caught.value.reason, caught.value.sqlstate) == ("database_down", "57P01")
+
+
 async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) -> None:
     """The place is free again, and what the next one reads is the answer to their own question."""
 
