@@ -100,10 +100,11 @@ async def test_what_cannot_be_sent_sends_nothing(connection: Connection) -> None
     assert await send(connection, ONE, ONE, seconds=5) == [[(1,)], [(1,)]]
 
 
-async def test_what_never_ends_is_cut(connection: Connection) -> None:
-    """In the middle of several statements."""
+@pytest.mark.parametrize("seconds", [0.2, 0.0001])
+async def test_what_never_ends_is_cut(connection: Connection, seconds: float) -> None:
+    """In the middle of several statements, also where next to no time was left."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await send(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=0.2)
+        await send(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=seconds)
 
     assert (caught.value.reason, connection.closed) == ("database_slow", True)
 
