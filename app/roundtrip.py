@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.abc import Transformer as Types
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import OperationalError, error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
@@ -59,8 +59,15 @@ def _exchange(pgconn: PGconn, commands: Sequence[tuple[Any, ...]]) -> PQGen[list
     results: list[PGresult] = []
     while not results or results[-1].status != ExecStatus.PIPELINE_SYNC:
         ready = yield WAIT_RW if pgconn.flush() else WAIT_R
-        if ready & READY_R:
-            pgconn.consume_input()
+        # None is what the driver sends when it goes on after a cancellation.
+        if ready and ready & READY_R:
+            try:
+                pgconn.consume_input()
+            except OperationalError:
+                # Why the server leaves, it says before; behind that there is nothing but its end.
+                if any(result.status == ExecStatus.FATAL_ERROR for result in results):
+                    return results
+                raise
             results += _received(pgconn)
     pgconn.exit_pipeline_mode()
     return results[:-1]

@@ -100,10 +100,11 @@ async def test_what_cannot_be_sent_sends_nothing(connection: Connection) -> None
     assert await send(connection, ONE, ONE, seconds=5) == [[(1,)], [(1,)]]
 
 
-async def test_what_never_ends_is_cut(connection: Connection) -> None:
-    """In the middle of several statements."""
+@pytest.mark.parametrize("seconds", [0.2, 0.0001])
+async def test_what_never_ends_is_cut(connection: Connection, seconds: float) -> None:
+    """In the middle of several statements, also where next to no time was left."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await send(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=0.2)
+        await send(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=seconds)
 
     assert (caught.value.reason, connection.closed) == ("database_slow", True)
 
@@ -114,6 +115,15 @@ async def test_a_server_that_leaves_in_the_middle_is_down(connection: Connection
         await send(connection, ONE, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), ONE, seconds=30)
 
     assert caught.value.reason == "database_down"
+
+
+@pytest.mark.parametrize("behind", [(), (ONE,)])
+async def test_why_the_server_leaves_is_told(connection: Connection, behind: tuple[Statement, ...]) -> None:
+    """By the code that it sends before it closes."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await send(connection, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), *behind, seconds=30)
+
+    assert (caught.value.reason, caught.value.sqlstate) == ("database_down", "57P01")
 
 
 async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) -> None:
@@ -131,6 +141,19 @@ async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) 
     async with asyncio.timeout(10):
         async with pool.connection() as connection:
             assert await send(connection, (b"SELECT 'new'", {}), seconds=5) == [[("new",)]]
+
+
+async def test_who_is_cancelled_keeps_the_connection(connection: Connection) -> None:
+    """The server ends what was asked of it, and the connection is as good as before."""
+    waiting = asyncio.create_task(send(connection, BEGIN, (b"SELECT pg_sleep(60)", {}), ONE, seconds=30))
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await rollback(connection)
+
+    assert waiting.cancelled()
+    assert not connection.closed
+    assert await send(connection, (b"SELECT 'new'", {}), ONE, seconds=5) == [[("new",)], [(1,)]]
 
 
 @pytest.mark.ways("direct")
