@@ -33,7 +33,7 @@ SUITES: dict[str, Suite] = {
 }
 # It fills a table with a million messages first, so it runs only when it is named.
 LONG = {"chat"}
-# What the bars are written for; the usual sizes keep a whole run at about three minutes.
+# What the bars are written for; with the usual sizes a whole run takes about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000)
 
 

@@ -9,7 +9,7 @@ Points = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT = 720, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 40, 50
-_COLOURS = ("#0072b2", "#999999", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
+_COLOURS = ("#0072b2", "#999999", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
 def draw(folder: Path, throughput: Mapping[str, Mapping[int, float]], latency: Mapping[str, Points]) -> None:

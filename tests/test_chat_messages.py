@@ -132,7 +132,8 @@ async def test_a_locked_table_keeps_no_more_than_one_connection_waiting(
 
     assert (locked, row["count"] <= 1) == ([503] * 3, True)
     assert (await chat.say(session, "user", "kept")).status_code == 201
-    assert (await history(chat, session))[-1] == "kept"
+    # The first may still have been stored, before or after it: a 503 says no more.
+    assert "kept" in await history(chat, session)
 
 
 async def test_messages_that_wait_keep_nobody_from_ensure_user(
