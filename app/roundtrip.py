@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.abc import Transformer as Types
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import OperationalError, error_from_result
+from psycopg.errors import NotSupportedError, OperationalError, error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
@@ -21,6 +21,8 @@ Connection = AsyncConnection[tuple[Any, ...]]
 # Text with %(name)s for values, and the values.
 Statement = tuple[bytes, Mapping[str, Any]]
 Rows = list[tuple[Any, ...]]
+
+_COPIES = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 
 
 async def round_trip(connection: Connection, statements: Sequence[Statement]) -> list[Rows]:
@@ -82,6 +84,8 @@ def _received(pgconn: PGconn) -> list[PGresult]:
         if result is None:
             nones += 1
             continue
+        if result.status in _COPIES:  # libpq would say so again and again.
+            raise NotSupportedError("COPY")
         nones = 0
         results.append(result)
         if result.status == ExecStatus.PIPELINE_SYNC:

@@ -100,6 +100,16 @@ async def test_what_cannot_be_sent_sends_nothing(connection: Connection) -> None
     assert await send(connection, ONE, ONE, seconds=5) == [[(1,)], [(1,)]]
 
 
+async def test_what_is_no_statement_of_ours_is_an_error(pool: Pool) -> None:
+    """COPY has a protocol of its own; whoever tries it is told, and the next one gets a connection in order."""
+    async with pool.connection() as connection:
+        with pytest.raises(DatabaseUnavailable):
+            await send(connection, ONE, (b"COPY (SELECT 1) TO STDOUT", {}), ONE, seconds=5)
+
+    async with pool.connection() as connection:
+        assert await send(connection, ONE, seconds=5) == [[(1,)]]
+
+
 @pytest.mark.parametrize("seconds", [0.2, 0.0001])
 async def test_what_never_ends_is_cut(connection: Connection, seconds: float) -> None:
     """In the middle of several statements, also where next to no time was left."""
