@@ -33,7 +33,7 @@ SUITES: dict[str, Suite] = {
 }
 # It fills a table with a million messages first, so it runs only when it is named.
 LONG = {"chat"}
-# What the bars are written for; with the usual sizes a whole run takes about four minutes.
+# What the bars are written for; the usual sizes keep a whole run under four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000)
 
 
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
     cores = Cores.here()
     print(f"{cores}\nload from {generator()}; medians of {sizes.rounds} interleaved rounds\n\n{heading()}")
     with tempfile.TemporaryDirectory() as folder, placed_on(cores.others), Postgres(Path(folder) / "data") as postgres:
-        rig = Rig(cores, sizes, Path(folder), postgres)
+        rig = Rig(cores, sizes, Path(folder), postgres, curves=given.plot is not None)
         figures = run(rig, given.suites or [name for name in SUITES if name not in LONG])
     if given.json:
         given.json.write_text(json.dumps(_record(rig, figures), indent=1) + "\n")

@@ -44,7 +44,7 @@ def run(rig: Rig) -> Iterator[Figure]:
             variables = {**_connection(url), "SERVICE_TOKENS": servers.TOKEN, "NODE_ENV": "production", **more}
             peer = servers.started(command, variables, rig.cores.server, folder=_INSTALLED / source)
             running[name] = peers.enter_context(peer)
-        samples = ensure.measure(rig, running, asks, tuple({*rig.sizes.connections, BUSY}))
+        samples = ensure.measure(rig, running, asks, tuple({BUSY, *(rig.sizes.connections if rig.curves else ())}))
     for name in running:
         if name not in ("ours", _SILENT):
             yield from _beside(samples, "ours", name)

@@ -35,6 +35,8 @@ class Rig:
     sizes: Sizes
     folder: Path
     postgres: Postgres
+    # Whether the peers are measured at every concurrency, as a plot needs them.
+    curves: bool = False
     # Server, connections: requests a second. And server: its latencies' percentiles at the busiest asked.
     throughput: dict[str, dict[int, float]] = field(default_factory=dict)
     latency: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
