@@ -33,7 +33,7 @@ SUITES: dict[str, Suite] = {
 }
 # It fills a table with a million messages first, so it runs only when it is named.
 LONG = {"chat"}
-# What the bars are written for; the usual sizes keep a whole run under four minutes.
+# What the bars are written for; the usual sizes keep a whole run at about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000)
 
 
