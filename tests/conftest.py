@@ -13,20 +13,29 @@ import pytest
 from psycopg.rows import dict_row
 from starlette.types import ASGIApp
 
-from app import logs
-from app.clerk_listing import Incomplete
-from app.drift import NoClerkKey, Refused
+from app.application import create_app
+from app.clerk.api import Incomplete
+from app.commands.reconcile.models import NoClerkKey, Refused
 from app.errors import ServiceError
-from app.migrations import migrate
-from app.server import create_app
+from app.log import configure
+from app.postgres.migrations import migrate
 from app.settings import DATABASE_VARIABLES, Settings
-from local.backboard import Sandbox
-from local.binaries import find_pgbouncer
-from local.pgbouncer import PgBouncer
-from local.postgres import Postgres
-from tests import asgi, canaries, factories
-from tests.services import ServerProcess, Service, answers, environment, free_port, in_process, settings_of, wait_until
-from tests.written import capturing
+from tests.support import asgi, canaries, factories
+from tests.support.services import (
+    ServerProcess,
+    Service,
+    answers,
+    environment,
+    free_port,
+    in_process,
+    settings_of,
+    wait_until,
+)
+from tests.support.written import capturing
+from tools.sandbox.backboard import Sandbox
+from tools.sandbox.binaries import find_pgbouncer
+from tools.sandbox.pgbouncer import PgBouncer
+from tools.sandbox.postgres import Postgres
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,7 +90,7 @@ def in_process_log(log_folder: Path) -> Iterator[Path]:
     """What the service logs when it runs inside the tests' own process."""
     file = log_folder / "in-process.log"
     with file.open("a") as stream:
-        logs.configure("logfmt", "info", stream=stream)
+        configure("logfmt", "info", stream=stream)
         yield file
 
 

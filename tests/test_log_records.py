@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import logs
-from app.log_lines import Format
+from app import log
+from app.http.middleware import Frame
+from app.log_format import Format
 from app.metrics import Metrics
-from app.middleware import Frame
-from tests.written import Configure, capturing
+from tests.support.written import Configure, capturing
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 every_format = pytest.mark.parametrize("log_format", FORMATS)
@@ -81,7 +81,7 @@ def test_a_bug_is_one_line_with_class_and_place(log_format: Format, configure: C
     """Its message may quote a row, so that is not told; neither is its traceback."""
     written = configure(log_format)
 
-    logs.bug(failing())
+    log.bug(failing())
 
     assert len(written.lines) == 1
     assert "LookupError" in written.text
@@ -128,9 +128,9 @@ def test_a_line_is_written_from_its_level_on(configure: Configure) -> None:
     written = configure(level="warning")
 
     for status in (200, 404, 503):
-        logs.close(logs.begin("a-request"), status)
-    logs.say("quiet")
-    logs.alarm("alarming")
+        log.close(log.begin("a-request"), status)
+    log.say("quiet")
+    log.alarm("alarming")
     for level in (logging.INFO, logging.WARNING):
         logging.getLogger("uvicorn.error").log(level, "level %s", level)
 

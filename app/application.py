@@ -1,0 +1,128 @@
+"""The composition root: create_app(settings) builds everything, the lifespan opens it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from app import log
+from app import settings as environment
+from app.api.auth import Callers
+from app.api.health import LastEvent, MetricsProbe, Readyz, healthz
+from app.api.messages import ChatMessages
+from app.api.openapi import OpenApi
+from app.api.sessions import ChatSessions
+from app.api.users import ChatUsers, EnsureUser
+from app.api.webhooks import ClerkWebhook
+from app.chat.create_session import Opening
+from app.chat.delete_session import Closing
+from app.chat.service import Memory
+from app.clerk.signatures import Verifier
+from app.components import Parts, build_parts, open_parts
+from app.http.middleware import Frame
+from app.metrics import Metrics
+from app.postgres.migrations import newest
+from app.postgres.pool import warn_if_too_small
+from app.settings import Settings
+from app.users.service import OnDemand
+
+
+class Application(Starlette):
+    """Starlette with our frame alone round its router, which answers every error in one way."""
+
+    def __init__(self, metrics: Metrics, **starlette: Any) -> None:
+        super().__init__(**starlette)
+        self._frame = Frame(self._dispatch, metrics)
+        self._exact = {
+            (method, route.path): route.app
+            for route in self.routes
+            if isinstance(route, Route) and not route.param_convertors
+            for method in route.methods or ()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self._frame(scope, receive, send)
+
+    def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Straight to a path that is known as it stands; only for others are the routes tried one by one."""
+        app = self._exact.get((scope.get("method", ""), scope.get("path", "")), self.router)
+        return app(scope, receive, send)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Build the application; nothing is connected before its lifespan begins."""
+    verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
+    parts = build_parts(settings)
+    last_event, stopping = LastEvent(), asyncio.Event()
+    webhook = ClerkWebhook(
+        verifier=verifier,
+        last_event=last_event,
+        provisioning=parts.provisioning,
+        lifecycle=parts.lifecycle,
+        instance_id=settings.clerk_instance_id,
+    )
+    tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
+    callers = Callers(tokens=tokens, sessions=parts.sessions)
+    users = OnDemand(provisioning=parts.provisioning, clerk=parts.clerk)
+    readyz = Readyz(
+        queries=parts.queries,
+        pool=parts.pool,
+        places=parts.places,
+        expected=newest(),
+        last_event=last_event,
+        stopping=stopping,
+    )
+    metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
+    app = Application(
+        metrics,
+        routes=[
+            Route("/webhooks/clerk", webhook, methods=["POST"]),
+            Route("/ensure-user", EnsureUser(callers=callers, users=users), methods=["POST"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+            Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
+            Route("/openapi.json", OpenApi(), methods=["GET"]),
+            *_chat_routes(parts, callers, users),
+        ],
+        lifespan=lambda _: _live(settings, parts, stopping),
+    )
+    # A redirect to a path with a slash would name whatever host the request claimed.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _chat_routes(parts: Parts, callers: Callers, users: OnDemand) -> list[Route]:
+    queries, pool, places, backboard = parts.queries, parts.pool, parts.places, parts.backboard
+    memory = Memory(queries=queries, pool=pool)
+    opening = Opening(queries=queries, pool=pool, places=places, backboard=backboard)
+    closing = Closing(queries=queries, places=places, backboard=backboard)
+    return [
+        *ChatSessions(users=users, opening=opening, closing=closing, memory=memory).routes(callers),
+        *ChatMessages(memory).routes(callers),
+        *ChatUsers(users=users, memory=memory).routes(callers),
+    ]
+
+
+@asynccontextmanager
+async def _live(settings: Settings, parts: Parts, stopping: asyncio.Event) -> AsyncIterator[dict[str, asyncio.Event]]:
+    """The lifespan of the web process; what it yields is for the server and its connections."""
+    processes, places = settings.web_concurrency, settings.provisioning_concurrency
+    async with open_parts(parts):
+        check = asyncio.create_task(warn_if_too_small(parts.pool, parts.queries, processes=processes, places=places))
+        try:
+            yield {"stopping": stopping}
+        finally:
+            check.cancel()
+            await asyncio.wait([check])
+
+
+def app_from_environment() -> Starlette:
+    """What each process that uvicorn starts builds for itself."""
+    settings = environment.load(Settings)
+    log.configure(settings.log_format, settings.log_level)
+    return create_app(settings)

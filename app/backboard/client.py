@@ -1,0 +1,255 @@
+"""Backboard: find an assistant by its name, create one, open threads under it, and what every answer means.
+
+Backboard's names are not unique and it has no idempotency key, so a create is never repeated blindly: its
+outcome is *done*, *rejected*, *not sent*, *throttled* or *unknown*, and an unknown one is looked up by name
+before the next try creates anything. Facts: the vendor's OpenAPI document "Backboard API" 1.0.0 and
+backboard-sdk 1.5.19.
+"""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from app import log
+from app.backboard.circuit_breaker import Breaker
+from app.backboard.models import (
+    Assistant,
+    Thread,
+    add_page,
+    judge,
+    read_assistant,
+    read_json,
+    read_thread,
+    says_missing,
+)
+from app.deadline import Deadline
+from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
+from app.http.client import HttpResponse, UnusableBody, build_client, fetch, is_untrusted
+
+LOOKUP_SECONDS = 2.0
+CREATE_SECONDS = 6.0
+DELETE_SECONDS = 3.0
+PAGE_SECONDS = 10.0
+THREADS_SECONDS = 4.0
+# A create that could not be waited for would only leave a doubt behind.
+CREATE_NEEDS_SECONDS = 2.0
+
+# An assistant echoes its prompt, perhaps twice.
+ASSISTANT_BYTES = 256 * 1024
+LOOKUP_BYTES = 1024 * 1024
+PAGE_BYTES = 16 * 1024 * 1024
+
+LOOKUP_LIMIT = 10
+PAGE_LIMIT = 200
+# The vendor's SDK clamps `skip` here, so nothing behind it can be seen.
+LAST_SKIP = 10_000
+
+_NOTHING_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+)
+
+
+def build_backboard_client(*, url: str, api_key: str, connections: int) -> httpx.AsyncClient:
+    """The HTTP client for Backboard; `connections` is how many users are provisioned at a time.
+
+    Idle connections are dropped early: a POST on one that Backboard has just closed would be a doubt made at home.
+    """
+    return build_client(
+        url,
+        headers={"X-API-Key": api_key},
+        timeout=httpx.Timeout(CREATE_SECONDS, connect=2.0, write=2.0, pool=1.0),
+        limits=httpx.Limits(max_connections=connections, keepalive_expiry=4.0),
+    )
+
+
+class Backboard:
+    """The calls that the service needs; all raise AssistantUnavailable or a class below it."""
+
+    def __init__(self, client: httpx.AsyncClient, *, name_prefix: str, system_prompt: str | None) -> None:
+        self._client = client
+        self._name_prefix = name_prefix
+        self._system_prompt = system_prompt
+        self.breaker = Breaker()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def name_of(self, clerk_id: str) -> str:
+        """The assistant's name: how an assistant whose row did not commit is known again."""
+        return self._name_prefix + clerk_id
+
+    async def create_assistant(self, clerk_id: str, deadline: Deadline) -> Assistant:
+        """Create the user's assistant. Unknown: it may exist all the same."""
+        body: dict[str, str] = {"name": self.name_of(clerk_id)}
+        if self._system_prompt is not None:
+            body["system_prompt"] = self._system_prompt
+        answer = await self._create("/assistants", body, deadline)
+        assistant = read_assistant(read_json(answer))
+        if assistant.name != body["name"]:
+            # It may be somebody else's: bind nothing, delete nothing.
+            log.alarm("backboard_wrong_name", clerk_id=clerk_id, assistant_id=assistant.id)
+            raise Unknown("backboard_wrong_name")
+        return assistant
+
+    async def find_assistants(self, clerk_id: str, deadline: Deadline) -> list[Assistant]:
+        """The assistants of exactly this user's name, the oldest first; none only if there surely is none.
+
+        A lookup that failed is an error, never "none". Older servers ignore the name filter; other names in
+        the answer give that away, and then every page is read.
+        """
+        name = self.name_of(clerk_id)
+        until = Deadline(deadline.left(LOOKUP_SECONDS))
+        listed = await self._list(until, LOOKUP_BYTES, name=name, limit=LOOKUP_LIMIT)
+        if len(listed) >= LOOKUP_LIMIT or any(assistant.name != name for assistant in listed):
+            listed = await self._list_everything(until, name)
+        matches = {assistant.id: assistant for assistant in listed if assistant.name == name}
+        if len(matches) > 1:
+            log.note(duplicates=len(matches))
+        return sorted(matches.values(), key=lambda match: (match.created_at, match.id))
+
+    async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
+        """Delete an assistant with its threads, for good; one that is not there is deleted already."""
+        await self._delete(f"/assistants/{UUID(assistant_id)}", deadline)
+
+    async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
+        """The assistant of this id, or None if Backboard says that there is none."""
+        request = self._client.build_request("GET", f"/assistants/{UUID(assistant_id)}")
+        seconds = deadline.left(LOOKUP_SECONDS)
+        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        return None if answer.status == HTTPStatus.NOT_FOUND else read_assistant(read_json(answer))
+
+    async def rename_assistant(self, assistant_id: str, name: str, deadline: Deadline) -> None:
+        """Give an assistant another name; a PUT changes only what it carries. One that is not there stays so."""
+        request = self._client.build_request("PUT", f"/assistants/{UUID(assistant_id)}", json={"name": name})
+        seconds = deadline.left(DELETE_SECONDS)
+        await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+
+    async def create_thread(self, assistant_id: str, deadline: Deadline) -> Thread:
+        """Open a thread under an assistant. Unknown: it may exist all the same."""
+        # Without a body, some report a 422.
+        answer = await self._create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline)
+        return read_thread(read_json(answer))
+
+    async def list_threads(self, assistant_id: str, deadline: Deadline) -> list[Thread]:
+        """Every thread of an assistant, the oldest first; an error where not every page could be read."""
+        until = Deadline(deadline.left(THREADS_SECONDS))
+        path, threads = f"/assistants/{UUID(assistant_id)}/threads", dict[str, Thread]()
+        async for page in self._pages(until, path):
+            add_page(threads, [read_thread(item) for item in page])
+        return sorted(threads.values(), key=lambda thread: (thread.created_at, thread.id))
+
+    async def delete_thread(self, thread_id: str, deadline: Deadline) -> None:
+        """Delete a thread with its messages, for good; one that is not there is deleted already."""
+        await self._delete(f"/threads/{UUID(thread_id)}", deadline)
+
+    async def check_key(self, deadline: Deadline) -> None:
+        """Return if Backboard takes our key: the smallest listing there is, which changes nothing."""
+        await self._list(deadline, LOOKUP_BYTES, limit=1)
+
+    async def list_page(self, skip: int) -> list[Assistant]:
+        """One page of everything that the key sees, whatever its name; a page that is not full is the last."""
+        return await self._list(Deadline(), PAGE_BYTES, seconds=PAGE_SECONDS, skip=skip, limit=PAGE_LIMIT)
+
+    async def _create(self, path: str, body: dict[str, str], deadline: Deadline) -> HttpResponse:
+        """Send a create, and once more only if it was not sent."""
+        request = self._client.build_request("POST", path, json=body)
+        seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
+        try:
+            return await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, again=True)
+        except NotSent:
+            seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
+            return await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
+
+    async def _delete(self, path: str, deadline: Deadline) -> None:
+        """A wrong address knows nothing either, so "not there" is believed only from who lists assistants."""
+        request = self._client.build_request("DELETE", path)
+        seconds = deadline.left(DELETE_SECONDS)
+        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            await self.check_key(deadline)
+
+    async def _list_everything(self, until: Deadline, name: str) -> list[Assistant]:
+        everything: dict[str, Assistant] = {}
+        async for page in self._pages(until, "/assistants", name=name):
+            add_page(everything, [read_assistant(item) for item in page])
+        return list(everything.values())
+
+    async def _pages(self, until: Deadline, path: str, **parameters: str) -> AsyncIterator[list[Any]]:
+        """Every page of a listing; Unknown where Backboard shows no more of it."""
+        for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
+            query: dict[str, str | int] = {**parameters, "skip": skip, "limit": PAGE_LIMIT}
+            page = await self._get_list(until, path, query, cap=PAGE_BYTES, seconds=LOOKUP_SECONDS)
+            yield page
+            if len(page) < PAGE_LIMIT:
+                return
+        raise Unknown("backboard_listing_cut")
+
+    async def _list(
+        self, until: Deadline, cap: int, *, seconds: float = LOOKUP_SECONDS, **parameters: str | int
+    ) -> list[Assistant]:
+        items = await self._get_list(until, "/assistants", parameters, cap=cap, seconds=seconds)
+        return [read_assistant(item) for item in items]
+
+    async def _get_list(
+        self, until: Deadline, path: str, parameters: dict[str, str | int], *, cap: int, seconds: float
+    ) -> list[Any]:
+        request = self._client.build_request("GET", path, params=parameters)
+        items = read_json(await self._call(request, seconds=until.left(seconds), cap=cap))
+        if not isinstance(items, list):
+            raise Unknown("backboard_unreadable")
+        return items
+
+    async def _call(
+        self, request: httpx.Request, *, seconds: float, cap: int, missing_is_done: bool = False, again: bool = False
+    ) -> HttpResponse:
+        """Send one request and judge its status; the breaker learns of every outcome.
+
+        `again` says that a request that was not sent is sent once more, so that it does not count yet.
+        """
+        kind = request.method
+        try:
+            answer = await self._send(request, seconds=seconds, cap=cap)
+            if not (missing_is_done and says_missing(answer)):
+                judge(answer)
+        except Throttled as error:
+            self.breaker.throttled(error.retry_after)
+            raise
+        except Rejected as error:
+            refused = error.status in (401, 402, 403)
+            if refused or error.status == 404 or error.status < 400:  # noqa: PLR2004  # HTTP's own numbers.
+                log.alarm("backboard_refused", status=error.status)
+            if refused:
+                self.breaker.failed(kind, refused=True)
+            else:
+                self.breaker.succeeded(kind)
+            raise
+        except AssistantUnavailable as error:
+            if not (error.reason == "saturated" or (again and isinstance(error, NotSent))):
+                self.breaker.failed(kind)
+                if error.reason == "backboard_certificate":
+                    log.alarm("backboard_certificate")
+            raise
+        self.breaker.succeeded(kind)
+        return answer
+
+    async def _send(self, request: httpx.Request, *, seconds: float, cap: int) -> HttpResponse:
+        try:
+            with log.stopwatch("backboard_ms"):
+                return await fetch(self._client, request, seconds=seconds, cap=cap)
+        except UnusableBody as error:
+            raise Unknown("backboard_unreadable") from error
+        except httpx.PoolTimeout as error:
+            # Our own connections were all in use: that says nothing about Backboard.
+            raise NotSent("saturated") from error
+        except _NOTHING_SENT as error:
+            raise NotSent("backboard_certificate" if is_untrusted(error) else "backboard_unreachable") from error
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise Unknown("backboard_timeout") from error
+        except httpx.HTTPError as error:
+            raise Unknown("backboard_dropped") from error

@@ -1,0 +1,147 @@
+"""Reconcile: look at everything first, refuse what could do harm, then mend one user after the other.
+
+Without `apply` it only looks.
+"""
+
+import asyncio
+import sys
+from datetime import timedelta
+
+import click
+
+from app import log
+from app.backboard.client import Backboard
+from app.clerk.api import ClerkApi
+from app.commands.reconcile.models import Names, NoClerkKey, Refused, Waits
+from app.commands.reconcile.readers import Tables
+from app.commands.reconcile.repair import Mending
+from app.commands.reconcile.report import Report, as_json, as_table, refusal_as_json
+from app.commands.reconcile.scan import Surveyor
+from app.commands.runtime import Harmful, Misconfigured, load_settings, until_sigterm
+from app.components import build_parts, open_parts
+from app.errors import DatabaseUnavailable
+from app.postgres.pool import Pool
+from app.postgres.queries import Queries
+from app.settings import Settings
+from app.users.deletion import Lifecycle
+from app.users.provisioning import Provisioning
+
+# Far more than anybody waits for, and no date of a calendar is left behind.
+LONGEST_WAIT = timedelta(days=36_500)
+
+
+@click.command(
+    epilog="Exit codes: 0 clean or mended (what waits for its time counts as clean), 1 something is left, 3 refused"
+    " because it could do harm, 78 only Clerk can decide and CLERK_SECRET_KEY is not set."
+)
+@click.option(
+    "--all", "everybody", is_flag=True, help="Look at every user of Clerk and every assistant, not only at open doubts."
+)
+@click.option("--apply", is_flag=True, help="Mend what is found; without it nothing is changed.")
+@click.option("--json", "machine_readable", is_flag=True, help="Print one JSON document instead of a table.")
+@click.option(
+    "--min-age",
+    type=click.IntRange(0, LONGEST_WAIT.days * 86_400),
+    default=3600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Leave alone what is younger.",
+)
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0, LONGEST_WAIT.days),
+    default=7,
+    show_default=True,
+    metavar="DAYS",
+    help="How long an assistant that was put aside is kept.",
+)
+def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: int, keep_days: int) -> None:
+    """Compare Clerk, users and Backboard, and mend what differs."""
+    settings = load_settings(Settings)
+    log.configure(settings.log_format, settings.log_level, stream=sys.stderr)
+    waits = Waits(timedelta(seconds=min_age), timedelta(days=keep_days))
+    try:
+        report = asyncio.run(until_sigterm(run(settings, everybody=everybody, apply=apply, waits=waits)))
+    except Refused as error:
+        if machine_readable:
+            click.echo(refusal_as_json(error.reason))
+        raise Harmful(error.reason) from None
+    except NoClerkKey as error:
+        raise Misconfigured(f"CLERK_SECRET_KEY is not set: {error.reason}") from None
+    except DatabaseUnavailable as error:
+        raise click.ClickException(f"The database cannot be used ({error.reason}); `doctor` says more.") from None
+    except asyncio.CancelledError:
+        raise click.ClickException("Stopped before the end; run it again and it goes on.") from None
+    if machine_readable:
+        click.echo(as_json(report))
+    else:
+        as_table(report, click.echo)
+    if not report.clean:
+        sys.exit(1)
+
+
+async def run(settings: Settings, *, everybody: bool, apply: bool, waits: Waits) -> Report:
+    parts = build_parts(settings)
+    async with open_parts(parts):
+        work = Reconcile(
+            queries=parts.queries,
+            pool=parts.pool,
+            backboard=parts.backboard,
+            clerk=parts.clerk,
+            provisioning=parts.provisioning,
+            lifecycle=parts.lifecycle,
+            names=Names(settings.assistant_name_prefix),
+        )
+        return await work.run(everybody=everybody, apply=apply, waits=waits)
+
+
+class Reconcile:
+    """The command, built on the same parts as the web process."""
+
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        pool: Pool,
+        backboard: Backboard,
+        clerk: ClerkApi | None,
+        provisioning: Provisioning,
+        lifecycle: Lifecycle,
+        names: Names,
+    ) -> None:
+        self._queries = queries
+        self._pool = pool
+        self._backboard = backboard
+        self._clerk = clerk
+        self._provisioning = provisioning
+        self._lifecycle = lifecycle
+        self._names = names
+
+    async def run(self, *, everybody: bool, apply: bool, waits: Waits) -> Report:
+        """Look, and with `apply` mend; Refused or NoClerkKey before anything is changed."""
+        tables = Tables(self._queries, self._pool, waits.min_age.total_seconds())
+        surveyor = Surveyor(
+            tables=tables,
+            backboard=self._backboard,
+            clerk=self._clerk,
+            names=self._names,
+            waits=waits,
+            everybody=everybody,
+        )
+        survey = await surveyor.look()
+        if not apply:
+            return Report(everybody, applied=False, survey=survey, notes_left=survey.attempts)
+        mending = Mending(
+            queries=self._queries,
+            pool=self._pool,
+            backboard=self._backboard,
+            provisioning=self._provisioning,
+            lifecycle=self._lifecycle,
+            names=self._names,
+            waits=waits,
+            started_at=survey.started_at,
+        )
+        for _, case in sorted(survey.cases.items()):
+            await mending.mend(case)
+        left = survey.attempts - mending.forgotten
+        return Report(everybody, applied=True, survey=survey, failures=mending.failures, notes_left=left)

@@ -1,0 +1,127 @@
+"""The headers of a request by their names, counted and found as they came."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from app.errors import BadEvent
+from app.http.responses import CLOSE, Refusal
+
+HEAD_BYTES = 32 * 1024
+HEAD_FIELDS = 100
+
+_BY_NAME = "app.headers"
+
+
+def index_headers(scope: Scope) -> int:
+    """Prepare `headers_named`; returns how many bytes the names and values are."""
+    by_name: dict[bytes, list[bytes]] = {}
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name in by_name:
+            by_name[name].append(value)
+        else:
+            by_name[name] = [value]
+    scope[_BY_NAME] = by_name
+    return size
+
+
+def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
+    """All values of a header; a dict of single values would hide that it stands twice."""
+    values: Sequence[bytes] = scope[_BY_NAME].get(name, ())
+    return values
+
+
+BODY_BYTES = 256 * 1024
+
+Request = TypeVar("Request", bound=BaseModel)
+
+_JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+# Where the protocol leaves in a scope what it has answered itself, because the body broke off.
+REFUSED = "app.refused"
+
+
+async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:
+    """The body of a JSON request; judged by its headers before a byte is read, then read under a cap.
+
+    How long it may take is the connection's to say (see protocol).
+    """
+    types = headers_named(scope, b"content-type")
+    if len(types) != 1 or not _is_json(types[0]) or headers_named(scope, b"content-encoding"):
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
+    lengths = headers_named(scope, b"content-length")
+    if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > cap):
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > cap:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _is_json(media_type: bytes) -> bool:
+    return media_type == b"application/json" or _JSON.fullmatch(media_type.strip()) is not None
+
+
+async def read_request(scope: Scope, receive: Receive, model: type[Request], cap: int = BODY_BYTES) -> Request:
+    """The body of a JSON request as its model; BadEvent for what is none."""
+    document = read_json(await read_json_body(scope, receive, cap))
+    try:
+        return model.model_validate(document)
+    except ValidationError:
+        raise BadEvent("shape") from None
+
+
+# What JSON lets stand round a value; Python's idea of a blank is wider.
+_BLANK = " \t\n\r"
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8 with one value per key and plain numbers; BadEvent for anything else.
+
+    Nobody downstream may read the same bytes differently from us.
+    """
+    try:
+        text = body.decode().strip(_BLANK)
+        document, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError) as error:
+        raise BadEvent("json") from error
+    if not isinstance(document, dict) or end != len(text):
+        raise BadEvent("json")
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)

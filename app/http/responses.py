@@ -1,0 +1,112 @@
+"""The table from our errors to HTTP, as application/problem+json (RFC 9457); nothing of the request in it."""
+
+from collections.abc import Awaitable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.types import Send
+
+from app.errors import (
+    AssistantUnavailable,
+    BadEvent,
+    BadSignature,
+    DatabaseUnavailable,
+    Gone,
+    Missing,
+    ServiceError,
+    Unavailable,
+)
+
+Headers = list[tuple[bytes, bytes]]
+
+# An answer sent before the body was read leaves bytes in the connection that nobody may take for a request.
+CLOSE: Headers = [(b"connection", b"close")]
+
+
+class Refusal(ServiceError):
+    """What HTTP itself settles: a path, a method, a size, a token."""
+
+    def __init__(self, status: HTTPStatus, reason: str, *, headers: Headers | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = headers or []
+
+
+class Problem(NamedTuple):
+    status: int
+    title: str
+    detail: str
+    headers: Headers
+
+    def body(self) -> bytes:
+        return orjson.dumps({"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail})
+
+
+# One sentence for each status: what the caller can do about it.
+_DETAILS = {
+    HTTPStatus.BAD_REQUEST: "The request's headers or signature are not acceptable.",
+    HTTPStatus.UNAUTHORIZED: "A bearer token that counts here is needed.",
+    HTTPStatus.FORBIDDEN: "A session token speaks for its own user only.",
+    HTTPStatus.NOT_FOUND: "There is nothing here.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This path takes another method; see the Allow header.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
+    HTTPStatus.GONE: "This user was deleted.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send application/json without a content encoding.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The request is not what this path takes.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's header is too large.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something unexpected happened; the log has the request id.",
+}
+
+_STATUSES = {
+    BadSignature: HTTPStatus.BAD_REQUEST,
+    BadEvent: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Missing: HTTPStatus.NOT_FOUND,
+    Gone: HTTPStatus.GONE,
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """What to answer for an error; whatever is not ours is a 500."""
+    if isinstance(error, Refusal):
+        return _plain(error.status, error.headers)
+    status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
+    if status is not None:
+        return _plain(status)
+    if isinstance(error, Unavailable):
+        return _unavailable(error)
+    return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _plain(status: HTTPStatus, headers: Headers | None = None) -> Problem:
+    return Problem(status, status.phrase, _DETAILS[status], headers or [])
+
+
+def _unavailable(error: Unavailable) -> Problem:
+    retry_after = [(b"retry-after", b"%d" % error.retry_after)]
+    if isinstance(error, DatabaseUnavailable):
+        detail = "The database cannot be used at the moment; try again."
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable", detail, retry_after)
+    detail = "The user's assistant could not be made ready; try again."
+    if isinstance(error, AssistantUnavailable) or error.reason == "deadline":
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service initialization failed", detail, retry_after)
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable", "Try again.", retry_after)
+
+
+async def answer_nothing(send: Send) -> None:
+    """Done, and there is nothing to say of it."""
+    await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def answer_json(send: Send, status: int, content: Any, *, more: Headers | None = None) -> Awaitable[None]:
+    """Send a JSON answer in two messages."""
+    return answer_bytes(send, status, orjson.dumps(content), more=more)
+
+
+async def answer_bytes(send: Send, status: int, body: bytes, *, more: Headers | None = None) -> None:
+    """Send JSON that is written already."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(more or [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

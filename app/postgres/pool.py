@@ -1,0 +1,187 @@
+"""Postgres: two pools, statements sent in one round trip, and what the driver's errors mean here.
+
+Nothing in here keeps session state, so a pooler in transaction mode (PgBouncer, Neon, Heroku) may stand in
+between: no prepared statements, no SET without LOCAL, no lock that outlives its transaction.
+"""
+
+import asyncio
+import logging
+import select
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+from app import log
+from app.errors import DatabaseUnavailable
+from app.postgres.errors import meaning_of, translated
+from app.postgres.pipeline import (
+    Connection,
+    rollback,
+    send,
+)
+from app.postgres.queries import Queries
+
+# How long a caller waits for a connection; the pool's own checks and reconnects happen inside it.
+CHECKOUT_SECONDS = 2.0
+# The lookup pool: one connection for the batched reader, one for everything short.
+LOOKUP_CONNECTIONS = 2
+
+
+def connection_string(url: str) -> str:
+    """The URL with what lets the kernel notice a server that vanished without a word, within about 5 s."""
+    return make_conninfo(
+        url,
+        connect_timeout=2,
+        application_name="clerk-backboard-sync",
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=2,
+        tcp_user_timeout=5000,
+    )
+
+
+async def why_refused(url: str) -> str:
+    """Why no connection comes about."""
+    try:
+        await (await psycopg.AsyncConnection.connect(connection_string(url))).close()
+    except psycopg.Error as error:
+        return meaning_of(error)
+    return "it was busy"
+
+
+class Pool:
+    """Connections of one purpose, so that no purpose can starve another.
+
+    `waiting` bounds how many callers may queue for a place; 0 means as many as come.
+    """
+
+    def __init__(self, url: str, *, name: str, size: int, waiting: int = 0) -> None:
+        self.size = size
+        self.name = name
+        # psycopg counts a place that it tries in vain to connect like one that somebody holds.
+        self._taken = 0
+        logging.getLogger("psycopg.pool").addFilter(_explain)
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            connection_string(url),
+            open=False,
+            name=name,
+            min_size=1,
+            max_size=size,
+            max_waiting=waiting,
+            # After a few seconds without a server the pool forgets the place, and the next caller has it tried
+            # afresh; with the driver's 300 s it could sleep for minutes after the server is back.
+            reconnect_timeout=4,
+            kwargs={"autocommit": True, "prepare_threshold": None},
+        )
+
+    async def open(self) -> None:
+        """Begin to connect; a database that is down does not stop the process."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close(timeout=2)
+
+    async def uses_tls(self) -> bool:
+        """Whether a connection of this pool is encrypted, as far as the first machine on the way."""
+        async with self.connection() as connection:
+            return bool(connection.pgconn.ssl_in_use)
+
+    def figures(self) -> dict[str, int]:
+        """How many connections there are, how many are idle, and how many callers wait."""
+        stats = self._pool.get_stats()
+        return {
+            "size": stats.get("pool_size", 0),
+            "idle": stats.get("pool_available", 0),
+            "waiting": stats.get("requests_waiting", 0),
+            "max": self.size,
+        }
+
+    @asynccontextmanager
+    async def connection(self, seconds: float = CHECKOUT_SECONDS) -> AsyncIterator[Connection]:
+        """A connection in autocommit mode; what is still open on it at the end is rolled back."""
+        connection = await self.take(seconds)
+        try:
+            yield connection
+        finally:
+            await self.give_back(connection)
+
+    async def take(self, seconds: float = CHECKOUT_SECONDS) -> Connection:
+        """Take a connection that the server has not hung up on; DatabaseUnavailable after `seconds`."""
+        give_up_at = asyncio.get_running_loop().time() + seconds
+        while True:
+            try:
+                connection = await self._pool.getconn(give_up_at - asyncio.get_running_loop().time())
+            except TooManyRequests as error:
+                raise DatabaseUnavailable("saturated") from error
+            except PoolTimeout as error:
+                busy = self._taken >= self.size
+                raise DatabaseUnavailable("saturated" if busy else "database_down") from error
+            except psycopg.Error as error:
+                raise translated(error) from error
+            self._taken += 1
+            if not hung_up(connection):
+                return connection
+            await self.give_back(connection, broken=True)
+
+    async def give_back(self, connection: Connection, *, broken: bool = False) -> None:
+        """Return a connection, rolling back what is open on it; the pool replaces a broken one."""
+        self._taken -= 1
+        if broken:
+            await connection.close()
+        elif connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            await rollback(connection)
+        await self._pool.putconn(connection)
+
+
+def _explain(record: logging.LogRecord) -> bool:
+    """Give a warning of the pool a reason that may be written; its arguments quote hosts and users."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    error = next((argument for argument in arguments if isinstance(argument, psycopg.Error)), None)
+    record.reason = meaning_of(error) if error else str(record.msg).partition("%")[0].rstrip(" :")
+    return True
+
+
+def hung_up(connection: Connection) -> bool:
+    """Whether the server closed an idle connection, asked of the kernel instead of the server.
+
+    An idle connection has nothing to read, unless the server said goodbye. A SELECT 1 would cost a round trip
+    at every checkout and hang on a silent server.
+    """
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+CHECK_SECONDS = 5.0
+AGAIN_SECONDS = 30.0
+
+
+def connections_needed(*, processes: int, places: int, dynos: int = 1) -> int:
+    """How many connections the service can come to, its restart and our own commands included.
+
+    Twice, because a restart overlaps; 5 for a release, a backfill and psql; 3 that Postgres keeps for its owner.
+    """
+    return 2 * dynos * processes * (places + LOOKUP_CONNECTIONS) + 5 + 3
+
+
+async def warn_if_too_small(pool: Pool, queries: Queries, *, processes: int, places: int) -> None:
+    """Say once, when the database can be asked, that one machine like this may need more than it allows."""
+    while True:
+        try:
+            async with pool.connection(CHECK_SECONDS) as connection:
+                (rows,) = await send(connection, (queries.get_server_facts, {}), seconds=CHECK_SECONDS)
+            break
+        except DatabaseUnavailable:
+            await asyncio.sleep(AGAIN_SECONDS)
+    _, _, allowed = rows[0]
+    needed = connections_needed(processes=processes, places=places)
+    if needed > allowed:
+        formula = (
+            f"2 x {processes} (WEB_CONCURRENCY) x ({places} (PROVISIONING_CONCURRENCY) + {LOOKUP_CONNECTIONS}) + 5 + 3"
+        )
+        log.warn("too_few_connections", needed=needed, allowed=allowed, reason=formula)

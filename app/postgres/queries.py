@@ -1,0 +1,73 @@
+"""The SQL statements, read from sql/queries once at start, so that a missing file stops the process."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "sql" / "queries"
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """One attribute for each file in sql/queries, named like the file.
+
+    They are bytes because psycopg takes bytes as trusted SQL, where it refuses a str it cannot know.
+    """
+
+    delete_deleted_thread: bytes
+    delete_first_attempt: bytes
+    delete_message: bytes
+    delete_messages: bytes
+    delete_old_session_attempts: bytes
+    delete_preferences: bytes
+    delete_session: bytes
+    delete_session_attempt: bytes
+    delete_settled_attempt: bytes
+    delete_user: bytes
+    delete_user_attempts: bytes
+    delete_user_messages: bytes
+    delete_user_sessions: bytes
+    delete_user_threads: bytes
+    empty_user: bytes
+    find_deleted_thread: bytes
+    find_holders: bytes
+    find_preferences: bytes
+    find_session: bytes
+    find_session_by_key: bytes
+    find_taken_threads: bytes
+    find_users: bytes
+    get_attempt: bytes
+    get_belongings: bytes
+    get_census: bytes
+    get_facts: bytes
+    get_schema_version: bytes
+    get_server_facts: bytes
+    get_session_doubt: bytes
+    get_stats: bytes
+    get_time: bytes
+    insert_messages: bytes
+    insert_sample_messages: bytes
+    insert_sample_sessions: bytes
+    insert_sample_users: bytes
+    insert_session: bytes
+    insert_session_attempt: bytes
+    insert_tombstone: bytes
+    insert_user: bytes
+    list_attempts: bytes
+    list_messages: bytes
+    list_sessions: bytes
+    list_sessions_matching: bytes
+    list_users: bytes
+    lock_session: bytes
+    lock_sessions: bytes
+    lock_user: bytes
+    note_attempt: bytes
+    note_deletion: bytes
+    resolve_attempt: bytes
+    set_limits: bytes
+    set_preferences: bytes
+    update_session: bytes
+    update_user: bytes
+
+    @classmethod
+    def load(cls) -> "Queries":
+        return cls(**{field.name: (FOLDER / f"{field.name}.sql").read_bytes() for field in fields(cls)})

@@ -1,0 +1,417 @@
+"""What is said in a session: kept in one order, read from its end, and nobody else's business."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.application import create_app
+from tests.support.clerk_issuer import ClerkIssuer
+from tests.support.factories import Person
+from tests.support.services import Chat, Service, in_process, settings_of
+
+pytestmark = pytest.mark.anyio
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+@pytest.fixture
+def chat(service: Service) -> Chat:
+    return Chat(service.client)
+
+
+@pytest.fixture
+async def session(chat: Chat) -> dict[str, Any]:
+    """A session in which nothing was said yet."""
+    session: dict[str, Any] = (await chat.open(Person())).json()
+    return session
+
+
+async def history(chat: Chat, session: dict[str, Any], **query: Any) -> list[str]:
+    answer = await chat.get(f"/sessions/{session['id']}/messages", params=query)
+    return [message["content"] for message in answer.json()["messages"]]
+
+
+async def test_what_was_said_is_read_in_its_order(chat: Chat, session: dict[str, Any]) -> None:
+    """Role, content and metadata as they were given; the session's activity is that of the last message."""
+    first = await chat.say(session, "user", " a\tb\n\u2028\x07 \U0001f600", metadata={"n": 0.5, "x": [None, "ü"]})
+    second = await chat.say(session, "assistant", "b")
+
+    answer = await chat.get(f"/sessions/{session['id']}/messages")
+
+    assert (first.status_code, answer.json()) == (201, {"messages": [first.json(), second.json()], "before": None})
+    assert first.json()["content"] == " a\tb\n\u2028\x07 \U0001f600"
+    assert (first.json()["metadata"], second.json()["metadata"]) == ({"n": 0.5, "x": [None, "ü"]}, None)
+    again = (await chat.get(f"/sessions/{session['id']}")).json()
+    assert again["last_active_at"] == second.json()["created_at"]
+
+
+async def test_the_last_messages_come_first_and_the_rest_by_cursor(chat: Chat, session: dict[str, Any]) -> None:
+    """Each page in chronological order; a message deleted meanwhile moves no other."""
+    said = [(await chat.say(session, "user", str(number))).json() for number in range(7)]
+    path = f"/sessions/{session['id']}/messages"
+
+    pages = [(await chat.get(path, params={"limit": 3})).json()]
+    await chat.delete(f"{path}/{said[4]['id']}")
+    while before := pages[-1]["before"]:
+        pages.append((await chat.get(path, params={"limit": 3, "before": before})).json())
+
+    assert [[one["content"] for one in page["messages"]] for page in pages] == [["4", "5", "6"], ["1", "2", "3"], ["0"]]
+
+
+async def test_a_page_of_long_messages_ends_early(chat: Chat, session: dict[str, Any]) -> None:
+    """At 4 MiB or one message more, so that no page outgrows a dyno; the rest comes by cursor, none left out."""
+    for number in range(13):
+        await chat.say(session, "user", f"{number:03}" + "\U0001f600" * 99_997)
+    path = f"/sessions/{session['id']}/messages"
+
+    pages = [(await chat.get(path, params={"limit": 200})).json()]
+    while before := pages[-1]["before"]:
+        pages.append((await chat.get(path, params={"limit": 200, "before": before})).json())
+
+    numbers = [[int(message["content"][:3]) for message in page["messages"]] for page in pages]
+    assert numbers == [list(range(2, 13)), [0, 1]]
+
+
+async def test_a_batch_is_all_or_nothing(chat: Chat, session: dict[str, Any]) -> None:
+    """500 in their order; one that cannot be kept takes the others with it."""
+    path = f"/sessions/{session['id']}/messages/batch"
+    messages = [{"role": "user", "content": str(number)} for number in range(500)]
+    too_many = await chat.post(path, {"messages": [*messages, messages[0]]})
+    bad_last = await chat.post(path, {"messages": [*messages[:499], {"role": "user", "content": "a", "metadata": 7}]})
+    unstorable = await chat.raw("POST", path, json.dumps({"messages": [
+        messages[0], {"role": "user", "content": "b", "metadata": {"a": "\0"}},
+    ]}).encode())  # fmt: skip
+    before = await history(chat, session)
+
+    answer = await chat.post(path, {"messages": messages})
+
+    assert [too_many.status_code, bad_last.status_code, unstorable.status_code] == [422] * 3
+    assert (before, answer.status_code) == ([], 201)
+    assert [one["content"] for one in answer.json()["messages"]] == [str(number) for number in range(500)]
+    assert await history(chat, session, limit=3) == ["497", "498", "499"]
+
+
+async def test_two_backends_that_race_keep_one_order(
+    chat: Chat, session: dict[str, Any], variables: dict[str, str], database: Database
+) -> None:
+    """Each one's own order is kept, batches stay together, positions and times rise, both read the same."""
+    async with in_process(create_app(settings_of(variables))) as second:
+        other = Chat(second.client)
+
+        async def talk(backend: Chat, name: str) -> None:
+            for number in range(15):
+                await backend.say(session, "user", f"{name}{number:02}")
+                batch = [{"role": "assistant", "content": f"{name}{number:02}{part}"} for part in "xy"]
+                await backend.post(f"/sessions/{session['id']}/messages/batch", {"messages": batch})
+
+        await asyncio.gather(talk(chat, "a"), talk(other, "b"))
+        seen = [await history(backend, session, limit=200) for backend in (chat, other)]
+
+    assert (seen[0], len(seen[0])) == (seen[1], 90)
+    for name in "ab":
+        own = [content for content in seen[0] if content.startswith(name)]
+        assert own == sorted(own)
+    assert all(seen[0][at + 1] == text[:-1] + "y" for at, text in enumerate(seen[0]) if text.endswith("x"))
+    rows = database.execute("SELECT created_at FROM messages ORDER BY position").fetchall()
+    assert [row["created_at"] for row in rows] == sorted(row["created_at"] for row in rows)
+
+
+async def test_a_locked_table_keeps_no_more_than_one_connection_waiting(
+    chat: Chat, session: dict[str, Any], database: Database
+) -> None:
+    """Whoever writes meanwhile is told 503 in time, and the server ends what waits for the lock; then all goes on."""
+    with database.transaction():
+        database.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+        locked = [(await chat.say(session, "user", "lost")).status_code for _ in range(3)]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%insert_mess%'"
+        (row,) = database.execute(waiting.encode()).fetchall()
+
+    assert (locked, row["count"] <= 1) == ([503] * 3, True)
+    assert (await chat.say(session, "user", "kept")).status_code == 201
+    # The first may still have been stored, before or after it: a 503 says no more.
+    assert "kept" in await history(chat, session)
+
+
+async def test_messages_that_wait_keep_nobody_from_ensure_user(
+    chat: Chat, service: Service, session: dict[str, Any], database: Database
+) -> None:
+    """However many there are: its lookups have a connection of their own."""
+    known = Person()
+    await service.ensure(known)
+    with database.transaction():
+        database.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+        writing = [asyncio.create_task(chat.say(session, "user", "hello")) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        answers = [await service.ensure(known) for _ in range(5)]
+        still_waiting = not any(task.done() for task in writing)
+    await asyncio.gather(*writing)
+
+    assert ([answer.status_code for answer in answers], still_waiting) == ([200] * 5, True)
+
+
+async def test_a_message_is_deleted_in_its_own_session_only(chat: Chat, session: dict[str, Any]) -> None:
+    """204 once, then 404; another session's path does not reach it."""
+    said = (await chat.say(session, "user", "a")).json()
+    other = (await chat.open(Person())).json()
+
+    statuses = [
+        (await chat.delete(f"/sessions/{place['id']}/messages/{said['id']}")).status_code
+        for place in (other, session, session)
+    ]
+
+    assert statuses == [404, 204, 404]
+    assert await history(chat, session) == []
+
+
+async def test_the_longest_message_fits(chat: Chat, session: dict[str, Any]) -> None:
+    """100,000 characters however they are spelt; one more is 422."""
+    path = f"/sessions/{session['id']}/messages"
+    body = json.dumps({"role": "user", "content": "\U0001f600" * 100_000}).encode()
+
+    fits = await chat.raw("POST", path, body)
+    long = await chat.say(session, "user", "x" * 100_001)
+
+    assert (fits.status_code, len(fits.json()["content"]), long.status_code) == (201, 100_000, 422)
+
+
+NOBODYS = "00000000-0000-4000-8000-000000000000"
+
+MESSAGE = b'{"role": "user", "content": "canary"'
+UNUSABLE = {
+    "no object": b"[]",
+    "another role": b'{"role": "system", "content": "canary"}',
+    "role null": b'{"role": null, "content": "canary"}',
+    "no content": b'{"role": "user"}',
+    "nothing said": b'{"role": "user", "content": ""}',
+    "content a number": b'{"role": "user", "content": 7}',
+    "NUL": b'{"role": "user", "content": "canary\\u0000"}',
+    "half a pair": b'{"role": "user", "content": "\\ud800"}',
+    "not UTF-8": b'{"role": "user", "content": "\xff"}',
+    "metadata a list": MESSAGE + b', "metadata": []}',
+    "metadata a text": MESSAGE + b', "metadata": "canary"}',
+    "metadata too large": MESSAGE + b', "metadata": {"a": "' + b"x" * 17_000 + b'"}}',
+    "metadata large in full": MESSAGE + b', "metadata": {"a": [' + b",".join([b"1e300"] * 100) + b"]}}",
+    "metadata deep": MESSAGE + b', "metadata": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}",
+    "metadata very deep": MESSAGE + b', "metadata": {"a": ' + b"[" * 90_000 + b"]" * 90_000 + b"}}",
+    "NUL in the metadata": MESSAGE + b', "metadata": {"a": "\\u0000"}}',
+    "NUL in a key": MESSAGE + b', "metadata": {"\\u0000": 1}}',
+    "half a pair in the metadata": MESSAGE + b', "metadata": {"a": "\\udfff"}}',
+    "half a pair in a key": MESSAGE + b', "metadata": {"\\ud800": 1}}',
+    "infinite": MESSAGE + b', "metadata": {"a": 1e999}}',
+    "a key twice": MESSAGE + b', "role": "assistant"}',
+    "a batch": b'{"messages": []}',
+}
+
+
+@pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE.keys())
+async def test_what_is_no_message_is_422(chat: Chat, session: dict[str, Any], body: bytes) -> None:
+    """Alone and as the only one of a batch; nothing of it is kept or quoted."""
+    path = f"/sessions/{session['id']}/messages"
+
+    answers = [
+        await chat.raw("POST", path, body),
+        await chat.raw("POST", path + "/batch", b'{"messages": [' + body + b"]}"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert all("canary" not in answer.text for answer in answers)
+    assert await history(chat, session) == []
+
+
+async def test_numbers_of_any_length_come_back_as_they_were(chat: Chat, session: dict[str, Any]) -> None:
+    """Longer than any of our own integers."""
+    number = int("9" * 100)
+
+    said = await chat.say(session, "user", "a", metadata={"n": number, "m": -0.1})
+
+    assert (said.status_code, said.json()["metadata"]) == (201, {"n": number, "m": -0.1})
+    assert (await chat.get(f"/sessions/{session['id']}/messages")).json()["messages"] == [said.json()]
+
+
+CURSORS = ["", "x", "AAAAAAAAAAA=", "AAAAAAAAAAB", "AAAAAAAAAAAA", "A" * 31, "A" * 32, "f" * 32, "_" * 32, "A" * 33,
+           "A" * 5000, "..%2F", "%00", "%FF", "%ED%A0%80", "AAAA%0AAAA", "ä", "' OR 1=1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("cursor", CURSORS, ids=lambda cursor: cursor[:12])
+async def test_a_cursor_that_was_never_given_out_is_422(chat: Chat, session: dict[str, Any], cursor: str) -> None:
+    """Whatever it is."""
+    sessions = await chat.get(f"/users/{session['clerk_id']}/sessions?cursor={cursor}")
+    messages = await chat.get(f"/sessions/{session['id']}/messages?before={cursor}")
+
+    assert [sessions.status_code, messages.status_code] == [422, 422]
+
+
+async def test_a_cursor_that_was_changed_or_belongs_elsewhere_is_422(chat: Chat) -> None:
+    """Each of its characters counts, and it is good for one list only."""
+    person, stranger = Person(), Person()
+    session, other, theirs = [(await chat.open(one)).json() for one in (person, person, stranger)]
+    for _ in range(2):
+        await chat.say(session, "user", "a")
+    lists = (
+        f"/users/{person.clerk_id}/sessions?limit=1&cursor=",
+        f"/sessions/{session['id']}/messages?limit=1&before=",
+    )
+    cursors = (await chat.get(lists[0][:-8])).json()["next"], (await chat.get(lists[1][:-8])).json()["before"]
+    changed = [
+        path + cursor[:place] + ("B" if cursor[place] == "A" else "A") + cursor[place + 1 :]
+        for path, cursor in zip(lists, cursors, strict=True)
+        for place in range(len(cursor))
+    ]
+    elsewhere = [
+        f"/users/{stranger.clerk_id}/sessions?cursor={cursors[0]}",
+        *(f"/sessions/{one['id']}/messages?before={cursors[1]}" for one in (other, theirs)),
+    ]
+
+    good = [(await chat.get(path + cursor)).status_code for path, cursor in zip(lists, cursors, strict=True)]
+    bad = {(await chat.get(path)).status_code for path in (*changed, *elsewhere)}
+
+    assert (good, bad) == ([200, 200], {422})
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=-1", "limit=201", "limit=1e1", "limit=", "limit=%D9%A3", "limit=1&limit=2",
+     "limit=" + "9" * 5000, "q=%00", "q=%FF", "q=" + "x" * 201, "q=a&q=b", "before=AAAAAAAAAAA&before=AAAAAAAAAAA",
+     "&".join(["a=1"] * 30)],
+    ids=lambda query: query[:12],
+)  # fmt: skip
+async def test_a_parameter_that_makes_no_sense_is_422(chat: Chat, session: dict[str, Any], query: str) -> None:
+    """On the path that takes it; the other may not know it."""
+    answers = [
+        await chat.get(f"/users/{session['clerk_id']}/sessions?{query}"),
+        await chat.get(f"/sessions/{session['id']}/messages?{query}"),
+    ]
+
+    assert 422 in {answer.status_code for answer in answers}
+    assert {answer.status_code for answer in answers} <= {200, 422}
+
+
+@pytest.mark.parametrize("title", ["", " ", "a\nb", "\0", "\x7f", "\ud800", "x" * 201, 7, ["a"], True])
+async def test_a_title_is_one_line(chat: Chat, session: dict[str, Any], title: Any) -> None:
+    """Of 1 to 200 characters, not all of them blank."""
+    body = json.dumps({"title": title}).encode()
+
+    answers = [
+        await chat.raw("PATCH", f"/sessions/{session['id']}", body),
+        await chat.raw("POST", f"/users/{session['clerk_id']}/sessions", body),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+
+
+@pytest.mark.parametrize(
+    "session_id", ["x", "0", "%00", "%0A", "..", "00000000-0000-0000-0000-00000000000g", "%ED%A0%80"]
+)
+async def test_a_path_that_names_nothing_is_404(chat: Chat, session_id: str) -> None:
+    """Before anybody looks for it."""
+    answers = [await chat.get(f"/sessions/{session_id}"), await chat.get(f"/sessions/{session_id}/messages")]
+
+    assert {answer.status_code for answer in answers} == {404}
+
+
+@pytest.mark.parametrize(
+    "clerk_id", ["x", "user_", "user_%00", "user_a%0A", "user_" + "a" * 65, "org_a", "user_%C3%A4"]
+)
+async def test_a_path_that_can_be_nobodys_is_refused(chat: Chat, clerk_id: str) -> None:
+    """422 for what is no Clerk id, 404 for a path that no router would take."""
+    answers = [
+        await chat.get(f"/users/{clerk_id}/sessions"),
+        await chat.post(f"/users/{clerk_id}/sessions", {}),
+        await chat.get(f"/users/{clerk_id}/stats"),
+        await chat.put(f"/users/{clerk_id}/preferences", {}),
+    ]
+
+    assert {answer.status_code for answer in answers} <= {404, 422}
+
+
+async def test_a_body_is_bounded_by_what_its_path_takes(chat: Chat, session: dict[str, Any]) -> None:
+    """413 as soon as it is announced."""
+    path, huge = f"/sessions/{session['id']}", b'{"title": "' + b"x" * 5_000_000 + b'"}'
+
+    answers = [
+        await chat.raw("PATCH", path, huge[:300_000]),
+        await chat.raw("POST", path + "/messages", huge[:2_000_000]),
+        await chat.raw("POST", path + "/messages/batch", huge),
+        await chat.raw("PUT", f"/users/{session['clerk_id']}/preferences", huge[:300_000]),
+    ]
+
+    assert [answer.status_code for answer in answers] == [413] * 4
+
+
+@pytest.fixture
+async def two_people(variables: dict[str, str]) -> AsyncIterator[tuple[Chat, Person, Chat, Person]]:
+    """Two signed-in users with their session tokens, and the service that knows their keys."""
+    mine, theirs = Person(), Person()
+    with ClerkIssuer() as issuer:
+        app = create_app(settings_of(variables | {"CLERK_ISSUER": issuer.url}))
+        async with in_process(app) as service:
+            yield Chat(service.client, issuer.token(mine)), mine, Chat(service.client, issuer.token(theirs)), theirs
+
+
+async def test_a_session_token_reaches_its_own_users_things(two_people: tuple[Chat, Person, Chat, Person]) -> None:
+    """All of them, from the first session on."""
+    chat, person, *_ = two_people
+    session = (await chat.open(person)).json()
+    said = (await chat.say(session, "user", "a")).json()
+
+    statuses = [
+        (await chat.get(f"/users/{person.clerk_id}/sessions")).status_code,
+        (await chat.get(f"/users/{person.clerk_id}/stats")).status_code,
+        (await chat.put(f"/users/{person.clerk_id}/preferences", {"a": 1})).status_code,
+        (await chat.get(f"/sessions/{session['id']}/messages")).status_code,
+        (await chat.patch(f"/sessions/{session['id']}", {"title": "b"})).status_code,
+        (await chat.delete(f"/sessions/{session['id']}/messages/{said['id']}")).status_code,
+        (await chat.delete(f"/sessions/{session['id']}")).status_code,
+    ]
+
+    assert statuses == [200, 200, 200, 200, 200, 204, 204]
+
+
+async def test_a_session_token_reaches_nothing_of_anybody_else(
+    two_people: tuple[Chat, Person, Chat, Person], database: Database
+) -> None:
+    """404 everywhere, in the words for what does not exist, and nothing changes."""
+    chat, person, other, _ = two_people
+    session = (await chat.open(person)).json()
+    said = (await chat.say(session, "user", "a")).json()
+    one, many = f"/sessions/{session['id']}", f"/users/{person.clerk_id}"
+    before = database.execute("SELECT * FROM sessions NATURAL FULL JOIN preferences").fetchall()
+
+    answers = [
+        await other.get(one),
+        await other.patch(one, {"title": "b"}),
+        await other.delete(one),
+        await other.get(one + "/messages"),
+        await other.say(session, "user", "b"),
+        await other.post(one + "/messages/batch", {"messages": [{"role": "user", "content": "b"}]}),
+        await other.delete(f"{one}/messages/{said['id']}"),
+        await other.get(many + "/sessions"),
+        await other.post(many + "/sessions", {}),
+        await other.get(many + "/stats"),
+        await other.get(many + "/preferences"),
+        await other.put(many + "/preferences", {"a": 1}),
+        await other.patch(many + "/preferences", {"a": 1}),
+    ]
+
+    assert {(answer.status_code, answer.json()["detail"]) for answer in answers} == {(404, "There is nothing here.")}
+    assert database.execute("SELECT * FROM sessions NATURAL FULL JOIN preferences").fetchall() == before
+    assert await history(chat, session) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/users/user_a/sessions"), ("POST", "/users/user_a/sessions"), ("GET", f"/sessions/{NOBODYS}"),
+     ("DELETE", f"/sessions/{NOBODYS}"), ("POST", f"/sessions/{NOBODYS}/messages"), ("GET", "/users/user_a/stats"),
+     ("PUT", "/users/user_a/preferences")],
+)  # fmt: skip
+async def test_a_stranger_is_challenged_everywhere(service: Service, method: str, path: str) -> None:
+    """As at ensure-user, and a method that a path does not know is 405 with those it knows."""
+    answer = await service.client.request(method, path)
+    wrong = await service.client.request("TRACE", path)
+
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert (wrong.status_code, method in wrong.headers["allow"]) == (405, True)

@@ -1,0 +1,124 @@
+"""`/openapi.json` and what the endpoints do: each is held to the other, by schemathesis and by hand."""
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from app.api.openapi import VERSION, document
+from app.api.schemas import EnsuredUser
+from app.clerk.signatures import sign
+from tests.support import asgi, factories
+from tests.support.factories import Person
+from tests.support.random_requests import examples
+from tests.support.services import ServerProcess, Service
+from tools.sandbox.backboard import Sandbox
+
+ROOT = Path(__file__).parents[2]
+
+
+schema = schemathesis.openapi.from_dict(document())
+CHAT = "^/(users|sessions)/"
+
+
+class Credentials(requests.auth.AuthBase):
+    """Rightly signed, or with a token that counts, whatever the path needs; over the bytes that are really sent."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        body = request.body or b""
+        assert isinstance(body, str | bytes)
+        raw = body.encode() if isinstance(body, str) else body
+        request.headers.update(sign(factories.SECRET, "msg_1", int(time.time()), raw))
+        request.headers["Authorization"] = f"Bearer {factories.TOKEN}"
+        return request
+
+
+@schema.exclude(path_regex=CHAT).parametrize()
+@examples(60)
+def test_no_request_meets_anything_that_the_document_does_not_name(
+    case: Any, lasting_server: ServerProcess, database: psycopg.Connection[Any], backboard: Sandbox
+) -> None:
+    """What it calls right is taken, what it calls wrong is refused, and every answer has the shape that it names."""
+    before = database.execute("SELECT count(*) FROM users").fetchone(), len(backboard.calls())
+
+    answer = ask(case, lasting_server)
+
+    # Who is let in without credentials is asked in test_ensure_user; here they are always put on.
+    case.validate_response(answer, excluded_checks=[ignored_auth])
+    if answer.status_code >= 400:
+        assert (database.execute("SELECT count(*) FROM users").fetchone(), len(backboard.calls())) == before
+
+
+@schema.include(path_regex=CHAT).parametrize()
+@examples(15)
+def test_no_request_of_the_chat_meets_anything_that_the_document_does_not_name(
+    case: Any,
+    lasting_server: ServerProcess,
+    database: object,  # noqa: ARG001  # Emptied before.
+    backboard: object,  # noqa: ARG001  # As above.
+) -> None:
+    """As above; no schema knows which keys are taken, which cursors were given out, or that Postgres has no NUL."""
+    answer = ask(case, lasting_server)
+
+    body = answer.request.body or b""
+    has_cursor = "cursor=" in answer.request.url or "before=" in answer.request.url
+    unsayable = "Idempotency-Key" in answer.request.headers or has_cursor or b"\\u0000" in body
+    refused = [positive_data_acceptance] if unsayable and answer.status_code == 422 else []
+    case.validate_response(answer, excluded_checks=[ignored_auth, *refused])
+
+
+def ask(case: Any, server: ServerProcess) -> Any:
+    modes = {part.value: info.mode for part, info in case.meta.components.items()}
+    credentials = None if modes.get("header") is GenerationMode.NEGATIVE else Credentials()
+    return case.call(base_url=server.url, auth=credentials)
+
+
+def test_every_route_is_in_the_document_and_no_other() -> None:
+    """With its method; the document itself needs no document."""
+    app = asgi.stranded_app()
+    assert isinstance(app, Starlette)
+    routes = {
+        (route.path_format, method.lower())
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+
+    documented = {(path, method) for path, item in document()["paths"].items() for method in set(item) - {"parameters"}}
+
+    assert documented == routes - {("/openapi.json", "get")}
+
+
+def test_its_version_is_the_projects() -> None:
+    """One number, in two files that cannot import each other."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+@pytest.mark.anyio
+async def test_a_user_is_answered_in_the_shape_of_its_model(service: Service) -> None:
+    """No member more and none less: the answer is written without the model."""
+    person = Person()
+
+    made = await service.ensure(person, email=person.email)
+
+    user = EnsuredUser.model_validate_json(made.content)
+    assert set(made.json()) == set(EnsuredUser.model_fields)
+    assert (user.clerk_id, user.email) == (person.clerk_id, person.email)
+
+
+@pytest.mark.anyio
+async def test_the_document_is_for_everybody(service: Service) -> None:
+    """It says no more than the README."""
+    answer = await service.client.get("/openapi.json")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json() == document()

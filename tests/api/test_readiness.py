@@ -1,0 +1,44 @@
+"""`/readyz` before a database whose schema is not the one that this code expects."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.application import create_app
+from tests.support.services import in_process, settings_of
+
+pytestmark = pytest.mark.anyio
+
+SCHEMAS = {
+    "newer": ("INSERT INTO schema_migrations (version) VALUES ('9999')", "schema_differs"),
+    "older": ("DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)",
+              "schema_differs"),
+    "missing": ("ALTER TABLE schema_migrations RENAME TO elsewhere", "schema_missing"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def another_schema(database: psycopg.Connection[Any], request: pytest.FixtureRequest) -> Iterator[None]:
+    """Until the test ends, the database says that it is another one."""
+    versions = database.execute("SELECT version FROM schema_migrations").fetchall()
+    database.execute(request.param.encode())
+    yield
+    database.execute("ALTER TABLE IF EXISTS elsewhere RENAME TO schema_migrations")
+    database.execute("DELETE FROM schema_migrations")
+    for row in versions:
+        database.execute("INSERT INTO schema_migrations (version) VALUES (%(version)s)", row)
+
+
+@pytest.mark.parametrize(
+    ("another_schema", "status"), SCHEMAS.values(), ids=SCHEMAS.keys(), indirect=["another_schema"]
+)
+@pytest.mark.usefixtures("another_schema")
+async def test_another_schema_is_not_ready(variables: dict[str, str], status: str) -> None:
+    """503 and the word for what to do: `migrate`, or a deployment of the newer code."""
+    async with in_process(create_app(settings_of(variables))) as service:
+        answer = await service.client.get("/readyz")
+
+    assert (answer.status_code, answer.json()["status"]) == (503, status)
+    assert answer.headers["retry-after"] == "5"

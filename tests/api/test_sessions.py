@@ -1,0 +1,296 @@
+"""The chat's sessions over HTTP: opened, listed, searched, changed, deleted, and whose they are."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from app.api.schemas import MessageAnswer, MessageList, MessagePage, SessionAnswer, SessionPage, StatsAnswer
+from tests.support.factories import Person, event, user_created
+from tests.support.services import Chat, Service, wait_until
+from tools.sandbox.backboard import Sandbox
+
+pytestmark = pytest.mark.anyio
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+@pytest.fixture
+def chat(service: Service) -> Chat:
+    return Chat(service.client)
+
+
+async def test_a_session_is_a_row_and_a_thread(chat: Chat, database: Database, backboard: Sandbox) -> None:
+    """Of a user nobody has heard of before, who is made on the way."""
+    person = Person()
+
+    answer = await chat.open(person, title="Lisbon")
+
+    session = answer.json()
+    assert answer.status_code == 201
+    (thread,) = backboard.threads()
+    (assistant,) = backboard.alive(person.assistant_name)
+    assert (session["thread_id"], session["assistant_id"]) == (thread.id, assistant.id)
+    assert (session["clerk_id"], session["title"], session["status"]) == (person.clerk_id, "Lisbon", "active")
+    assert (await chat.get(f"/sessions/{session['id']}")).json() == session
+    assert database.execute("SELECT * FROM session_attempts").fetchall() == []
+
+
+async def test_a_session_is_called_new_trip_by_default(chat: Chat) -> None:
+    """As in the table."""
+    assert (await chat.open(Person())).json()["title"] == "New Trip"
+
+
+async def test_a_user_may_have_several(chat: Chat, backboard: Sandbox) -> None:
+    """Each on a thread of its own, for one call each."""
+    person = Person()
+
+    sessions = [(await chat.open(person)).json() for _ in range(3)]
+
+    assert {one["thread_id"] for one in sessions} == {one.id for one in backboard.threads()}
+    assert len(backboard.calls()) == 4
+
+
+async def test_the_newest_activity_comes_first(chat: Chat) -> None:
+    """With the latest message of each."""
+    person = Person()
+    first, second, third = [(await chat.open(person, title=title)).json() for title in "ABC"]
+    await chat.say(first, "user", "hello")
+    await chat.say(first, "assistant", "x" * 300)
+
+    answer = await chat.get(f"/users/{person.clerk_id}/sessions")
+
+    listed = answer.json()["sessions"]
+    assert [one["id"] for one in listed] == [first["id"], third["id"], second["id"]]
+    assert (listed[0]["last_message"]["role"], listed[0]["last_message"]["content"]) == ("assistant", "x" * 200)
+    assert (listed[1]["last_message"], answer.json()["next"]) == (None, None)
+
+
+async def test_pages_of_sessions_fit_together(chat: Chat, database: Database) -> None:
+    """Also where many were active in the same moment: none twice, none left out."""
+    person = Person()
+    opened = [(await chat.open(person)).json()["id"] for _ in range(7)]
+    database.execute("UPDATE sessions SET last_active_at = now()")
+
+    path = f"/users/{person.clerk_id}/sessions?limit=3"
+    pages = [(await chat.get(path)).json()]
+    while cursor := pages[-1]["next"]:
+        pages.append((await chat.get(f"{path}&cursor={cursor}")).json())
+
+    assert [len(page["sessions"]) for page in pages] == [3, 3, 1]
+    assert sorted(one["id"] for page in pages for one in page["sessions"]) == sorted(opened)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("lisbon", "A"), ("TRAM", "B"), ("100%", "C"), ("a_b", "C"), ("\\", "C"), ("%", "C"), ("_", "C"), ("ä", "B"),
+     ("ÄPFEL", "B"), ("nowhere", ""), ("o", "AB")],
+)  # fmt: skip
+async def test_searching_looks_into_titles_and_messages(chat: Chat, text: str, found: str) -> None:
+    """Whatever the case; what would be a wildcard is only a character. Nobody else's are found."""
+    person, other = Person(), Person()
+    sessions = {}
+    for name, title in {"A": "Lisbon", "B": "Porto", "C": "third"}.items():
+        sessions[name] = (await chat.open(person, title=title)).json()
+    await chat.say(sessions["B"], "user", "Where is the tram, and the äpfel?")
+    await chat.say(sessions["C"], "user", "100% a_b \\ sure")
+    await chat.say((await chat.open(other, title="Lisbon " + text)).json(), "user", text)
+
+    answer = await chat.get(f"/users/{person.clerk_id}/sessions", params={"q": text})
+
+    assert {one["id"] for one in answer.json()["sessions"]} == {sessions[name]["id"] for name in found}
+
+
+async def test_searching_is_the_same_without_the_index(chat: Chat, database: Database) -> None:
+    """A host without pg_trgm finds what another finds."""
+    person = Person()
+    session = (await chat.open(person, title="Lisbon")).json()
+    with database.transaction(force_rollback=False):
+        database.execute("DROP INDEX IF EXISTS messages_content_trgm_idx, sessions_title_trgm_idx")
+    try:
+        answer = await chat.get(f"/users/{person.clerk_id}/sessions?q=ISBO")
+    finally:
+        database.execute("CREATE INDEX messages_content_trgm_idx ON messages USING gin (content gin_trgm_ops)")
+        database.execute("CREATE INDEX sessions_title_trgm_idx ON sessions USING gin (title gin_trgm_ops)")
+
+    assert [one["id"] for one in answer.json()["sessions"]] == [session["id"]]
+
+
+async def test_a_session_ends_and_may_go_on(chat: Chat) -> None:
+    """Its end and its length stand in it until it is active again; a second end changes nothing."""
+    session = (await chat.open(Person())).json()
+    path = f"/sessions/{session['id']}"
+
+    ended = (await chat.patch(path, {"status": "completed"})).json()
+    again = (await chat.patch(path, {"status": "abandoned", "title": "Porto"})).json()
+    active = (await chat.patch(path, {"status": "active"})).json()
+
+    assert (session["ended_at"], session["duration_seconds"]) == (None, None)
+    assert (ended["status"], again["status"], again["title"]) == ("completed", "abandoned", "Porto")
+    assert ended["duration_seconds"] > 0
+    assert again["ended_at"] == ended["ended_at"]
+    assert (active["ended_at"], active["duration_seconds"], active["title"]) == (None, None, "Porto")
+
+
+async def test_a_deleted_session_is_gone_at_both_ends(chat: Chat, database: Database, backboard: Sandbox) -> None:
+    """Messages, row and thread; deleting it again is 404."""
+    session = (await chat.open(Person())).json()
+    await chat.say(session, "user", "hello")
+
+    answer = await chat.delete(f"/sessions/{session['id']}")
+    again = await chat.delete(f"/sessions/{session['id']}")
+
+    assert (answer.status_code, answer.content, again.status_code) == (204, b"", 404)
+    assert backboard.threads() == []
+    for table in ("messages", "sessions", "deleted_threads"):
+        assert database.execute(f"SELECT * FROM {table}".encode()).fetchall() == []
+
+
+async def test_two_deletions_and_a_message_at_once_end_in_nothing(chat: Chat, database: Database) -> None:
+    """No 500 and nothing left, whoever comes first."""
+    session = (await chat.open(Person())).json()
+    path = f"/sessions/{session['id']}"
+
+    answers = await asyncio.gather(
+        *(chat.delete(path) for _ in range(3)), *(chat.say(session, "user", "hello") for _ in range(5))
+    )
+
+    assert {answer.status_code for answer in answers} <= {201, 204, 404}
+    assert 204 in {answer.status_code for answer in answers}
+    assert database.execute("SELECT * FROM messages").fetchall() == []
+
+
+async def test_a_message_on_its_way_is_deleted_with_its_session(
+    chat: Chat, database_url: str, database: Database
+) -> None:
+    """Another backend has written it and not committed yet: the deletion waits, and takes it along."""
+    session = (await chat.open(Person())).json()
+    with psycopg.connect(database_url) as other:
+        other.execute("UPDATE sessions SET last_active_at = now() WHERE id = %s", [session["id"]])
+        other.execute("INSERT INTO messages (session_id, role, content) VALUES (%s, 'user', 'late')", [session["id"]])
+        deletion = asyncio.create_task(chat.delete(f"/sessions/{session['id']}"))
+        waiting = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%session%'"
+        await asyncio.to_thread(wait_until, lambda: database.execute(waiting).fetchall() != [])
+        other.commit()
+    answer = await deletion
+
+    assert (answer.status_code, database.execute("SELECT * FROM messages").fetchall()) == (204, [])
+
+
+async def test_the_session_of_somebody_else_is_not_there(chat: Chat) -> None:
+    """An id that names nothing and one of somebody else get one answer."""
+    missing = f"/sessions/{uuid4()}"
+
+    answers = [
+        await chat.get(missing),
+        await chat.patch(missing, {"title": "x"}),
+        await chat.delete(missing),
+        await chat.get(missing + "/messages"),
+        await chat.post(missing + "/messages", {"role": "user", "content": "x"}),
+        await chat.delete(f"{missing}/messages/{uuid4()}"),
+    ]
+
+    assert {(answer.status_code, answer.json()["title"]) for answer in answers} == {(404, "Not Found")}
+
+
+async def test_what_a_deleted_user_said_stays_out_of_reach(
+    chat: Chat, service: Service, database: Database, backboard: Sandbox
+) -> None:
+    """410 on every route; the rows are there, the threads went with the assistant."""
+    person = Person()
+    await service.deliver(user_created(person))
+    session = (await chat.open(person)).json()
+    said = (await chat.say(session, "user", "hello")).json()
+    await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
+
+    one, many = f"/sessions/{session['id']}", f"/users/{person.clerk_id}"
+    answers = [
+        await chat.get(one),
+        await chat.patch(one, {"title": "x"}),
+        await chat.delete(one),
+        await chat.get(one + "/messages"),
+        await chat.say(session, "user", "x"),
+        await chat.delete(f"{one}/messages/{said['id']}"),
+        await chat.get(many + "/sessions"),
+        await chat.open(person),
+        await chat.get(many + "/stats"),
+        await chat.get(many + "/preferences"),
+        await chat.put(many + "/preferences", {}),
+    ]
+
+    assert {answer.status_code for answer in answers} == {410}
+    assert len(database.execute("SELECT * FROM messages").fetchall()) == 1
+    assert backboard.threads() == []
+
+
+async def test_figures_of_a_user(chat: Chat) -> None:
+    """Sessions, messages by role, first and last activity."""
+    person = Person()
+    empty = await chat.get(f"/users/{person.clerk_id}/stats")
+    first, second = [(await chat.open(person)).json() for _ in range(2)]
+    none = (await chat.get(f"/users/{person.clerk_id}/stats")).json()
+    for session, role in ((first, "user"), (first, "assistant"), (second, "user")):
+        last = (await chat.say(session, role, "x")).json()
+
+    stats = (await chat.get(f"/users/{person.clerk_id}/stats")).json()
+
+    assert (empty.status_code, none["messages"]) == (404, {"user": 0, "assistant": 0})
+    assert (stats["sessions"], stats["messages"]) == (2, {"user": 2, "assistant": 1})
+    assert stats["first_activity_at"] == first["created_at"]
+    assert stats["last_activity_at"] == last["created_at"]
+
+
+async def test_preferences_are_replaced_or_merged(chat: Chat) -> None:
+    """PUT replaces them, PATCH only what it names."""
+    person = Person()
+    await chat.open(person)
+    path = f"/users/{person.clerk_id}/preferences"
+
+    answers = [
+        await chat.get(path),
+        await chat.put(path, {"theme": "dark", "size": {"x": 1}}),
+        await chat.patch(path, {"size": 2, "new": None}),
+        await chat.get(path),
+        await chat.put(path, {}),
+    ]
+
+    merged = {"theme": "dark", "size": 2, "new": None}
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [answer.json() for answer in answers] == [{}, {"theme": "dark", "size": {"x": 1}}, merged, merged, {}]
+
+
+async def test_preferences_stay_small(chat: Chat) -> None:
+    """16 KiB as Postgres writes them, also when they come in pieces; what stood stays."""
+    person = Person()
+    await chat.open(person)
+    path = f"/users/{person.clerk_id}/preferences"
+    whole = await chat.put(path, {"a": "x" * 17_000})
+    half = await chat.put(path, {"a": "x" * 9_000})
+
+    other = await chat.patch(path, {"b": "x" * 9_000})
+    long_number = await chat.raw("PUT", path, b'{"a": [' + b",".join([b"1e300"] * 100) + b"]}")
+
+    assert [whole.status_code, half.status_code, other.status_code, long_number.status_code] == [422, 200, 422, 422]
+    assert (await chat.get(path)).json() == half.json()
+
+
+async def test_what_is_answered_has_the_shape_that_the_document_names(chat: Chat) -> None:
+    """No member more and none less: the answers are written without the models."""
+    person = Person()
+    opened = await chat.open(person)
+    session = opened.json()
+    said = await chat.say(session, "user", "hello", metadata={"a": 1})
+    batch = await chat.post(
+        f"/sessions/{session['id']}/messages/batch", {"messages": [{"role": "user", "content": "a"}]}
+    )
+    ended = await chat.patch(f"/sessions/{session['id']}", {"status": "completed"})
+
+    SessionAnswer.model_validate_json(opened.content)
+    SessionAnswer.model_validate_json(ended.content)
+    MessageAnswer.model_validate_json(said.content)
+    MessageList.model_validate_json(batch.content)
+    SessionPage.model_validate_json((await chat.get(f"/users/{person.clerk_id}/sessions?limit=1")).content)
+    MessagePage.model_validate_json((await chat.get(f"/sessions/{session['id']}/messages?limit=1")).content)
+    StatsAnswer.model_validate_json((await chat.get(f"/users/{person.clerk_id}/stats")).content)

@@ -1,0 +1,63 @@
+"""A Backboard whose certificate nobody vouches for: nothing is sent to it, and somebody is told."""
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from app.application import create_app
+from tests.support.asgi import Log
+from tests.support.factories import Person
+from tests.support.services import in_process, settings_of
+from tests.support.written import capturing
+
+pytestmark = pytest.mark.anyio
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """A server's side of TLS, for localhost, vouched for by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=2)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    pem += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+async def test_nothing_is_sent_to_who_cannot_prove_to_be_backboard(
+    variables: dict[str, str], database: psycopg.Connection[dict[str, object]], tmp_path: Path
+) -> None:
+    """503 in the usual words, no row, and an error line, since it does not heal by itself; there is no switch."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(100))
+        writer.close()
+
+    server = await asyncio.start_server(listen, "localhost", 0, ssl=self_signed(tmp_path))
+    address = f"https://localhost:{server.sockets[0].getsockname()[1]}/api"
+    with capturing() as configure:
+        log = Log(configure)
+        async with server, in_process(create_app(settings_of(variables | {"BACKBOARD_API_URL": address}))) as service:
+            answer = await service.ensure(Person())
+        lines = {line["event"]: line for line in log.lines()}
+
+    assert (answer.status_code, answer.json()["title"]) == (503, "Service initialization failed")
+    assert lines["ensure_user"]["reason"] == "backboard_certificate"
+    assert lines["backboard_certificate"]["level"] == "error"
+    assert b"".join(heard) == b""
+    assert database.execute("SELECT FROM users").fetchall() == []

@@ -1,0 +1,462 @@
+"""What each answer of Backboard means to the one who asked. Everything about time and sockets is in test_doubt."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import respx
+
+from app.backboard import circuit_breaker
+from app.backboard.circuit_breaker import Breaker
+from app.backboard.client import Backboard, build_backboard_client
+from app.backboard.models import Assistant
+from app.deadline import Deadline
+from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://backboard.test/api"
+ASSISTANTS = f"{URL}/assistants"
+CLERK_ID = "user_2abc"
+NAME = "clerk:user_2abc"
+UUID = "1f0c2b9e-6a55-4a2e-9b7e-0d7a6c1f7c11"
+OTHER_UUID = "2f0c2b9e-6a55-4a2e-9b7e-0d7a6c1f7c11"
+EARLIER = "2026-09-18T10:11:12.345Z"
+LATER = "2026-09-18T10:11:12.346Z"
+
+
+def assistant(**changed: Any) -> dict[str, Any]:
+    return {"assistant_id": UUID, "name": NAME, "created_at": EARLIER, "tok_k": 10} | changed
+
+
+@pytest.fixture
+async def backboard() -> AsyncIterator[Backboard]:
+    async with build_backboard_client(url=URL, api_key="espr_test", connections=5) as client:
+        yield Backboard(client, name_prefix="clerk:", system_prompt="Be kind.")
+
+
+async def create(backboard: Backboard) -> Assistant:
+    return await backboard.create_assistant(CLERK_ID, Deadline())
+
+
+async def find(backboard: Backboard) -> Assistant | None:
+    found = await backboard.find_assistants(CLERK_ID, Deadline())
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("status", [200, 201])
+@respx.mock
+async def test_a_create_is_done_with_either_status(backboard: Backboard, status: int) -> None:
+    """The documentation says 200; what the live server sends is not known."""
+    respx.post(ASSISTANTS).respond(status, json=assistant())
+
+    made = await create(backboard)
+
+    assert (made.id, made.name) == (UUID, NAME)
+
+
+@respx.mock
+async def test_a_create_sends_the_name_and_the_prompt_and_nothing_else(backboard: Backboard) -> None:
+    """The key goes in X-API-Key, and nothing that a user typed goes out."""
+    route = respx.post(ASSISTANTS).respond(json=assistant())
+
+    await create(backboard)
+
+    request = route.calls.last.request
+    assert json.loads(request.content) == {"name": NAME, "system_prompt": "Be kind."}
+    assert request.headers["X-API-Key"] == "espr_test"
+    assert "Authorization" not in request.headers
+    assert request.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 402, 403, 404, 405, 413, 415, 422])
+@respx.mock
+async def test_a_definite_no_is_rejected(backboard: Backboard, status: int) -> None:
+    """Nothing was made, no redirect is followed, and the create is sent once."""
+    route = respx.post(ASSISTANTS).respond(status, headers={"Location": f"{URL}/elsewhere"})
+
+    with pytest.raises(Rejected):
+        await create(backboard)
+
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize("status", [202, 204, 408, 409, 500, 502, 503, 504])
+@respx.mock
+async def test_what_may_have_worked_is_unknown_and_not_repeated(backboard: Backboard, status: int) -> None:
+    """A 500 after the work was done has been seen; a second create could make a second assistant."""
+    route = respx.post(ASSISTANTS).respond(status)
+
+    with pytest.raises(Unknown):
+        await create(backboard)
+
+    assert route.call_count == 1
+
+
+UNUSABLE = {
+    "empty": b"",
+    "html": b"<html></html>",
+    "cut": json.dumps(assistant()).encode()[:-9],
+    "not utf-8": b'{"assistant_id": "\xff"}',
+    "an array": json.dumps([assistant()]).encode(),
+    "wrapped": json.dumps({"assistant": assistant()}).encode(),
+    "null": b"null",
+    "NaN": json.dumps(assistant(tok_k=float("nan"))).encode(),
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "no id": json.dumps({"name": NAME}).encode(),
+    "id of no UUID": json.dumps(assistant(assistant_id="asst_1")).encode(),
+    "id of a number": json.dumps(assistant(assistant_id=7)).encode(),
+    "id null": json.dumps(assistant(assistant_id=None)).encode(),
+    "no name": json.dumps({"assistant_id": UUID}).encode(),
+    "another name": json.dumps(assistant(name="clerk:user_2abd")).encode(),
+    "name with a blank": json.dumps(assistant(name=NAME + " ")).encode(),
+    "too large": json.dumps(assistant(system_prompt="x" * 300_000)).encode(),
+}
+
+
+@pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE.keys())
+@respx.mock
+async def test_a_2xx_that_cannot_be_used_is_unknown(backboard: Backboard, body: bytes) -> None:
+    """An assistant may exist, so the next try has to look."""
+    respx.post(ASSISTANTS).respond(200, content=body)
+
+    with pytest.raises(Unknown):
+        await create(backboard)
+
+
+@respx.mock
+async def test_a_compressed_answer_is_unreadable(backboard: Backboard) -> None:
+    """Identity was asked for; a few KB of gzip can hide 50 MB."""
+    respx.post(ASSISTANTS).mock(
+        return_value=httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8b"))
+    )
+
+    with pytest.raises(Unknown):
+        await create(backboard)
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout])
+@respx.mock
+async def test_what_never_left_is_sent_once_more(backboard: Backboard, error: type[Exception]) -> None:
+    """Nothing can have been made, so repeating is safe; twice is enough."""
+    route = respx.post(ASSISTANTS).mock(side_effect=error("no"))
+
+    with pytest.raises(NotSent):
+        await create(backboard)
+
+    assert route.call_count == 2
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError]
+)
+@respx.mock
+async def test_a_connection_lost_on_the_way_is_unknown(backboard: Backboard, error: type[Exception]) -> None:
+    """The request may have arrived."""
+    route = respx.post(ASSISTANTS).mock(side_effect=error("no"))
+
+    with pytest.raises(Unknown):
+        await create(backboard)
+
+    assert route.call_count == 1
+
+
+def in_seconds(seconds: int) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ({}, 5),
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "0"}, 1),
+        ({"Retry-After": "9" * 5000}, 30),
+        ({"Retry-After": "-3"}, 5),
+        ({"Retry-After": "soon"}, 5),
+        ({"Retry-After": "²"}, 5),
+        ({"Retry-After": in_seconds(3600)}, 30),
+        ({"Retry-After": in_seconds(-3600)}, 1),
+        ({"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, 5),
+    ],
+)
+@respx.mock
+async def test_a_429_passes_its_wait_on(backboard: Backboard, header: dict[str, str], expected: int) -> None:
+    """Clamped to 1 to 30 s; 5 s when it says nothing that can be read."""
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in header.items()]
+    respx.post(ASSISTANTS).mock(return_value=httpx.Response(429, headers=encoded))
+
+    with pytest.raises(Throttled) as caught:
+        await create(backboard)
+
+    assert caught.value.retry_after == expected
+
+
+@respx.mock
+async def test_a_create_without_time_left_is_not_started(backboard: Backboard) -> None:
+    """It could not be waited for, and would only leave a doubt."""
+    route = respx.post(ASSISTANTS).respond(json=assistant())
+
+    with pytest.raises(Exception, match="deadline"):
+        await backboard.create_assistant(CLERK_ID, Deadline(1.5))
+
+    assert route.call_count == 0
+
+
+@respx.mock
+async def test_nobody_is_found_in_an_empty_list(backboard: Backboard) -> None:
+    """The name is asked for exactly, with room to see duplicates."""
+    route = respx.get(ASSISTANTS).respond(json=[])
+
+    assert await find(backboard) is None
+
+    assert dict(route.calls.last.request.url.params) == {"name": NAME, "limit": "10"}
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@respx.mock
+async def test_the_oldest_of_several_is_adopted(backboard: Backboard, flip: bool) -> None:  # noqa: FBT001  # A case.
+    """It is the one that memories are more likely to hang on; the order of the list is not known."""
+    listed = [assistant(), assistant(assistant_id=OTHER_UUID, created_at=LATER)]
+    respx.get(ASSISTANTS).respond(json=listed[::-1] if flip else listed)
+
+    adopted = await find(backboard)
+
+    assert adopted is not None
+    assert adopted.id == UUID
+
+
+@respx.mock
+async def test_equally_old_ones_are_told_apart_by_id(backboard: Backboard) -> None:
+    """Two processes must adopt the same one."""
+    respx.get(ASSISTANTS).respond(json=[assistant(assistant_id=OTHER_UUID), assistant()])
+
+    adopted = await find(backboard)
+
+    assert adopted is not None
+    assert adopted.id == UUID
+
+
+@respx.mock
+async def test_a_server_that_ignores_the_filter_is_read_to_the_end(backboard: Backboard) -> None:
+    """Older servers answer with everybody; the match may be behind the limit."""
+    strangers = [assistant(assistant_id=str(uuid4()), name=f"clerk:user_{number}") for number in range(200)]
+    respx.get(ASSISTANTS, params={"skip": 0}).respond(json=strangers)
+    respx.get(ASSISTANTS, params={"skip": 200}).respond(json=[*strangers[:50], assistant()])
+    respx.get(ASSISTANTS, params={"limit": 10}).respond(json=strangers[:10])
+
+    adopted = await find(backboard)
+
+    assert adopted is not None
+    assert adopted.name == NAME
+
+
+def page_of_strangers(request: httpx.Request) -> httpx.Response:
+    """As many as were asked for, each another."""
+    number = int(request.url.params["limit"])
+    return httpx.Response(200, json=[assistant(assistant_id=str(uuid4()), name="clerk:user_1") for _ in range(number)])
+
+
+@respx.mock
+async def test_a_listing_that_never_ends_is_a_failed_lookup(backboard: Backboard) -> None:
+    """Behind 10,200 assistants nothing can be seen, and "not seen" is not "absent"."""
+    respx.get(ASSISTANTS).mock(side_effect=page_of_strangers)
+
+    with pytest.raises(Unknown, match="listing_cut"):
+        await find(backboard)
+
+
+@respx.mock
+async def test_a_listing_that_ignores_where_to_begin_is_a_failed_lookup(backboard: Backboard) -> None:
+    """It would show its first page 51 times, and what is behind it never."""
+    strangers = [assistant(assistant_id=str(uuid4()), name=f"clerk:user_{number}") for number in range(200)]
+    listing = respx.get(ASSISTANTS).respond(json=strangers)
+
+    with pytest.raises(Unknown, match="repeats"):
+        await find(backboard)
+
+    assert listing.call_count == 3
+
+
+@respx.mock
+async def test_who_is_not_there_is_deleted_already(backboard: Backboard) -> None:
+    """In Backboard's own words, from an address that does list assistants."""
+    respx.delete(f"{ASSISTANTS}/{UUID}").respond(404, json={"detail": "Assistant not found"})
+    respx.get(ASSISTANTS).respond(json=[])
+
+    await backboard.delete_assistant(UUID, Deadline())
+
+
+@pytest.mark.parametrize(
+    ("deleting", "listing"),
+    [
+        (httpx.Response(404, html="<h1>Not Found</h1>"), httpx.Response(200, json=[])),
+        (httpx.Response(404), httpx.Response(200, json=[])),
+        (httpx.Response(404, json={"error": "no such app"}), httpx.Response(200, json=[])),
+        (httpx.Response(404, json={"detail": "Not Found"}), httpx.Response(404, json={"detail": "Not Found"})),
+        (httpx.Response(404, json={"detail": "Not Found"}), httpx.Response(200, html="<h1>Welcome</h1>")),
+    ],
+    ids=["gateway", "empty", "another's words", "wrong path", "a website"],
+)
+@respx.mock
+async def test_a_404_of_a_wrong_address_deletes_nobody(
+    backboard: Backboard, deleting: httpx.Response, listing: httpx.Response
+) -> None:
+    """The assistant lives on behind the right address, and nothing would ever look for it again."""
+    respx.delete(f"{ASSISTANTS}/{UUID}").mock(return_value=deleting)
+    respx.get(ASSISTANTS).mock(return_value=listing)
+
+    with pytest.raises(AssistantUnavailable):
+        await backboard.delete_assistant(UUID, Deadline())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(500),
+        httpx.Response(401),
+        httpx.Response(404),
+        httpx.Response(429),
+        httpx.Response(200, content=b"<html>"),
+        httpx.Response(200, json={"assistants": []}),
+        httpx.Response(200, json=[None]),
+        httpx.Response(200, json=[{"name": NAME}]),
+        httpx.Response(200, content=b"[" * 100_000),
+    ],
+    ids=["500", "401", "404", "429", "html", "wrapped", "null", "no id", "deep"],
+)
+@respx.mock
+async def test_a_failed_lookup_is_never_absent(backboard: Backboard, answer: httpx.Response) -> None:
+    """Taking it for "nobody" would make a second assistant."""
+    respx.get(ASSISTANTS).mock(return_value=answer)
+
+    with pytest.raises(AssistantUnavailable):
+        await find(backboard)
+
+
+@respx.mock
+async def test_five_failures_in_a_row_stop_the_asking(backboard: Backboard) -> None:
+    """From then on nobody is sent to a partner that is known to be down."""
+    respx.post(ASSISTANTS).respond(500)
+    for _ in range(5):
+        with pytest.raises(Unknown):
+            await create(backboard)
+
+    with pytest.raises(AssistantUnavailable) as caught:
+        backboard.breaker.check()
+
+    assert caught.value.reason == "backboard_down"
+    assert 1 <= caught.value.retry_after <= 5
+
+
+@respx.mock
+async def test_a_success_between_failures_starts_the_count_anew(backboard: Backboard) -> None:
+    """Only failures in a row say that Backboard is down."""
+    respx.post(ASSISTANTS).mock(side_effect=[*[httpx.Response(500)] * 4, httpx.Response(200, json=assistant())] * 2)
+    for _ in range(2):
+        for _ in range(4):
+            with pytest.raises(Unknown):
+                await create(backboard)
+        await create(backboard)
+
+    backboard.breaker.check()
+
+
+@respx.mock
+async def test_a_refused_key_is_not_tried_again_soon(backboard: Backboard) -> None:
+    """It takes a person to mend it."""
+    respx.post(ASSISTANTS).respond(401)
+    for _ in range(5):
+        with pytest.raises(Rejected):
+            await create(backboard)
+
+    with pytest.raises(AssistantUnavailable) as caught:
+        backboard.breaker.check()
+
+    assert caught.value.retry_after > 20
+
+
+@respx.mock
+async def test_lookups_that_work_say_nothing_about_creates_that_do_not(backboard: Backboard) -> None:
+    """A partner that only reads is down for new users."""
+    respx.post(ASSISTANTS).respond(500)
+    respx.get(ASSISTANTS).respond(json=[])
+    for _ in range(5):
+        await find(backboard)
+        with pytest.raises(Unknown):
+            await create(backboard)
+
+    with pytest.raises(AssistantUnavailable):
+        backboard.breaker.check()
+
+
+@respx.mock
+async def test_a_429_is_waited_for_whatever_else_succeeds(backboard: Backboard) -> None:
+    """A call that was under way already does not shorten it."""
+    respx.post(ASSISTANTS).mock(
+        side_effect=[httpx.Response(429, headers={"Retry-After": "20"}), httpx.Response(200, json=assistant())]
+    )
+    with pytest.raises(Throttled):
+        await create(backboard)
+    await create(backboard)
+
+    with pytest.raises(AssistantUnavailable) as caught:
+        backboard.breaker.check()
+
+    assert caught.value.retry_after > 15
+
+
+@respx.mock
+async def test_a_create_that_works_opens_the_way_whatever_failed_before(backboard: Backboard) -> None:
+    """Five lookups that failed must not leave every later sign-up a lone probe."""
+    respx.get(ASSISTANTS).respond(500)
+    respx.post(ASSISTANTS).respond(json=assistant())
+    for _ in range(5):
+        with pytest.raises(Unknown):
+            await find(backboard)
+    await create(backboard)
+
+    backboard.breaker.check()
+    backboard.breaker.check()
+
+
+def test_after_the_pause_one_asks_and_its_create_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup that works is only the first half of the probe: nobody else goes until the create is answered."""
+    now = 1000.0
+    monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
+    way = Breaker()
+    for _ in range(5):
+        way.failed("POST")
+    now += 5.1
+
+    way.check()
+    way.enter()
+    way.succeeded("GET")
+
+    with pytest.raises(AssistantUnavailable):
+        way.enter()
+    way.succeeded("POST")
+    way.enter()
+    way.enter()
+
+
+def test_who_comes_back_when_told_to_finds_the_way_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds that are left are rounded up."""
+    now = 1000.0
+    monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
+    way = Breaker()
+    for _ in range(5):
+        way.failed("POST")
+    now += 0.6
+
+    with pytest.raises(AssistantUnavailable) as caught:
+        way.check()
+
+    assert caught.value.retry_after is not None
+    now += caught.value.retry_after
+    way.check()

@@ -1,0 +1,391 @@
+"""Signatures and events, without I/O: who may speak, and what is understood."""
+
+import base64
+import hmac
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from svix.webhooks import Webhook, WebhookVerificationError
+
+from app.clerk.events import parse
+from app.clerk.signatures import Delivery, Verifier, sign
+from app.errors import BadEvent, BadSignature
+from tests.support.factories import OTHER_SECRET, SECRET, Person, event, user_data
+
+NOW = 1_795_000_000
+BODY = b'{"test": 1}'
+MOMENT = datetime(2026, 11, 25, tzinfo=UTC)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def mac(body: bytes = BODY, *, secret: bytes = SECRET, svix_id: str = "msg_1", timestamp: str = str(NOW)) -> str:
+    """A v1 entry over exactly this text, computed without the library."""
+    signed = f"{svix_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
+
+
+def headers(family: str = "svix", *, more: Headers | None = None, **changed: str | None) -> Headers:
+    """The three headers; a changed one of None is left out."""
+    values = {"id": "msg_1", "timestamp": str(NOW), "signature": mac()} | changed
+    three = [(f"{family}-{name}".encode(), value.encode()) for name, value in values.items() if value is not None]
+    return three + (more or [])
+
+
+def verify(given_headers: Headers, body: bytes = BODY, *, secrets: tuple[bytes, ...] = (SECRET,)) -> Delivery:
+    return Verifier(secrets).verify(given_headers, body, NOW + 0.5)
+
+
+TEST_KEY = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_KEY = "plJ3nmyCDGBKInavdOK15jsl"
+P5 = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+VECTORS = [
+    (TEST_KEY, P5, 1614265330, b'{"test": 2432232314}', "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+    (
+        OTHER_KEY,
+        "msg_loFOjxBNrRLzqYUf",
+        1731705121,
+        b'{"event_type":"ping","data":{"success":true}}',
+        "rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=",
+    ),
+    (TEST_KEY, P5, 1614265330, b"a" * 1_048_576, "txpEUxqWZJ5nteTnymUVa+7C4NHpBeXJ6CsBAW0c3/A="),
+    (TEST_KEY, P5, 1614265330, b"a" * 262_144, "Mw4Pe2WgApuT7NSqnSq0PQPV9gbLdggCl9B865x5Xh0="),
+    (TEST_KEY, P5, 1614265330, b"a" * 262_143, "NTItnqyWMoFhk2Bbe5V/BMdcFRWgcSQaTgqLHX7FC7c="),
+]
+
+
+@pytest.mark.parametrize("family", ["svix", "webhook"])
+@pytest.mark.parametrize(("key", "svix_id", "timestamp", "body", "code"), VECTORS, ids=["1", "2", "3", "4", "5"])
+def test_the_public_vectors_are_accepted(
+    family: str, key: str, svix_id: str, timestamp: int, body: bytes, code: str
+) -> None:
+    """The public test secrets of the Svix and Standard Webhooks suites."""
+    given_headers = headers(family, id=svix_id, timestamp=str(timestamp), signature=f"v1,{code}")
+
+    delivery = Verifier([base64.b64decode(key)]).verify(given_headers, body, timestamp)
+
+    assert delivery == Delivery(svix_id, 0)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OA=",
+        "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc=",
+        "v1,dawfeoifkpqwoekfpqoekf",
+        "BAD_SIG_NATURE",
+    ],
+)
+def test_the_wrong_vectors_are_refused(signature: str) -> None:
+    """Not a match, and no other error either."""
+    key, svix_id, timestamp, body, _ = VECTORS[0]
+
+    with pytest.raises(BadSignature):
+        Verifier([base64.b64decode(key)]).verify(
+            headers(id=svix_id, timestamp=str(timestamp), signature=signature), body, timestamp
+        )
+
+
+RIGHT = mac()
+WRONG = mac(b"other")
+ACCEPTED = {
+    "the right one": RIGHT,
+    "first of several": f"{RIGHT} {WRONG}",
+    "in the middle": f"{WRONG} {RIGHT} {WRONG}",
+    "last": f"{WRONG} {RIGHT}",
+    "beside another version": f"v1a,{RIGHT[3:]} v2,x {RIGHT}",
+    "behind garbage": f"garbage {RIGHT}",
+    "behind a cut one": f"v1,abc {RIGHT}",
+    "behind an empty one": f" {RIGHT}",
+    "ten entries": " ".join([WRONG] * 9 + [RIGHT]),
+}
+
+
+@pytest.mark.parametrize("signature", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_a_right_entry_wins_over_its_neighbours(signature: str) -> None:
+    """A malformed or unknown entry is passed over; Svix's own rotation sends two."""
+    assert verify(headers(signature=signature)).secret == 0
+
+
+REFUSED = {
+    "none right": f"{WRONG} {WRONG}",
+    "v1 and nothing": "v1,",
+    "no comma": "v1",
+    "a comma": ",",
+    "two commas": ",,",
+    "garbage": "garbage",
+    "a third part": f"{RIGHT},x",
+    "another version": "v2," + RIGHT[3:],
+    "no version": RIGHT[3:],
+    "capital": "V1," + RIGHT[3:],
+    "eleven entries": " ".join([WRONG] * 10 + [RIGHT]),
+    "too long": RIGHT + " " + "x" * 2048,
+    "junk in the base64": RIGHT[:10] + "!" + RIGHT[10:],
+    "more padding": RIGHT + "==",
+    "no padding": RIGHT.rstrip("="),
+    "loose bits": RIGHT[:-2] + chr(ord(RIGHT[-2]) + 1) + "=",
+    "hex": "v1," + "ab" * 32,
+    "8 bytes": "v1," + base64.b64encode(base64.b64decode(RIGHT[3:])[:8]).decode(),
+    "31 bytes": "v1," + base64.b64encode(base64.b64decode(RIGHT[3:])[:31]).decode(),
+    "33 bytes": "v1," + base64.b64encode(base64.b64decode(RIGHT[3:]) + b"x").decode(),
+    "tab between": f"{WRONG}\t{RIGHT}",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("signature", REFUSED.values(), ids=REFUSED.keys())
+def test_anything_else_is_a_bad_signature(signature: str) -> None:
+    """What is not exactly right is refused, not repaired, and raises nothing else."""
+    with pytest.raises(BadSignature):
+        verify(headers(signature=signature))
+
+
+def signed_as(timestamp: str, over: str | None = None) -> Headers:
+    return headers(timestamp=timestamp, signature=mac(timestamp=timestamp if over is None else over))
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    ["", "hello", "-1", f"+{NOW}", f" {NOW}", f"{NOW} ", f"{NOW}.0", f"{NOW}.9", f"0{NOW}", f"{NOW}000",
+     "1_795_000_000", "１７９５", "1" * 13, "1e9", "0x6AFD", "NaN"],
+)  # fmt: skip
+@pytest.mark.parametrize("over_number", [False, True], ids=["over the text", "over the number"])
+def test_a_timestamp_is_digits_and_nothing_else(timestamp: str, over_number: bool) -> None:  # noqa: FBT001  # A case.
+    """The library signs the number that it parsed, not the text that it got."""
+    with pytest.raises(BadSignature):
+        verify(signed_as(timestamp, over=str(NOW) if over_number else None))
+
+
+@pytest.mark.parametrize("off", [-300, -299, 0, 299, 300])
+def test_five_minutes_either_way_are_tolerated(off: int) -> None:
+    """To the second, by a clock that is handed in."""
+    assert verify(signed_as(str(NOW + off)))
+
+
+@pytest.mark.parametrize("off", [-301, 301, -(10**6)])
+def test_more_is_stale(off: int) -> None:
+    """A reason of its own, since it may be our clock."""
+    with pytest.raises(BadSignature, match="stale"):
+        verify(signed_as(str(NOW + off)))
+
+
+COPY = (b"svix-id", b"msg_1")
+HEADER_CASES = {
+    "no id": headers(id=None),
+    "no timestamp": headers(timestamp=None),
+    "no signature": headers(signature=None),
+    "none": [],
+    "empty id": headers(id="", signature=mac(svix_id="")),
+    "empty timestamp": headers(timestamp=""),
+    "empty signature": headers(signature=""),
+    "id twice": headers(more=[COPY]),
+    "timestamp twice": headers(more=[(b"svix-timestamp", str(NOW).encode())]),
+    "signature twice": headers(more=[(b"svix-signature", RIGHT.encode())]),
+    "mixed families": [*headers("webhook", id=None), COPY],
+    "svix wrong, webhook right": headers(signature=WRONG) + headers("webhook"),
+    "id of another shape": headers(id="msg 1", signature=mac(svix_id="msg 1")),
+    "id with a dot": headers(id="msg.1", signature=mac(svix_id="msg.1")),
+    "long id": headers(id="m" * 129, signature=mac(svix_id="m" * 129)),
+    "another id": headers(id="msg_2"),
+    "moved by a second": headers(timestamp=str(NOW + 1)),
+    "another secret": headers(signature=mac(secret=OTHER_SECRET)),
+    "another body": headers(signature=mac(b'{"test":  1}')),
+}
+
+
+@pytest.mark.parametrize("given_headers", HEADER_CASES.values(), ids=HEADER_CASES.keys())
+def test_headers_that_are_not_exactly_right_are_refused(given_headers: Headers) -> None:
+    """One of each, of one family, in its grammar, over this very message."""
+    with pytest.raises(BadSignature):
+        verify(given_headers)
+
+
+@pytest.mark.parametrize(("secret", "index"), [(SECRET, 0), (OTHER_SECRET, 1)])
+def test_during_a_rotation_either_secret_signs(secret: bytes, index: int) -> None:
+    """And the delivery says which one it was."""
+    given_headers = headers(signature=mac(secret=secret))
+
+    assert verify(given_headers, secrets=(SECRET, OTHER_SECRET)).secret == index
+
+
+def test_a_body_that_is_not_text_can_be_rightly_signed() -> None:
+    """Its sender is Clerk; that it cannot be read is another matter."""
+    body = b"\xff\xfe{}"
+
+    assert verify(headers(signature=mac(body)), body)
+
+
+header_text = st.one_of(
+    st.text(alphabet=st.characters(max_codepoint=255), max_size=40),
+    st.sampled_from([RIGHT, WRONG, str(NOW), "msg_1", "v1,", ","]),
+).map(lambda text: text.encode("latin-1"))
+header_names = st.sampled_from(
+    [f"{family}-{name}".encode() for family in ("svix", "webhook") for name in ("id", "timestamp", "signature")]
+)
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(header_names, header_text), max_size=8), st.binary(max_size=60))
+def test_no_headers_whatever_raise_anything_else(given_headers: Headers, body: bytes) -> None:
+    """Garbage is a bad signature; nothing a stranger sends is a bug of ours."""
+    try:
+        delivery = verify(given_headers, body)
+    except BadSignature:
+        return
+    assert body == BODY
+    assert delivery.svix_id == "msg_1"
+
+
+# A blank would part the entry in two, and a malformed neighbour is where we differ on purpose.
+mutations = st.sampled_from(["", "x", ",", "=", "v1,", "\t", "A"])
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.text(max_size=30), st.integers(0, 50), mutations, st.sampled_from([0, -301, 299]))
+def test_what_we_accept_the_library_accepts(body: str, place: int, mutation: str, off: int) -> None:
+    """With any byte put into a right signature, and any age: we are never more lenient than Svix's own verify."""
+    now = int(datetime.now(UTC).timestamp()) + off
+    three = sign(SECRET, "msg_1", now, body.encode())
+    three["svix-signature"] = three["svix-signature"][:place] + mutation + three["svix-signature"][place:]
+    raw = [(name.encode(), value.encode()) for name, value in three.items()]
+    try:
+        Verifier([SECRET]).verify(raw, body.encode(), datetime.now(UTC).timestamp())
+    except BadSignature:
+        return
+    try:
+        Webhook(SECRET).verify(body, three)
+    except (WebhookVerificationError, ValueError):
+        pytest.fail("accepted what the library refuses")
+
+
+UNREADABLE = {
+    "empty": b"",
+    "null": b"null",
+    "array": b"[]",
+    "string": b'"x"',
+    "number": b"1",
+    "not json": b"{",
+    "text behind": b'{"type": "x"} x',
+    "UTF-16": '{"type": "x"}'.encode("utf-16"),
+    "UTF-32": '{"type": "x"}'.encode("utf-32"),
+    "BOM": b'\xef\xbb\xbf{"type": "x"}',
+    "not UTF-8": b'{"type": "\xff"}',
+    "deep": b'{"type": "x", "data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "NaN": b'{"type": "x", "data": NaN}',
+    "Infinity": b'{"type": "x", "data": -Infinity}',
+    "a key twice": b'{"type": "x", "type": "y"}',
+    "a huge number": b'{"type": "x", "data": ' + b"9" * 10_000 + b"}",
+    "no type": b"{}",
+    "empty type": b'{"type": ""}',
+    "type of a number": b'{"type": 1}',
+    "type null": b'{"type": null}',
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_what_cannot_be_read_in_one_way_is_no_event(body: bytes) -> None:
+    """One encoding, one value per key, plain numbers, an object with a type."""
+    with pytest.raises(BadEvent):
+        parse(body, MOMENT)
+
+
+BAD_IDS: list[Any] = [
+    None, "", 1, True, [], {}, "org_1", "user_", "user_a b", "user_<b>", "user_../../x", "user_" + "x" * 65,
+    "user_a\n", "user_é", "user_\ud800", "user_\0", "USER_a", " user_a", "user_１",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("event_type", ["user.created", "user.updated", "user.deleted"])
+@pytest.mark.parametrize("clerk_id", BAD_IDS, ids=ascii)
+def test_a_user_is_known_by_exactly_a_clerk_id(event_type: str, clerk_id: Any) -> None:
+    """It becomes a query, a name and a lock key."""
+    with pytest.raises(BadEvent):
+        parse(event(event_type, user_data(Person()) | {"id": clerk_id}), MOMENT)
+
+
+@pytest.mark.parametrize(
+    "event_type", ["organization.created", "user.invented", "email.created", "session.ended", "x" * 999]
+)
+@pytest.mark.parametrize("data", [None, [], 7, {"id": 7}], ids=str)
+def test_types_that_nobody_acts_on_are_not_judged(event_type: str, data: Any) -> None:
+    """The set is open, and an endpoint may receive all of it."""
+    read = parse(event(event_type, data), MOMENT)
+
+    assert (read.profile, read.deleted) == (None, None)
+
+
+def profile(**changed: Any) -> Any:
+    return parse(event("user.created", user_data(Person(), **changed)), MOMENT).profile
+
+
+ADDRESS = {"id": "idn_primary", "email_address": "canary@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "email"),
+    [
+        ({"email_addresses": [ADDRESS]}, "canary@example.com"),
+        ({"email_addresses": None}, None),
+        ({"email_addresses": []}, None),
+        ({"email_addresses": {}}, None),
+        ({"email_addresses": [None, 7, "x", ADDRESS]}, "canary@example.com"),
+        ({"primary_email_address_id": None}, None),
+        ({"primary_email_address_id": "idn_nobody"}, None),
+        ({"primary_email_address_id": 7}, None),
+        ({"email_addresses": [ADDRESS, ADDRESS | {"email_address": "second@example.com"}]}, "canary@example.com"),
+        ({"email_addresses": [ADDRESS | {"email_address": 7}]}, None),
+        ({"email_addresses": [ADDRESS | {"email_address": "a\0b@example.com"}]}, "ab@example.com"),
+        ({"email_addresses": [ADDRESS | {"email_address": "x" * 321}]}, None),
+    ],
+    ids=str,
+)
+def test_the_email_is_the_primary_one_or_none(changed: dict[str, Any], email: str | None) -> None:
+    """Never simply the first; what is unusable does not cost the user the row."""
+    assert profile(**changed).email == email
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"first_name": "A", "last_name": "B"}, "A B"),
+        ({"first_name": " A ", "last_name": None}, "A"),
+        ({"first_name": None, "last_name": "B"}, "B"),
+        ({"first_name": None, "last_name": None, "username": "nick"}, "nick"),
+        ({"first_name": "", "last_name": " ", "username": None}, None),
+        ({"first_name": 7, "last_name": [], "username": {}}, None),
+        ({"first_name": "a\ud800", "last_name": "\0b"}, "a\ufffd b"),
+        ({"first_name": "\ud83d\ude00", "last_name": None}, "\U0001f600"),
+        ({"first_name": "'; DROP TABLE users;-- %s {0}", "last_name": None}, "'; DROP TABLE users;-- %s {0}"),
+        ({"first_name": "x" * 1001, "last_name": None, "username": "nick"}, "nick"),
+    ],
+    ids=ascii,
+)
+def test_the_name_is_what_clerk_knows_mended(changed: dict[str, Any], name: str | None) -> None:
+    """First and last joined, else the username, else none."""
+    assert profile(**changed).name == name
+
+
+@pytest.mark.parametrize("updated_at", [None, "1700000000000", -1, True, 1.5, 2**80, 9_999_999_999_999, []], ids=str)
+def test_an_unusable_version_is_the_oldest(updated_at: Any) -> None:
+    """One from the far future would make every later event look old."""
+    assert profile(updated_at=updated_at).updated_at == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_version_is_exact_to_the_millisecond() -> None:
+    """Two changes in one second are told apart."""
+    assert profile(updated_at=1_700_000_000_001).updated_at == datetime(2023, 11, 14, 22, 13, 20, 1000, tzinfo=UTC)
+
+
+def test_a_large_event_is_read_at_once() -> None:
+    """Two thousand addresses and twenty thousand keys are one pass."""
+    addresses = [{"id": f"idn_{number}", "email_address": f"{number}@example.com"} for number in range(2000)]
+    data = user_data(Person(), email_addresses=[*addresses, ADDRESS]) | {f"k{number}": 1 for number in range(2000)}
+
+    read = parse(json.dumps({"type": "user.created", "data": data}).encode(), MOMENT).profile
+
+    assert read is not None
+    assert read.email == "canary@example.com"

@@ -1,0 +1,410 @@
+"""Clerk's session tokens as a second way into ensure-user: what counts, and what a stranger can cause."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from hmac import digest
+from typing import Any
+
+import httpx
+import jwt
+import psycopg
+import pytest
+
+from app.application import create_app
+from app.clerk import jwks
+from tests.support.clerk_issuer import KEY_ID, ClerkIssuer, jwk_of, new_key, pem_of
+from tests.support.factories import TOKEN, Person, event, user_data
+from tests.support.services import Service, in_process, settings_of
+from tools.sandbox.backboard import Sandbox
+from tools.sandbox.clerk import LOCAL_KEY, Clerk
+
+pytestmark = pytest.mark.anyio
+
+Database = psycopg.Connection[dict[str, Any]]
+
+PARTIES = "https://app.example.com,http://localhost:3000"
+OTHER_KEY = new_key()
+SHORT_KEY = new_key(1024)
+
+
+@pytest.fixture
+def issuer() -> Iterator[ClerkIssuer]:
+    with ClerkIssuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+async def open_service(variables: dict[str, str], issuer: ClerkIssuer) -> AsyncIterator[Service]:
+    """The service, open to session tokens of that issuer."""
+    more = {"CLERK_ISSUER": issuer.url, "CLERK_AUTHORIZED_PARTIES": PARTIES}
+    async with in_process(create_app(settings_of(variables | more))) as service:
+        yield service
+
+
+async def ask(service: Service, token: str, body: Any = None) -> httpx.Response:
+    """Ask as a browser does."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return await service.client.post("/ensure-user", json={} if body is None else body, headers=headers)
+
+
+async def test_a_signed_in_user_gets_their_own_row(
+    open_service: Service, issuer: ClerkIssuer, database: Database
+) -> None:
+    """The user is the token's subject; an empty body is enough, and so is one that names the same user."""
+    person = Person()
+
+    made = await ask(open_service, issuer.token(person))
+    again = await ask(open_service, issuer.token(person), {"clerk_id": person.clerk_id})
+
+    assert (made.status_code, again.status_code) == (201, 200)
+    assert made.json() == again.json()
+    assert [row["clerk_id"] for row in database.execute("SELECT clerk_id FROM users")] == [person.clerk_id]
+
+
+async def test_a_body_that_names_another_user_is_forbidden(
+    open_service: Service, issuer: ClerkIssuer, backboard: Sandbox
+) -> None:
+    """403, and nothing is made for either."""
+    answer = await ask(open_service, issuer.token(Person()), {"clerk_id": Person().clerk_id})
+
+    assert (answer.status_code, answer.json()["title"]) == (403, "Forbidden")
+    assert backboard.calls() == []
+
+
+@pytest.mark.parametrize("body", [{"clerk_id": "canary"}, {"clerk_id": 7}, [], "canary"])
+async def test_a_body_of_another_shape_is_unusable(open_service: Service, issuer: ClerkIssuer, body: Any) -> None:
+    """422, as for the chat backend."""
+    assert (await ask(open_service, issuer.token(Person()), body)).status_code == 422
+
+
+async def test_what_a_browser_says_of_its_user_does_not_count(
+    open_service: Service, issuer: ClerkIssuer, database: Database
+) -> None:
+    """E-mail and name come from Clerk's events, whatever the body holds."""
+    await ask(open_service, issuer.token(Person()), {"email": "canary.forged@example.com", "name": ["Canaryforged"]})
+
+    (row,) = database.execute("SELECT email, name FROM users").fetchall()
+    assert row == {"email": None, "name": None}
+
+
+async def test_a_deleted_user_is_gone_however_good_the_token(open_service: Service, issuer: ClerkIssuer) -> None:
+    """It stays valid for up to a minute after the deletion."""
+    person = Person()
+    await open_service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
+
+    assert (await ask(open_service, issuer.token(person))).status_code == 410
+
+
+async def test_the_profile_comes_from_clerk_where_the_key_is_set(
+    variables: dict[str, str], issuer: ClerkIssuer, database: Database
+) -> None:
+    """As for the chat backend."""
+    person = Person()
+    with Clerk({LOCAL_KEY}) as clerk:
+        clerk.users[person.clerk_id] = user_data(person)
+        more = {"CLERK_ISSUER": issuer.url, "CLERK_SECRET_KEY": LOCAL_KEY, "CLERK_API_URL": clerk.url}
+        async with in_process(create_app(settings_of(variables | more))) as service:
+            assert (await ask(service, issuer.token(person))).status_code == 201
+
+    (row,) = database.execute("SELECT email FROM users").fetchall()
+    assert row["email"] == person.email
+
+
+async def test_the_chat_backend_still_comes_in_and_causes_no_fetch(open_service: Service, issuer: ClerkIssuer) -> None:
+    """A service token is compared first, and may name anybody."""
+    assert (await open_service.ensure(Person(), token=TOKEN)).status_code == 201
+    assert issuer.requests == []
+
+
+async def test_without_an_issuer_no_session_token_counts(service: Service, issuer: ClerkIssuer) -> None:
+    """They are a way in that has to be opened."""
+    assert (await ask(service, issuer.token(Person()))).status_code == 401
+    assert issuer.requests == []
+
+
+def spliced(token: str, header: dict[str, Any] | bytes, claims: dict[str, Any] | bytes | None = None) -> str:
+    """A token with another header, or other claims, and the signature that it had."""
+    parts = token.split(".")
+    for place, part in enumerate((header, claims)):
+        if part is not None:
+            raw = part if isinstance(part, bytes) else json.dumps(part).encode()
+            parts[place] = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return ".".join(parts)
+
+
+def forged(issuer: ClerkIssuer, key: Any, algorithm: str | None, **header: Any) -> str:
+    """The right claims under another key or algorithm."""
+    claims = issuer.claims(Person())
+    return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": KEY_ID, **header})
+
+
+NOW = int(time.time())
+WRONG_CLAIMS: dict[str, dict[str, Any]] = {
+    "expired": {"exp": NOW - 6},
+    "no expiry": {"exp": None},
+    "an expiry of another type": {"exp": "soon"},
+    "an endless expiry": {"exp": float("inf")},
+    "an expiry that is a truth": {"exp": True},
+    "not yet": {"nbf": NOW + 600},
+    "no beginning": {"nbf": None},
+    "another instance": {"iss": "https://canary.clerk.accounts.dev"},
+    "no issuer": {"iss": None},
+    "an issuer with a slash": {"iss": "/"},
+    "another origin": {"azp": "https://canary.example"},
+    "no origin": {"azp": None},
+    "a list of origins": {"azp": ["https://app.example.com"]},
+    "a machine": {"sub": "mch_canary"},
+    "an OAuth client": {"sub": "client_canary"},
+    "no subject": {"sub": None},
+    "a subject with a line break": {"sub": "user_1\n"},
+    "an endless subject": {"sub": "user_" + "a" * 65},
+    "a subject of another type": {"sub": 7},
+    "no session": {"sid": None},
+    "an empty session": {"sid": ""},
+    "a pending session": {"sts": "pending"},
+    "a state that nobody knows": {"sts": "canary"},
+}
+WRONG_HEADERS: dict[str, dict[str, Any]] = {
+    "a machine token": {"cat": "cl_B7d4PD333AAA"},
+    "a template's token": {"cat": "cl_B7d4PD222AAA"},
+    "a category of another type": {"cat": ["cl_B7d4PD111AAA"]},
+    "an OAuth access token": {"typ": "at+jwt"},
+    "rules that we do not know": {"crit": ["exp"]},
+    "a key of the token's own": {"kid": "ins_canary9", "jku": "http://127.0.0.1:1/"},
+}
+
+
+def wrong_tokens(issuer: ClerkIssuer) -> dict[str, str]:
+    """Everything that must not count, by what is wrong with it."""
+    good = issuer.token(Person())
+    pem = pem_of(issuer.key).encode()
+    hmac = spliced(good, {"alg": "HS256", "typ": "JWT", "kid": KEY_ID}).rpartition(".")[0]
+    mac = base64.urlsafe_b64encode(digest(pem, hmac.encode(), "sha256")).rstrip(b"=").decode()
+    return {
+        **{name: issuer.token(Person(), **changed) for name, changed in WRONG_CLAIMS.items()},
+        **{name: issuer.token(Person(), header=header) for name, header in WRONG_HEADERS.items()},
+        "no algorithm": forged(issuer, None, "none"),
+        "no algorithm, in capitals": spliced(good, {"alg": "NONE", "typ": "JWT", "kid": KEY_ID}),
+        "a MAC under the public key": f"{hmac}.{mac}",
+        "another algorithm of the right key": forged(issuer, issuer.key, "RS512"),
+        "PSS instead": forged(issuer, issuer.key, "PS256"),
+        "another key": forged(issuer, OTHER_KEY, "RS256"),
+        "claims that were exchanged": spliced(good, {"alg": "RS256", "kid": KEY_ID}, issuer.claims(Person())),
+        "no signature": good.rpartition(".")[0] + ".",
+        "half a signature": good[:-40],
+        "no key id": forged(issuer, issuer.key, "RS256", kid=""),
+        "a header that is a list": spliced(good, b"[]"),
+        "a header that is not JSON": spliced(good, b"{"),
+        "a header that is not text": spliced(good, b"\xff\xfe"),
+        "a header without end": spliced(good, b"[" * 3000),
+        "claims that are a number": spliced(good, {"alg": "RS256", "kid": KEY_ID}, b"7"),
+        "four parts": good + ".canary",
+        "one part": "canary",
+        "empty parts": "..",
+        "an opaque machine token": "mt_canary",
+        "too long": issuer.token(Person(), more="x" * 9000),
+    }
+
+
+async def test_everything_wrong_is_the_same_401(open_service: Service, issuer: ClerkIssuer, backboard: Sandbox) -> None:
+    """One body and one challenge for all of it; the answer teaches nobody what to try next."""
+    bodies = set()
+    for name, token in wrong_tokens(issuer).items():
+        answer = await ask(open_service, token)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), name
+        bodies.add(answer.content)
+
+    assert bodies == {(await ask(open_service, "canary-service-token-9999")).content}
+    assert backboard.calls() == []
+    assert (await ask(open_service, issuer.token(Person()))).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"exp": int(time.time()) - 3}, {"sts": None}, {"azp": "http://localhost:3000"}, {"act": {"sub": "user_admin"}}],
+    ids=["a clock that is slow", "an older token", "the other origin", "somebody acting for them"],
+)
+async def test_what_differs_rightly_still_counts(
+    open_service: Service, issuer: ClerkIssuer, changed: dict[str, Any]
+) -> None:
+    """Clocks differ by some seconds, and older instances leave claims out."""
+    if "exp" in changed:
+        changed = {"exp": int(time.time()) - 3}
+    assert (await ask(open_service, issuer.token(Person(), **changed))).status_code == 201
+
+
+@pytest.mark.parametrize("header", [{"cat": "cl_I7d4PD111III"}, {"typ": None}], ids=["no class", "no type"])
+async def test_a_header_that_says_less_still_counts(
+    open_service: Service, issuer: ClerkIssuer, header: dict[str, Any]
+) -> None:
+    """Some instances stamp one category on everything."""
+    assert (await ask(open_service, issuer.token(Person(), header=header))).status_code == 201
+
+
+async def test_without_a_list_any_origin_counts(variables: dict[str, str], issuer: ClerkIssuer) -> None:
+    """Apps on a telephone have none."""
+    async with in_process(create_app(settings_of(variables | {"CLERK_ISSUER": issuer.url}))) as service:
+        assert (await ask(service, issuer.token(Person(), azp=None))).status_code == 201
+
+
+@pytest.mark.parametrize("one_line", [True, False])
+async def test_a_configured_key_needs_no_network(
+    variables: dict[str, str], issuer: ClerkIssuer, *, one_line: bool
+) -> None:
+    """PEM, on several lines or on one; the issuer is compared where it is set, and asked for nothing."""
+    pem = pem_of(issuer.key)
+    more = {"CLERK_JWT_KEY": pem.replace("\n", "\\n") if one_line else pem, "CLERK_ISSUER": issuer.url}
+    async with in_process(create_app(settings_of(variables | more))) as service:
+        statuses = [
+            (await ask(service, token)).status_code
+            for token in (issuer.token(Person()), issuer.token(Person(), iss="x"), forged(issuer, OTHER_KEY, "RS256"))
+        ]
+
+    assert statuses == [201, 401, 401]
+    assert issuer.requests == []
+
+
+async def test_a_key_alone_stands_for_its_instance(variables: dict[str, str], issuer: ClerkIssuer) -> None:
+    """No other instance signs with it."""
+    async with in_process(create_app(settings_of(variables | {"CLERK_JWT_KEY": pem_of(issuer.key)}))) as service:
+        assert (await ask(service, issuer.token(Person()))).status_code == 201
+        assert (await ask(service, forged(issuer, OTHER_KEY, "RS256"))).status_code == 401
+
+
+async def test_the_keys_are_fetched_once_for_everybody(open_service: Service, issuer: ClerkIssuer) -> None:
+    """However many come at the same moment, and from then on."""
+    issuer.delay = 0.2
+    answers = await asyncio.gather(*(ask(open_service, issuer.token(Person())) for _ in range(10)))
+    answers.append(await ask(open_service, issuer.token(Person())))
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert issuer.requests == ["/.well-known/jwks.json"]
+
+
+async def test_a_stranger_without_a_token_of_ours_causes_no_fetch(open_service: Service, issuer: ClerkIssuer) -> None:
+    """What can be judged without a key is judged without one."""
+    wrong = wrong_tokens(issuer)
+    needs_the_key = {
+        "another key", "claims that were exchanged", "half a signature", "a key of the token's own"
+    }  # fmt: skip
+    for name, token in wrong.items():
+        if name not in needs_the_key:
+            await ask(open_service, token)
+            assert issuer.requests == [], name
+
+
+async def test_a_new_key_is_found_and_an_old_one_forgotten(
+    open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clerk rotates by adding a key and withdrawing the other."""
+    old = issuer.token(Person())
+    assert (await ask(open_service, old)).status_code == 201
+    issuer.key = OTHER_KEY
+    issuer.keys = [jwk_of(OTHER_KEY, "ins_canary2")]
+    monkeypatch.setattr(jwks, "REFRESH_SECONDS", 0.0)
+
+    assert (await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary2"}))).status_code == 201
+    monkeypatch.undo()
+    assert (await ask(open_service, old)).status_code == 401
+    assert len(issuer.requests) == 2
+
+
+async def test_a_withdrawn_key_is_forgotten_although_nobody_brings_a_new_one(
+    open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The set is fetched again after an hour, and nobody waits for that."""
+    old = issuer.token(Person())
+    await ask(open_service, old)
+    issuer.keys = [jwk_of(OTHER_KEY, "ins_canary2")]
+    monkeypatch.setattr(jwks, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(jwks, "REFRESH_SECONDS", 0.0)
+
+    assert (await ask(open_service, old)).status_code in {200, 401}
+    await asyncio.sleep(0.2)
+    monkeypatch.undo()
+    assert (await ask(open_service, old)).status_code == 401
+
+
+async def test_made_up_key_ids_cause_one_fetch_a_minute(open_service: Service, issuer: ClerkIssuer) -> None:
+    """And all of them are refused, since the set was just read and they are not in it."""
+    statuses = set()
+    for number in range(20):
+        answer = await ask(open_service, issuer.token(Person(), header={"kid": f"ins_canary{number + 2}"}))
+        statuses.add(answer.status_code)
+
+    assert statuses == {401}
+    assert len(issuer.requests) == 1
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "an error": {"status": 500},
+    "a redirect": {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}},
+    "not JSON": {"body": b"<html>canary"},
+    "another document": {"body": b"[1]"},
+    "no keys": {"keys": []},
+    "keys of no use": {"keys": [None, {"kty": "RSA"}, jwk_of(SHORT_KEY, KEY_ID), {"kty": "EC", "kid": KEY_ID}]},
+    "keys of another use": {"keys": [jwk_of(OTHER_KEY, KEY_ID, use="enc"), jwk_of(OTHER_KEY, KEY_ID, alg="RS512")]},
+    "numbers of another type": {"keys": [jwk_of(OTHER_KEY, KEY_ID, n=7), jwk_of(OTHER_KEY, KEY_ID, e="")]},
+    "too much": {"padding": jwks.SET_BYTES},
+    "compressed, which nobody asked for": {"compressed": True, "headers": {"Content-Encoding": "gzip"}},
+    "silence": {"delay": 3.0},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_keys_that_cannot_be_had_are_no_verdict(
+    open_service: Service, issuer: ClerkIssuer, fault: dict[str, Any]
+) -> None:
+    """503 with Retry-After within 2 s and something, and one fetch for all who ask meanwhile."""
+    for name, value in fault.items():
+        setattr(issuer, name, value)
+    started = time.monotonic()
+
+    answers = await asyncio.gather(*(ask(open_service, issuer.token(Person())) for _ in range(3)))
+    answers.append(await ask(open_service, issuer.token(Person())))
+
+    assert time.monotonic() - started < 2.7
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert all(1 <= int(answer.headers["retry-after"]) <= 5 for answer in answers)
+    assert len(issuer.requests) == 1
+
+
+async def test_a_known_key_needs_nobody(
+    open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the set cannot be fetched, its tokens are judged all the same; only unknown keys are no verdict."""
+    await ask(open_service, issuer.token(Person()))
+    issuer.status = 500
+    monkeypatch.setattr(jwks, "REFRESH_SECONDS", 0.0)
+
+    assert (await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary2"}))).status_code == 503
+    assert (await ask(open_service, issuer.token(Person()))).status_code == 201
+    assert (await ask(open_service, issuer.token(Person(), exp=NOW - 60))).status_code == 401
+
+
+async def test_the_keys_are_fetched_again_after_a_failure(
+    open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, since people wait."""
+    issuer.status = 500
+    assert (await ask(open_service, issuer.token(Person()))).status_code == 503
+    issuer.status = 200
+    monkeypatch.setattr(jwks, "RETRY_SECONDS", 0.0)
+
+    assert (await ask(open_service, issuer.token(Person()))).status_code == 201
+
+
+async def test_a_fetch_outlives_who_started_it(open_service: Service, issuer: ClerkIssuer) -> None:
+    """A browser that leaves takes nobody along."""
+    issuer.delay = 0.3
+    first = asyncio.create_task(ask(open_service, issuer.token(Person())))
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(ask(open_service, issuer.token(Person())))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert (await second).status_code == 201
+    assert len(issuer.requests) == 1

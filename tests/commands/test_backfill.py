@@ -1,0 +1,446 @@
+"""Backfill: everybody whom Clerk knows ends with a row and an assistant, whatever interrupts it."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.clerk.api import PAGE_LIMIT
+from app.commands.backfill import Backfill, Summary
+from app.components import build_parts, open_parts
+from tests.support import commands
+from tests.support.factories import Person, user_data
+from tests.support.services import settings_of, wait_until
+from tools.sandbox.backboard import Sandbox
+from tools.sandbox.backboard_faults import behaves, cuts, drops, held, status
+from tools.sandbox.clerk import LOCAL_KEY, Clerk, garbage, refuses
+
+Database = psycopg.Connection[dict[str, Any]]
+Run = Callable[[], tuple[int, str, str]]
+
+# 10,000 is the figure that is promised; it takes half a minute by itself, so the suite makes do with fewer.
+BACKFILL_USERS = int(os.environ.get("BACKFILL_USERS", "1500"))
+
+
+@pytest.fixture
+def clerk() -> Iterator[Clerk]:
+    with Clerk() as clerk:
+        yield clerk
+
+
+@pytest.fixture
+def variables(variables: dict[str, str], clerk: Clerk) -> dict[str, str]:
+    return variables | {"CLERK_SECRET_KEY": LOCAL_KEY, "CLERK_API_URL": clerk.url}
+
+
+@pytest.fixture
+def backfill(variables: dict[str, str]) -> Run:
+    """The command, run to its end; it never prints a person."""
+
+    def run_it() -> tuple[int, str, str]:
+        code, output, complaints = run(variables)
+        assert "canary" not in (output + complaints).lower()
+        return code, output, complaints
+
+    return run_it
+
+
+def start(variables: dict[str, str], **more: str) -> subprocess.Popen[str]:
+    return commands.start("backfill", checkout=commands.ROOT, **variables, **more)
+
+
+def run(variables: dict[str, str], **more: str) -> tuple[int, str, str]:
+    """Exit code, what it printed, what it complained of."""
+    return commands.finish(start(variables, **more))
+
+
+def add(clerk: Clerk, count: int) -> list[Person]:
+    """So many people, the oldest first."""
+    people = [Person() for _ in range(count)]
+    for person in people:
+        clerk.add_user(**user_data(person, created_at=1_700_000_000_000 + person.number))
+    return people
+
+
+def count(database: Database, table: str = "users") -> int:
+    (row,) = database.execute(f"SELECT count(*) AS n FROM {table}".encode()).fetchall()
+    return int(row["n"])
+
+
+def creates(backboard: Sandbox) -> int:
+    return len(backboard.calls(kind="create"))
+
+
+def outcomes(output: str) -> dict[str, int]:
+    """The counts of the closing line, without those that are zero."""
+    (line,) = output.splitlines()
+    return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)(?:,|$)", line) if number != "0"}
+
+
+@pytest.mark.ways("direct")  # So many users want all five places.
+def test_everybody_gets_a_row_and_an_assistant(
+    clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
+) -> None:
+    """Over three pages, each with one call of Backboard; the row holds what Clerk says."""
+    people = add(clerk, 2 * PAGE_LIMIT + 7)
+
+    code, output, _ = backfill()
+
+    assert (code, outcomes(output)) == (0, {"created": len(people)})
+    assert (count(database), len(backboard.calls())) == (len(people), len(people))
+    rows = database.execute("SELECT clerk_id, email, assistant_id FROM users ORDER BY clerk_id").fetchall()
+    assert [(row["clerk_id"], row["email"]) for row in rows] == [(one.clerk_id, one.email) for one in people]
+    assert {row["assistant_id"] for row in rows} == {assistant.id for assistant in backboard.alive()}
+
+
+def test_running_it_again_asks_backboard_nothing(
+    clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
+) -> None:
+    """What changed at Clerk meanwhile is stored; everybody else is as they were."""
+    people = add(clerk, 60)
+    backfill()
+    calls = len(backboard.calls())
+    clerk.add_user(**user_data(people[0], updated_at=1_700_000_000_001, username="new"))
+
+    code, output, _ = backfill()
+
+    assert (code, outcomes(output)) == (0, {"updated": 1, "exists": 59})
+    assert len(backboard.calls()) == calls
+    assert count(database) == 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.ways("direct")  # Several users under way hold as many connections.
+def test_a_signal_lets_users_under_way_finish_and_begins_no_other(
+    clerk: Clerk, variables: dict[str, str], database: Database, backboard: Sandbox, number: signal.Signals
+) -> None:
+    """As many as PROVISIONING_CONCURRENCY are under way; none of them is cut, and the way to go on is told."""
+    add(clerk, 40)
+    gate = threading.Event()
+    backboard.always("create", held(gate))
+    process = start(variables, PROVISIONING_CONCURRENCY="3")
+    backboard.wait_for(lambda: creates(backboard) == 3, seconds=15)
+
+    process.send_signal(number)
+    process.send_signal(number)
+    time.sleep(0.5)
+    assert process.poll() is None
+    gate.set()
+    code, output, complaints = commands.finish(process)
+
+    assert (code, outcomes(output)) == (1, {"created": 3})
+    assert "run it again" in complaints
+    assert (creates(backboard), count(database), count(database, "provisioning_attempts")) == (3, 3, 0)
+
+
+def test_everybody_survives_two_interruptions(
+    clerk: Clerk, variables: dict[str, str], database: Database, backboard: Sandbox
+) -> None:
+    """Three runs, the first two ended by a signal: exactly one create for each user, and nothing in doubt."""
+    everybody = BACKFILL_USERS
+    add(clerk, everybody)
+    for enough, number in ((everybody * 3 // 10, signal.SIGTERM), (everybody * 6 // 10, signal.SIGINT)):
+        process = start(variables)
+        while creates(backboard) < enough:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        code, _, complaints = commands.finish(process)
+        assert (code, "run it again" in complaints) == (1, True)
+        assert creates(backboard) == count(database) < everybody
+        assert count(database, "provisioning_attempts") == 0
+
+    code, _, _ = commands.finish(start(variables), seconds=90)
+
+    assert code == 0
+    assert creates(backboard) == len(backboard.alive()) == count(database) == everybody
+
+
+def test_a_page_that_breaks_off_is_read_again(clerk: Clerk, backfill: Run, database: Database) -> None:
+    """In its middle, before its first byte, or with an error of Clerk's."""
+    people = add(clerk, PAGE_LIMIT + 20)
+    clerk.next("list", behaves(), cuts(), drops(), behaves())
+    clerk.next("count", refuses(500))
+
+    code, output, _ = backfill()
+
+    assert (code, outcomes(output)) == (0, {"created": len(people)})
+    assert count(database) == len(people)
+
+
+def test_a_listing_that_cannot_be_read_on_is_a_failure_that_the_next_run_mends(
+    clerk: Clerk, backfill: Run, database: Database
+) -> None:
+    """Who was listed is done all the same; nothing passes for complete."""
+    people = add(clerk, PAGE_LIMIT + 20)
+    clerk.next("list", behaves())
+    clerk.always("list", cuts())
+
+    code, _, complaints = backfill()
+    assert (code, count(database)) == (1, PAGE_LIMIT)
+    assert "clerk_unreachable" in complaints
+    clerk.clear()
+
+    code, output, _ = backfill()
+    assert (code, outcomes(output)) == (0, {"created": 20, "exists": PAGE_LIMIT})
+    assert count(database) == len(people)
+
+
+def test_a_cursor_that_repeats_ends_the_listing(clerk: Clerk, backfill: Run, database: Database) -> None:
+    """Instead of reading the first page for ever; it counts as a failure."""
+    add(clerk, PAGE_LIMIT + 20)
+    clerk.switches.cursor_ignored = True
+
+    code, _, complaints = backfill()
+
+    assert (code, count(database)) == (1, PAGE_LIMIT)
+    assert "repeats" in complaints
+    assert len(clerk.calls("list")) == 2
+
+
+def test_a_listing_shorter_than_clerks_own_count_is_a_failure(clerk: Clerk, backfill: Run) -> None:
+    """A page that is short for another reason than being the last would pass for the end."""
+    add(clerk, 5)
+    clerk.switches.uncounted = 1
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (1, {"created": 5})
+    assert "listed 5" in complaints
+
+
+def test_a_user_whose_id_cannot_be_used_keeps_nobody_else_from_being_done(clerk: Clerk, backfill: Run) -> None:
+    """Their events are refused too; here they count as failed."""
+    add(clerk, 5)
+    clerk.add_user("user_canary:1")
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (1, {"created": 5, "failed": 1})
+    assert "event=backfill_failed reason=clerk_id users=1" in complaints
+
+
+def test_users_who_are_listed_twice_do_not_stand_in_for_others(clerk: Clerk, backfill: Run) -> None:
+    """A second page that overlaps the first has enough users in it, and yet somebody is missing."""
+    add(clerk, PAGE_LIMIT + 20)
+    full = list(clerk.users.values())
+    overlapping = json.dumps(full[PAGE_LIMIT - 5 : PAGE_LIMIT + 15]).encode()
+    clerk.next("list", behaves(), garbage(overlapping))
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (1, {"created": PAGE_LIMIT + 15})
+    assert f"listed {PAGE_LIMIT + 15} users" in complaints
+
+
+@pytest.mark.parametrize("gone_cursor", ["goes_on", "refused", "empty"])
+def test_users_deleted_meanwhile_keep_nobody_else_from_being_done(
+    clerk: Clerk, variables: dict[str, str], database: Database, gone_cursor: Any
+) -> None:
+    """The user of the cursor too: whatever Clerk makes of that, one more run at most and everybody is there."""
+    people = add(clerk, PAGE_LIMIT + 100)
+    gate = threading.Event()
+    clerk.switches.gone_cursor = gone_cursor
+    clerk.next("list", behaves(), held(gate))
+    process = start(variables)
+    wait_until(lambda: len(clerk.calls("list")) == 2)
+    for person in (people[3], people[PAGE_LIMIT - 1], people[PAGE_LIMIT + 50]):
+        clerk.remove_user(person.clerk_id)
+    gate.set()
+    code, _, _ = commands.finish(process)
+
+    assert code == (0 if gone_cursor == "goes_on" else 1)
+    if code:
+        assert run(variables)[0] == 0
+    held_ids = {row["clerk_id"] for row in database.execute("SELECT clerk_id FROM users").fetchall()}
+    assert set(clerk.users) <= held_ids
+
+
+def test_a_tombstone_wins(clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox) -> None:
+    """Clerk may still list whom it has told us to be deleted."""
+    people = add(clerk, 3)
+    database.execute("INSERT INTO deleted_users (clerk_id) VALUES (%s)", [people[1].clerk_id])
+
+    code, output, _ = backfill()
+
+    assert (code, outcomes(output)) == (0, {"created": 2, "gone": 1})
+    assert (count(database), backboard.made(people[1].assistant_name)) == (2, [])
+
+
+def test_one_user_who_always_fails_keeps_nobody_else_from_being_done(
+    clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
+) -> None:
+    """Tried a few times, then named by id; the exit code tells."""
+    people = add(clerk, 30)
+    cursed = people[4]
+    backboard.always("create", status(500, retry_after="1"), where=lambda name: name == cursed.assistant_name)
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (1, {"created": 29, "failed": 1})
+    assert cursed.clerk_id in complaints
+    assert (count(database), creates(backboard)) == (29, 29 + 4)
+
+
+def test_a_lost_answer_is_adopted_on_the_next_try(
+    clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
+) -> None:
+    """The same path as a redelivery's: the assistant that was made is found by its name."""
+    add(clerk, 5)
+    backboard.next_create(status(500, retry_after="1", after_commit=True))
+
+    code, output, _ = backfill()
+
+    assert (code, outcomes(output)) == (0, {"created": 5})
+    assert (creates(backboard), len(backboard.alive()), count(database)) == (5, 5, 5)
+
+
+def test_backboard_throttling_delays_and_fails_nobody(
+    clerk: Clerk, variables: dict[str, str], backboard: Sandbox
+) -> None:
+    """However often one user meets it: a 429 is nobody's own failure."""
+    add(clerk, 3)
+    backboard.next_create(*[status(429, retry_after="1")] * 5)
+
+    code, output, _ = run(variables, PROVISIONING_CONCURRENCY="1")
+
+    assert (code, outcomes(output)) == (0, {"created": 3})
+
+
+def test_clerks_retry_after_is_honoured(clerk: Clerk, backfill: Run) -> None:
+    """The endpoint stays closed until then, so a call before its time would be seen here."""
+    add(clerk, 3)
+    clerk.throttle("list", 2)
+
+    code, _, _ = backfill()
+
+    refused, answered = clerk.calls("list")
+    assert (code, refused.status, answered.status) == (0, 429, 200)
+    assert answered.at - refused.at >= 2
+
+
+def test_an_outage_of_backboard_is_sat_out(clerk: Clerk, backfill: Run, backboard: Sandbox) -> None:
+    """Nobody's tries are used up while it is known to be down, and a line says why nothing moves."""
+    add(clerk, 60)
+    backboard.refuse_connections_for(4)
+
+    code, output, complaints = backfill()
+
+    assert (code, outcomes(output)) == (0, {"created": 60})
+    assert "event=backfill_waits reason=backboard_down" in complaints
+
+
+@pytest.mark.anyio
+async def test_an_outage_without_end_ends_the_run(
+    clerk: Clerk, variables: dict[str, str], backboard: Sandbox, database: Database
+) -> None:
+    """Before it has burnt its way through everybody: nearly all are left for the next run."""
+    add(clerk, 200)
+    backboard.always("create", status(503, retry_after="1"))
+
+    summary = await run_in_process(variables, outage_seconds=2)
+
+    assert "Nobody got done for 2 s" in (summary.broken or "")
+    assert not summary.complete
+    assert summary.outcomes.total() <= 10
+    assert count(database) == 0
+
+
+@pytest.mark.anyio
+async def test_no_more_than_two_pages_are_read_ahead(
+    clerk: Clerk, variables: dict[str, str], backboard: Sandbox, database: Database
+) -> None:
+    """However many users there are, only so many are in memory."""
+    add(clerk, 4 * PAGE_LIMIT)
+    gate = threading.Event()
+    backboard.always("create", held(gate))
+    threading.Timer(2, gate.set).start()
+    pages: list[int] = []
+
+    summary = await run_in_process(variables, advance=lambda: pages.append(len(clerk.calls("list"))))
+
+    assert pages[0] == 2
+    assert summary.complete
+    assert count(database) == 4 * PAGE_LIMIT
+
+
+async def run_in_process(
+    variables: dict[str, str], *, outage_seconds: float = 60, advance: Callable[[], object] = lambda: None
+) -> Summary:
+    settings = settings_of(variables)
+    parts = build_parts(settings)
+    assert parts.clerk is not None
+    async with open_parts(parts):
+        work = Backfill(
+            clerk=parts.clerk,
+            provisioning=parts.provisioning,
+            concurrency=settings.provisioning_concurrency,
+            outage_seconds=outage_seconds,
+        )
+        await work.count_users()
+        return await work.run(advance)
+
+
+def test_without_a_key_of_clerk_it_is_a_configuration_error(variables: dict[str, str]) -> None:
+    """Exit 78, with the variable's name."""
+    code, output, complaints = run(variables | {"CLERK_SECRET_KEY": ""})
+
+    assert (code, output) == (78, "")
+    assert "CLERK_SECRET_KEY" in complaints
+
+
+def test_a_key_that_clerk_refuses_fails_at_once(variables: dict[str, str], backboard: Sandbox) -> None:
+    """Asking again would change nothing."""
+    started = time.monotonic()
+
+    code, _, complaints = run(variables | {"CLERK_SECRET_KEY": "sk_test_other"})
+
+    assert (code, creates(backboard)) == (1, 0)
+    assert "clerk_refused" in complaints
+    assert "sk_test" not in complaints
+    assert time.monotonic() - started < 5
+
+
+def test_nobody_at_clerk_is_nothing_to_do(backfill: Run) -> None:
+    """Exit 0."""
+    code, output, _ = backfill()
+
+    assert (code, outcomes(output)) == (0, {})
+
+
+def test_a_terminal_gets_a_bar_and_a_file_gets_lines(
+    clerk: Clerk, variables: dict[str, str], backboard: Sandbox, database: Database
+) -> None:
+    """Both on stderr, so that stdout holds the closing line alone."""
+    add(clerk, 40)
+    backboard.switches.latency = 0.6
+    code, _, lines = run(variables)
+    assert code == 0
+    assert len(re.findall(r"^\d+ of 40 users$", lines, re.MULTILINE)) >= 2
+    assert "%" not in lines
+
+    for_us, terminal = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-m", "app", "backfill"],
+        cwd=commands.ROOT,
+        env={"PATH": os.environ["PATH"], "TERM": "xterm", **variables},
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        check=True,
+        timeout=30,
+    )
+    os.close(terminal)
+    drawn = os.read(for_us, 100_000)
+    os.close(for_us)
+    assert b"100%" in drawn
+    assert count(database) == 40

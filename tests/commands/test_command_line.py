@@ -1,0 +1,132 @@
+"""The command line: how it refuses wrong words and a wrong environment."""
+
+import re
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from app.__main__ import COMMANDS, main
+from tests.support import commands
+from tests.support.variables import COMPLETE, complete_environment
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A complete environment, and a folder without a .env."""
+    complete_environment(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "nonsense",
+        "serve now",
+        "serve --port 1",
+        "migrate --force",
+        "doctor now",
+        "seed --yes",
+        "reset now",
+        "trigger",
+        "trigger user.invented",
+        "trigger ../user.created",
+        "trigger user.created user.deleted",
+        "trigger user.created --count 0",
+        "trigger user.created --count many",
+        "trigger --file missing.json",
+    ],
+)
+def test_wrong_words_are_a_usage_error(words: str) -> None:
+    """Exit 2, usage on stderr and nothing on stdout."""
+    result = CliRunner().invoke(main, words.split())
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage:" in result.stderr
+
+
+def test_an_unknown_event_names_the_known_ones() -> None:
+    """Whoever mistypes sees the list."""
+    result = CliRunner().invoke(main, ["trigger", "user.invented"])
+
+    assert "user.created" in result.stderr
+    assert "--file" in result.stderr
+
+
+def test_help_is_not_an_error() -> None:
+    """It lists every command, on stdout."""
+    result = CliRunner().invoke(main, ["--help"])
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert all(re.search(rf"^  {name} ", result.stdout, re.MULTILINE) for name in COMMANDS)
+
+
+def all_commands() -> list[click.Command]:
+    context = click.Context(main)
+    return [command for name in COMMANDS if (command := main.get_command(context, name))]
+
+
+def test_no_option_takes_a_secret() -> None:
+    """Arguments show in ps and in the shell's history."""
+    options = {name for command in all_commands() for option in command.params for name in option.opts}
+
+    assert "--url" in options
+    assert not [name for name in options if re.search("secret|key|token|password|database", name)]
+
+
+def test_every_command_says_what_it_does() -> None:
+    """In a sentence, and each option too."""
+    for command in all_commands():
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        assert all(
+            text.rstrip().endswith(".") for text in (command.help or "", *(option.help or "" for option in options))
+        )
+
+
+NEEDED = [
+    ("serve", sorted(COMPLETE)),
+    ("migrate", ["DATABASE_URL"]),
+    ("seed", ["DATABASE_URL"]),
+    ("reset --yes", ["DATABASE_URL"]),
+    ("psql", ["DATABASE_URL"]),
+    ("trigger user.created", ["CLERK_WEBHOOK_SIGNING_SECRET"]),
+]
+
+
+def complained_of(complaints: str) -> list[str]:
+    """The variables that a message names first in its lines."""
+    return sorted(re.findall(r"^  ([A-Z_]+) ", complaints, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("words", "names"), NEEDED)
+def test_a_missing_variable_is_a_configuration_error(words: str, names: list[str]) -> None:
+    """Exit 78 within a second, from the process itself, with everything that this command needs in one message."""
+    durations = []
+    for _ in range(3):  # A busy machine may be late once.
+        started = time.monotonic()
+        code, output, complaints = commands.run(*words.split())
+        durations.append(time.monotonic() - started)
+        assert (code, output) == (78, "")
+        assert complained_of(complaints) == names
+        if durations[-1] < 1:
+            break
+    assert min(durations) < 1
+
+
+@pytest.mark.parametrize(("words", "names"), NEEDED)
+def test_a_malformed_variable_is_a_configuration_error(
+    words: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named, without its value, which may be a secret with a typing mistake; a page that explains it is named too."""
+    for name in COMPLETE:
+        monkeypatch.setenv(name, "canary canary")
+
+    result = CliRunner().invoke(main, words.split())
+
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert complained_of(result.stderr) == names
+    assert "canary" not in result.stderr
+    assert ".env.example" in result.stderr

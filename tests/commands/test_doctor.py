@@ -1,0 +1,401 @@
+"""`python -m app doctor`: a line for each thing, what to do next, no secret, and nothing changed."""
+
+import re
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from app.commands.doctor import database
+from app.commands.doctor.command import examine
+from app.postgres.migrations import newest
+from tests.support import commands
+from tests.support.clerk_issuer import ClerkIssuer, new_key, pem_of
+from tests.support.factories import Person, user_created
+from tests.support.scratch import scratch_database
+from tests.support.services import Service, free_port
+from tests.support.variables import COMPLETE, complete_environment
+from tools.sandbox.backboard import Sandbox
+from tools.sandbox.backboard_faults import status
+from tools.sandbox.clerk import LOCAL_KEY, Clerk, garbage
+
+pytestmark = pytest.mark.anyio
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+@dataclass
+class Report:
+    """What doctor said, line by line."""
+
+    code: int
+    lines: list[str]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def states(self, what: str) -> list[str]:
+        """The states of the lines about one thing."""
+        return [line.split()[0] for line in self.lines if re.match(rf"(ok|wrong|unknown) +{what}  ", line)]
+
+    @property
+    def todos(self) -> list[str]:
+        return [line for line in self.lines if re.match(r"  \d+\. ", line)]
+
+
+Ask = Callable[..., Coroutine[Any, Any, Report]]
+
+
+@pytest.fixture
+def ask(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
+    """Ask the doctor; keyword arguments are variables on top, and None takes one away."""
+
+    async def asked(**more: str | None) -> Report:
+        complete_environment(monkeypatch, tmp_path)
+        for name, value in {**variables, **more}.items():
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        lines: list[str] = []
+        return Report(await examine(lines.append), lines)
+
+    return asked
+
+
+@pytest.fixture
+def clerk() -> Iterator[Clerk]:
+    with Clerk({LOCAL_KEY}) as clerk:
+        yield clerk
+
+
+@pytest.fixture
+def empty(database_url: str) -> Iterator[str]:
+    """An empty database's address."""
+    with scratch_database(database_url) as url:
+        yield url
+
+
+def changed(url: str, **parts: str) -> str:
+    """The address with other parts of it."""
+    return urlsplit(url)._replace(**parts).geturl()
+
+
+async def test_all_is_well(ask: Ask, clerk: Clerk) -> None:
+    """Exit 0, a line for everything, and a last one that says so."""
+    clerk.add_user()
+    report = await ask(CLERK_SECRET_KEY=LOCAL_KEY, CLERK_API_URL=clerk.url)
+
+    assert report.code == 0, report.text
+    for what in ("configuration", "database", "connections", "schema", "open doubts", "last change", "Backboard"):
+        assert report.states(what) == ["ok"], report.text
+    assert "counts 1 users" in report.text
+    assert report.lines[-1].startswith("All is well")
+
+
+async def test_the_command_is_the_same_in_a_process(variables: dict[str, str]) -> None:
+    """On stdout, and with its exit code."""
+    code, output, complaints = commands.run("doctor", checkout=commands.ROOT, **variables)
+
+    assert (code, complaints) == (0, "")
+    assert "All is well" in output
+
+
+async def test_it_changes_nothing(ask: Ask, service: Service, database: Database, backboard: Sandbox) -> None:
+    """One listing at Backboard, and the rows as they were."""
+    await service.deliver(user_created(Person()))
+    tables = (b"TABLE users", b"TABLE provisioning_attempts", b"TABLE schema_migrations")
+    before = [database.execute(table).fetchall() for table in tables]
+    calls = len(backboard.calls())
+
+    await ask()
+
+    assert [database.execute(table).fetchall() for table in tables] == before
+    assert [call.kind for call in backboard.calls()[calls:]] == ["list"]
+
+
+async def test_nothing_secret_is_said(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value of a variable and no part of an address, whether right or wrong."""
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    name = urlsplit(database_url).path.removeprefix("/")
+    wrong = "postgresql://canary-user:canary-pass@canary-host.invalid/canary-name"
+    reports = [
+        await ask(),
+        await ask(DATABASE_URL=wrong, BACKBOARD_API_KEY="canary-key", SERVICE_TOKENS="canary-token-of-16-letters"),
+        await ask(DATABASE_URL="mysql://canary", CLERK_WEBHOOK_SIGNING_SECRET="canary", CLERK_SECRET_KEY="canary"),
+    ]
+
+    for report in reports:
+        assert "canary" not in report.text
+        assert "127.0.0.1" not in report.text
+        assert f"/{name}" not in report.text
+
+
+@pytest.mark.parametrize("name", sorted(COMPLETE))
+async def test_a_missing_variable_is_named(ask: Ask, name: str) -> None:
+    """Exit 78; what does not need it is looked at all the same."""
+    report = await ask(**{name: None})
+
+    assert report.code == 78
+    assert report.states("configuration") == ["wrong"]
+    assert f"{name} " in report.text
+    assert report.states("Backboard") == ["unknown"]
+    assert report.states("database") == (["unknown"] if name == "DATABASE_URL" else ["ok"])
+    assert ".env.example" in report.todos[0]
+
+
+async def test_everything_missing_is_told_at_once(ask: Ask, variables: dict[str, str]) -> None:
+    """Every variable has its line."""
+    report = await ask(**dict.fromkeys(variables))
+
+    assert report.code == 78
+    assert report.states("configuration") == ["wrong"] * len(COMPLETE)
+
+
+MALFORMED = {
+    "DATABASE_URL": "mysql://canary",
+    "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_canary",
+    "BACKBOARD_API_KEY": "canary canary",
+    "BACKBOARD_API_URL": "http://canary.example",
+    "SERVICE_TOKENS": "canary",
+    "ASSISTANT_NAME_PREFIX": "canary canary",
+    "CLERK_SECRET_KEY": "canary",
+    "CLERK_API_URL": "ftp://canary.example",
+    "CLERK_ISSUER": "canary",
+    "CLERK_AUTHORIZED_PARTIES": "canary",
+    "CLERK_JWT_KEY": "canary",
+    "CLERK_INSTANCE_ID": "canary",
+    "PROVISIONING_CONCURRENCY": "canary",
+    "PORT": "canary",
+    "WEB_CONCURRENCY": "canary",
+    "LOG_LEVEL": "canary",
+    "LOG_FORMAT": "canary",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_a_malformed_variable_is_named(ask: Ask, name: str) -> None:
+    """Exit 78, without its value."""
+    report = await ask(**{name: MALFORMED[name]})
+
+    assert report.code == 78
+    (line,) = (line for line in report.lines if line.startswith("wrong"))
+    assert f"{name} " in line
+    assert "canary" not in report.text
+
+
+async def test_a_database_that_is_not_there(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens: exit 1, and what hangs on it is unknown."""
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    user = urlsplit(database_url).username
+    report = await ask(DATABASE_URL=f"postgresql://{user}@127.0.0.1:{free_port()}/app")
+
+    assert report.code == 1
+    assert (report.states("database"), report.states("schema")) == (["wrong"], ["unknown"])
+    assert "nothing listens" in report.text
+    assert report.states("Backboard") == ["ok"]
+    assert "DATABASE_URL" in report.todos[0]
+
+
+async def test_a_database_that_says_nothing(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and no more; doctor does not wait for ever."""
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        report = await ask(DATABASE_URL=f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/app")
+
+    assert report.code == 1
+    assert report.states("database") == ["wrong"]
+
+
+async def test_a_database_of_another_name(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is right, and the name in the address is not."""
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    report = await ask(DATABASE_URL=changed(database_url, path="/canary"))
+
+    assert report.code == 1
+    assert "no such database" in report.text
+
+
+async def test_a_database_that_is_not_postgres(ask: Ask, backboard: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that belongs to another program altogether."""
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    report = await ask(DATABASE_URL=f"postgresql://app@127.0.0.1:{urlsplit(backboard.url).port}/app")
+
+    assert report.code == 1
+    assert report.states("database") == ["wrong"]
+
+
+async def test_a_database_without_a_schema(ask: Ask, empty: str) -> None:
+    """Exit 1, and the command that makes it."""
+    report = await ask(DATABASE_URL=empty)
+
+    assert report.code == 1
+    assert (report.states("database"), report.states("schema")) == (["ok"], ["wrong"])
+    assert "app migrate" in report.todos[0]
+    assert newest() in report.todos[0]
+
+
+@pytest.mark.parametrize(("version", "word"), [("0000", "older"), ("9999", "newer")])
+async def test_a_schema_of_another_version(ask: Ask, empty: str, version: str, word: str) -> None:
+    """Older asks for a migration, newer for newer code."""
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute("CREATE TABLE schema_migrations (version TEXT)")
+        connection.execute("INSERT INTO schema_migrations VALUES (%s)", [version])
+    report = await ask(DATABASE_URL=empty)
+
+    assert report.code == 1
+    assert report.states("schema") == ["wrong"]
+    assert word in report.text
+    assert ("migrate" in report.todos[0]) == (word == "older")
+
+
+@pytest.mark.ways("direct")  # The setting reaches new connections only, and a pooler keeps its own.
+async def test_a_database_that_takes_no_writes(ask: Ask, empty: str) -> None:
+    """A replica answers everything but the one thing that counts."""
+    assert commands.run("migrate", DATABASE_URL=empty)[0] == 0
+    name = urlsplit(empty).path.removeprefix("/")
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+    report = await ask(DATABASE_URL=empty)
+
+    assert report.code == 1
+    assert "read-only" in report.text
+
+
+async def test_too_few_connections(ask: Ask, empty: str) -> None:
+    """The formula counts a restart's overlap, and the smallest of the server's, the user's and the database's limit."""
+    name = urlsplit(empty).path.removeprefix("/")
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 22".encode())
+    enough = await ask(DATABASE_URL=empty)
+    short = await ask(DATABASE_URL=empty, PROVISIONING_CONCURRENCY="6")
+
+    assert enough.states("connections") == ["ok"]
+    assert "22 may be needed of 22; enough for 1 machine" in enough.text
+    assert short.states("connections") == ["wrong"]
+    assert "24 may be needed and 22 are allowed" in short.text
+
+
+async def test_open_doubts_are_counted(ask: Ask, database: Database) -> None:
+    """Not those of the last minute, which are sign-ups under way."""
+    for age in ("1 hour", "2 hours", "1 second"):
+        database.execute(
+            "INSERT INTO provisioning_attempts (clerk_id, last_at) VALUES (%s, now() - %s::INTERVAL)",
+            [Person().clerk_id, age],
+        )
+    report = await ask()
+
+    assert report.code == 1
+    assert report.states("open doubts") == ["wrong"]
+    assert "2: Backboard" in report.text
+    assert "reconcile" in report.todos[0]
+
+
+@pytest.mark.parametrize(("age", "state"), [("50 minutes", "ok"), ("70 minutes", "wrong")])
+async def test_a_settled_note_is_told_when_reconcile_would_clear_it(
+    ask: Ask, database: Database, age: str, state: str
+) -> None:
+    """Two processes that met over one user leave one each time; until then there is nothing to do about it."""
+    database.execute(
+        "INSERT INTO provisioning_attempts (clerk_id, tries, last_at, resolved_at)"
+        " VALUES ('user_a', 2, now() - %s::INTERVAL, now())",
+        [age],
+    )
+
+    report = await ask()
+
+    assert report.states("open doubts") == [state]
+
+
+async def test_a_long_silence_is_named(ask: Ask, service: Service, database: Database) -> None:
+    """It may be right, so it is no fault; but somebody should look."""
+    await service.deliver(user_created(Person()))
+    recent = await ask()
+    database.execute("UPDATE users SET updated_at = now() - INTERVAL '3 days'")
+    old = await ask()
+
+    assert "less than a minute ago" in recent.text
+    assert recent.todos == []
+    assert "3 days ago" in old.text
+    assert (old.code, len(old.todos)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (status(401), "refuses BACKBOARD_API_KEY (401)"),
+        (status(403), "refuses BACKBOARD_API_KEY (403)"),
+        (status(402), "refuses BACKBOARD_API_KEY (402)"),
+        (status(404), "not its API (404)"),
+        (status(500), "no usable answer"),
+        (status(429), "no usable answer"),
+        (garbage(), "no usable answer"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_backboard_that_does_not_take_us(ask: Ask, backboard: Sandbox, fault: Any, words: str) -> None:
+    """Exit 1, and whose fault it is."""
+    backboard.next("list", fault)
+    report = await ask()
+
+    assert report.code == 1
+    assert report.states("Backboard") == ["wrong"]
+    assert words in report.text
+    assert "BACKBOARD_API" in report.todos[0]
+
+
+async def test_a_backboard_that_is_not_there(ask: Ask) -> None:
+    """Nothing listens at the address."""
+    report = await ask(BACKBOARD_API_URL=f"http://127.0.0.1:{free_port()}/api")
+
+    assert (report.code, report.states("Backboard")) == (1, ["wrong"])
+
+
+async def test_a_backboard_that_is_clerk(ask: Ask, clerk: Clerk) -> None:
+    """Addresses exchanged."""
+    report = await ask(BACKBOARD_API_URL=clerk.url)
+
+    assert (report.code, report.states("Backboard")) == (1, ["wrong"])
+
+
+@pytest.mark.parametrize("key", ["sk_test_canary", "sk_live_canary"])
+async def test_a_clerk_that_does_not_take_us(ask: Ask, clerk: Clerk, key: str) -> None:
+    """A key of another instance, or one that was withdrawn."""
+    report = await ask(CLERK_SECRET_KEY=key, CLERK_API_URL=clerk.url)
+
+    assert (report.code, report.states("Clerk")) == (1, ["wrong"])
+    assert "CLERK_SECRET_KEY" in report.todos[0]
+
+
+async def test_without_clerks_key_nothing_is_asked_of_it(ask: Ask) -> None:
+    """It is optional; what is off without it is said."""
+    report = await ask()
+
+    assert report.states("Clerk") == ["ok"]
+    assert "backfill" in report.text
+
+
+async def test_who_may_call_is_said(ask: Ask) -> None:
+    """Service tokens, session tokens, or nobody."""
+    with ClerkIssuer() as issuer:
+        closed = await ask(SERVICE_TOKENS=None)
+        tokens = await ask()
+        sessions = await ask(CLERK_ISSUER=issuer.url)
+        fixed = await ask(CLERK_JWT_KEY=pem_of(new_key()), CLERK_AUTHORIZED_PARTIES="https://app.example.com")
+
+    assert "closed to everybody" in closed.text
+    assert "open to 2 service token(s)" in tokens.text
+    assert "CLERK_AUTHORIZED_PARTIES is not set" in sessions.text
+    assert "any origin" not in fixed.text
+    assert {report.code for report in (closed, tokens, sessions, fixed)} == {0}
+
+
+async def test_an_issuer_that_has_no_keys(ask: Ask) -> None:
+    """Nobody could sign in, and the address is the usual reason."""
+    report = await ask(CLERK_ISSUER=f"http://127.0.0.1:{free_port()}")
+
+    assert (report.code, report.states("ensure-user")) == (1, ["wrong"])
+    assert "CLERK_ISSUER" in report.todos[0]

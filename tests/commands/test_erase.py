@@ -1,0 +1,128 @@
+"""`python -m app erase CLERK_ID`: everything of one user goes at both ends, and the counts prove it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.application import create_app
+from tests.support import commands
+from tests.support.factories import Person, event
+from tests.support.services import Chat, Service, in_process, settings_of
+from tools.sandbox.backboard import Sandbox
+from tools.sandbox.backboard_faults import status
+
+pytestmark = pytest.mark.anyio
+
+Database = psycopg.Connection[dict[str, Any]]
+
+TABLES = ("messages", "sessions", "preferences", "deleted_threads", "session_attempts", "users")
+
+
+@pytest.fixture
+async def service(variables: dict[str, str]) -> AsyncIterator[Service]:
+    async with in_process(create_app(settings_of(variables))) as service:
+        yield service
+
+
+async def talk(service: Service, backboard: Sandbox, person: Person) -> None:
+    """Two sessions with messages, one that is half deleted, a thread in doubt, and preferences."""
+    chat = Chat(service.client)
+    sessions = [(await chat.open(person)).json() for _ in range(3)]
+    for session in sessions[:2]:
+        await chat.say(session, "user", "hello")
+    await chat.put(f"/users/{person.clerk_id}/preferences", {"a": "hello"})
+    backboard.next("delete_thread", status(500))
+    await chat.delete(f"/sessions/{sessions[2]['id']}")
+    backboard.next("create_thread", status(500, after_commit=True))
+    await chat.open(person)
+
+
+def erase(variables: dict[str, str], *words: str) -> tuple[int, str, str]:
+    return commands.run("erase", *words, checkout=commands.ROOT, **variables)
+
+
+def counts(database: Database) -> dict[str, int]:
+    return {
+        table: len(database.execute(f"SELECT 1 FROM {table}".encode()).fetchall())  # A table of the list above.
+        for table in TABLES
+    }
+
+
+@pytest.mark.parametrize("deleted", [True, False], ids=["deleted at Clerk", "still there"])
+async def test_nothing_is_left_at_either_end(
+    service: Service,
+    variables: dict[str, str],
+    database: Database,
+    backboard: Sandbox,
+    deleted: bool,  # noqa: FBT001
+) -> None:
+    """Of that user; the tombstone stays, so that nothing brings them back, and others keep everything."""
+    person, other = Person(), Person()
+    await talk(service, backboard, person)
+    await talk(service, backboard, other)
+    if deleted:
+        await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
+
+    code, output, complaints = erase(variables, person.clerk_id, "--yes")
+
+    assert (code, complaints) == (0, ""), output
+    after = [line.split()[-1] for line in output.splitlines()[-9:-1]]
+    assert after == ["0"] * 8, output
+    assert counts(database) == {
+        "messages": 2, "sessions": 2, "preferences": 1, "deleted_threads": 1, "session_attempts": 1, "users": 1,
+    }  # fmt: skip
+    assert {made.name for made in backboard.alive()} == {other.assistant_name}
+    assert [row["clerk_id"] for row in database.execute("SELECT * FROM deleted_users")] == [person.clerk_id]
+    assert (await service.ensure(person)).status_code == 410
+
+
+async def test_it_asks_first(service: Service, variables: dict[str, str], database: Database) -> None:
+    """Whoever does not type the id changes nothing; the counts are shown before."""
+    person = Person()
+    await Chat(service.client).open(person)
+
+    code, output, _ = erase(variables, person.clerk_id)
+
+    assert (code, "sessions" in output) == (1, True)
+    assert counts(database)["sessions"] == 1
+    assert (await service.ensure(person)).status_code == 200
+
+
+async def test_what_could_not_be_finished_is_finished_by_the_next(
+    service: Service, variables: dict[str, str], database: Database, backboard: Sandbox
+) -> None:
+    """Exit 1 while Backboard does not delete; then everything goes."""
+    person = Person()
+    await talk(service, backboard, person)
+    backboard.next("delete", status(500))
+
+    first = erase(variables, person.clerk_id, "--yes")
+    second = erase(variables, person.clerk_id, "--yes")
+
+    assert (first[0], second[0]) == (1, 0)
+    assert (set(counts(database).values()), backboard.alive()) == ({0}, [])
+
+
+async def test_an_assistant_that_bears_another_name_goes_too(
+    service: Service, variables: dict[str, str], database: Database, backboard: Sandbox
+) -> None:
+    """The row says which it is, whatever somebody called it at the vendor's dashboard; the user was deleted before."""
+    person = Person()
+    await Chat(service.client).open(person)
+    backboard.made()[0].name = "somebody else's"
+    backboard.next("delete", status(500))
+    await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
+
+    assert erase(variables, person.clerk_id, "--yes")[0] == 0
+    assert (set(counts(database).values()), backboard.alive()) == ({0}, [])
+
+
+async def test_nobody_is_erased_by_a_slip(variables: dict[str, str], database: Database) -> None:
+    """An id that nothing belongs to is told so and stays free; what is no id is wrong usage."""
+    unknown = erase(variables, Person().clerk_id, "--yes")
+    wrong = erase(variables, "user_a b", "--yes")
+
+    assert (unknown[0], wrong[0]) == (0, 2)
+    assert database.execute("SELECT * FROM deleted_users").fetchall() == []

@@ -1,0 +1,243 @@
+"""`python -m app trigger`: what it delivers, how it is signed, and what it says of the answers."""
+
+import http.server
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.__main__ import main
+from app.clerk.events import parse
+from app.clerk.signatures import Verifier
+from app.commands import trigger
+from tests.support import commands
+from tests.support.services import free_port
+from tests.support.variables import SECRET, complete_environment
+
+KEY = b"canary-signing-secret-0001"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One request, as it arrived."""
+
+    path: str
+    headers: Message
+    body: bytes
+
+    @property
+    def svix_id(self) -> str:
+        return str(self.headers["svix-id"])
+
+    @property
+    def event(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+    def is_rightly_signed(self) -> bool:
+        """Whether the service would believe it; BadSignature if not."""
+        raw = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        return Verifier([KEY]).verify(raw, self.body, time.time()).svix_id == self.svix_id
+
+
+@dataclass
+class Receiver:
+    """A server that takes what is delivered, and answers all of it alike."""
+
+    status: int = 200
+    answer: bytes = b'{"outcome": "created"}'
+    headers: dict[str, str] = field(default_factory=dict)
+    deliveries: list[Delivery] = field(default_factory=list)
+    port: int = 0
+
+
+@pytest.fixture
+def receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """It listens on PORT, where the command looks for it by itself."""
+    receiver = Receiver()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            receiver.deliveries.append(Delivery(self.path, self.headers, body))
+            self.send_response(receiver.status)
+            for name, value in (receiver.headers | {"content-length": str(len(receiver.answer))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(receiver.answer)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    complete_environment(monkeypatch, tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        receiver.port = server.server_address[1]
+        monkeypatch.setenv("PORT", str(receiver.port))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield receiver
+        server.shutdown()
+        thread.join()
+
+
+def run(words: str) -> Result:
+    return CliRunner().invoke(main, ["trigger", *words.split()])
+
+
+def clerk_id(event: dict[str, Any]) -> str:
+    data = event["data"]
+    return str(data["user"]["id"] if event["type"].startswith("session.") else data["id"])
+
+
+@pytest.mark.parametrize("name", trigger.sample_names())
+def test_a_sample_arrives_signed_and_as_of_now(name: str, receiver: Receiver) -> None:
+    """As Clerk's sender would deliver it, and usable as what it says it is."""
+    result = run(name)
+
+    (delivery,) = receiver.deliveries
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (delivery.path, delivery.headers["content-type"]) == ("/webhooks/clerk", "application/json")
+    assert delivery.is_rightly_signed()
+    event = parse(delivery.body, datetime.now(UTC))
+    assert event.type == name
+    assert abs(delivery.event["timestamp"] / 1000 - time.time()) < 60
+    assert re.fullmatch(r"user_[A-Za-z0-9]{1,64}", clerk_id(delivery.event))
+
+
+def test_the_outcome_of_each_delivery_is_told(receiver: Receiver) -> None:
+    """Message, status, outcome: one line."""
+    result = run("user.created")
+
+    assert result.stdout == f"{receiver.deliveries[0].svix_id}  200  created\n"
+
+
+def test_count_is_a_number_of_users(receiver: Receiver) -> None:
+    """Everybody is somebody else, under a message of their own."""
+    result = run("user.created --count 3")
+
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 3
+    assert len({clerk_id(delivery.event) for delivery in receiver.deliveries}) == 3
+    assert len({delivery.svix_id for delivery in receiver.deliveries}) == 3
+
+
+def test_a_duplicate_is_the_same_message_again(receiver: Receiver) -> None:
+    """Same id, same bytes, rightly signed both times."""
+    run("user.created --count 2 --duplicate")
+
+    first, again, second, second_again = receiver.deliveries
+    assert (first.svix_id, first.body) == (again.svix_id, again.body)
+    assert (second.svix_id, second.body) == (second_again.svix_id, second_again.body)
+    assert first.svix_id != second.svix_id
+    assert all(delivery.is_rightly_signed() for delivery in receiver.deliveries)
+
+
+@pytest.mark.parametrize("name", trigger.sample_names())
+def test_a_user_can_be_named(name: str, receiver: Receiver) -> None:
+    """Wherever the event carries the id."""
+    run(f"{name} --clerk-id user_somebody")
+
+    (delivery,) = receiver.deliveries
+    assert clerk_id(delivery.event) == "user_somebody"
+    assert b"user_sample" not in delivery.body
+
+
+def test_one_user_cannot_be_several(receiver: Receiver) -> None:
+    """A count above one beside one user's id is refused, not half of it forgotten."""
+    result = run("user.created --clerk-id user_somebody --count 2")
+
+    assert (result.exit_code, receiver.deliveries) == (2, [])
+
+
+@pytest.mark.parametrize("body", [b'{"type": "mine",   "data": {}}\n', b"\xff\xfe not text", b""], ids=ascii)
+def test_a_file_is_delivered_byte_by_byte(body: bytes, receiver: Receiver, tmp_path: Path) -> None:
+    """Whatever is in it, rightly signed: it shows what the service makes of it."""
+    (tmp_path / "body").write_bytes(body)
+
+    result = run(f"--file {tmp_path / 'body'}")
+
+    assert result.exit_code == 0
+    (delivery,) = receiver.deliveries
+    assert delivery.body == body
+    assert delivery.is_rightly_signed()
+
+
+def test_the_first_of_several_secrets_signs(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """During a rotation that is the new one."""
+    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", f"{SECRET},whsec_{'b2xk' * 8}")
+
+    run("user.created")
+
+    assert receiver.deliveries[0].is_rightly_signed()
+
+
+def test_a_refusal_is_told_and_fails(receiver: Receiver) -> None:
+    """Exit 1, with the problem's title and when to come again; the deliveries behind it are made all the same."""
+    receiver.status, receiver.headers = 503, {"Retry-After": "5"}
+    receiver.answer = b'{"type": "about:blank", "title": "Service initialization failed", "status": 503}'
+
+    result = run("user.created --count 2")
+
+    assert result.exit_code == 1
+    assert len(receiver.deliveries) == 2
+    for delivery, line in zip(receiver.deliveries, result.stdout.splitlines(), strict=True):
+        assert line == f"{delivery.svix_id}  503  Service initialization failed, again after 5 s"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(404, b"<html>"), (302, b""), (500, b'"text"'), (400, b"[]"), (502, b"{}")], ids=ascii
+)
+def test_an_answer_of_somebody_else_is_told_and_fails(status: int, answer: bytes, receiver: Receiver) -> None:
+    """No redirect is followed, and nothing of the answer is taken for an outcome."""
+    receiver.status, receiver.answer, receiver.headers = (
+        status,
+        answer,
+        {"Location": f"http://127.0.0.1:{receiver.port}/"},
+    )
+
+    result = run("user.created")
+
+    assert (result.exit_code, len(receiver.deliveries)) == (1, 1)
+    assert f"  {status}  (not an answer of this service)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:{port}", "nowhere", "ftp://127.0.0.1:{port}", "http://[", "http://a b"]
+)
+def test_a_server_that_is_not_there_is_one_sentence(address: str, receiver: Receiver) -> None:
+    """Exit 1 and no traceback."""
+    url = address.format(port=free_port())
+
+    result = CliRunner().invoke(main, ["trigger", "user.created", "--url", url])
+
+    assert (result.exit_code, receiver.deliveries) == (1, [])
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.output.splitlines()
+    assert "is the server running at" in line
+
+
+def test_another_server_can_be_named(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever PORT is."""
+    monkeypatch.setenv("PORT", "1")
+
+    assert run(f"user.created --url http://127.0.0.1:{receiver.port}/").exit_code == 0
+    assert receiver.deliveries[0].path == "/webhooks/clerk"
+
+
+def test_it_runs_as_a_process(receiver: Receiver) -> None:
+    """With the two variables that it needs, and no others."""
+    code, output, complaints = commands.run(
+        "trigger", "user.created", CLERK_WEBHOOK_SIGNING_SECRET=SECRET, PORT=str(receiver.port)
+    )
+
+    assert (code, complaints) == (0, "")
+    assert output.endswith("  200  created\n")

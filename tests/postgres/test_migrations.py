@@ -1,0 +1,271 @@
+"""`python -m app migrate`: once, twice, several at once, and when it cannot."""
+
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from app.__main__ import main
+from app.postgres import migrations
+from app.postgres.migrations import dbmate_url
+from tests.support import commands
+from tests.support.scratch import scratch_database
+from tests.support.services import wait_until
+from tests.support.variables import complete_environment
+
+pytestmark = pytest.mark.ways("direct", "pooled")
+
+VERSIONS = [path.name[:4] for path in sorted(migrations.FOLDER.iterdir())]
+SLOW = "-- migrate:up\nSELECT pg_sleep(0.5);\nCREATE TABLE slow (id INTEGER);\n-- migrate:down\nDROP TABLE slow;\n"
+SAID = """
+WITH person AS (
+    INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'a') RETURNING id
+), session AS (
+    INSERT INTO sessions (user_id, thread_id, created_at) SELECT id, 't', '2026-03-01' FROM person RETURNING id
+)
+INSERT INTO messages (role, content, session_id, created_at)
+SELECT 'user', said.content, session.id, said.created_at
+FROM session, (VALUES ('d', '2026-03-04'::TIMESTAMPTZ), ('b', '2026-03-02'), ('a', '2026-03-01'), ('c', '2026-03-03'))
+    AS said (content, created_at)
+"""
+BAD = "-- migrate:up\nCREATE TABLE half (id INTEGER);\nSELECT nonsense;\n-- migrate:down\nDROP TABLE half;\n"
+
+
+@pytest.fixture
+def empty(database_url: str) -> Iterator[str]:
+    """An empty database's address."""
+    with scratch_database(database_url) as url:
+        yield url
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what a dyno gets, to add migrations to."""
+    for name in ("app", "sql"):
+        shutil.copytree(commands.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def query(url: str, text: str) -> list[str]:
+    """The first column of an answer."""
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute(text.encode())]
+
+
+def applied(url: str) -> list[str]:
+    return query(url, "SELECT version FROM schema_migrations ORDER BY version")
+
+
+def tables(url: str) -> list[str]:
+    return query(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
+
+
+def sleepers(url: str) -> int:
+    """How many slow migrations are under way."""
+    text = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    return len(query(url, text))
+
+
+def test_an_empty_database_gets_every_table(empty: str) -> None:
+    """And a second run finds nothing to do."""
+    first, _, _ = commands.run("migrate", DATABASE_URL=empty)
+    made = tables(empty)
+    second, _, _ = commands.run("migrate", DATABASE_URL=empty)
+
+    assert (first, second) == (0, 0)
+    assert {"users", "deleted_users", "provisioning_attempts", "sessions", "messages"} < set(made)
+    assert tables(empty) == made
+    assert applied(empty) == VERSIONS
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_several_at_once_wait_for_each_other(number: int, empty: str, checkout: Path) -> None:
+    """All succeed, an index that is built without a lock included, and every migration ran once."""
+    concurrently = "-- migrate:{} transaction:false\n{} INDEX CONCURRENTLY slow_id_idx{};\n"
+    folder = checkout / "sql" / "migrations"
+    (folder / "0901_create_slow.sql").write_text(SLOW)
+    (folder / "0902_index_slow.sql").write_text(
+        concurrently.format("up", "CREATE", " ON slow (id)") + concurrently.format("down", "DROP", "")
+    )
+
+    processes = [commands.start("migrate", checkout=checkout, DATABASE_URL=empty) for _ in range(number)]
+    results = [commands.finish(process) for process in processes]
+
+    assert [code for code, _, _ in results] == [0] * number, results
+    assert applied(empty) == [*VERSIONS, "0901", "0902"]
+
+
+@pytest.mark.ways("pooled")
+def test_a_migration_is_not_disturbed_by_others_in_the_same_pool(empty: str) -> None:
+    """A release migrates while the old version serves: nobody may come between a statement and its values."""
+    done = threading.Event()
+    others = [threading.Thread(target=ask_until, args=(done, empty)) for _ in range(4)]
+    for other in others:
+        other.start()
+    try:
+        codes = [commands.run("migrate", DATABASE_URL=empty)[0] for _ in range(6)]
+    finally:
+        done.set()
+        for other in others:
+            other.join()
+
+    assert codes == [0] * 6
+
+
+def ask_until(done: threading.Event, url: str) -> None:
+    """Ask small questions with values, as the service does."""
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        while not done.wait(0.001):
+            connection.execute("SELECT %s::INT", [1])
+
+
+def test_a_migration_that_fails_leaves_nothing(empty: str, checkout: Path) -> None:
+    """Exit 1; those before it stay, and once it is mended the next run goes on from there."""
+    bad = checkout / "sql" / "migrations" / "0901_create_half.sql"
+    bad.write_text(BAD)
+
+    code, _, complaints = commands.run("migrate", checkout=checkout, DATABASE_URL=empty)
+
+    assert code == 1
+    assert "dbmate failed" in complaints
+    assert "Traceback" not in complaints
+    assert applied(empty) == VERSIONS
+    assert "half" not in tables(empty)
+
+    bad.write_text(BAD.replace("SELECT nonsense;\n", ""))
+    assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 0
+    assert "half" in tables(empty)
+
+
+def test_what_was_said_before_there_were_positions_keeps_its_order(empty: str, checkout: Path) -> None:
+    """In the order of its time, before whatever follows; who wrote without positions may go on doing so."""
+    later = [path for path in (checkout / "sql" / "migrations").iterdir() if path.name >= "0003"]
+    texts = {path: path.read_text() for path in later}
+    for path in later:
+        path.unlink()
+    assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 0
+    with psycopg.connect(empty) as old:
+        old.execute(SAID)
+        old.commit()
+        for path, text in texts.items():
+            path.write_text(text)
+        migrated, _, complaints = commands.run("migrate", checkout=checkout, DATABASE_URL=empty)
+        old.execute("INSERT INTO messages (role, content, session_id) SELECT 'user', 'e', id FROM sessions")
+
+    assert (migrated, complaints) == (0, "")
+    assert query(empty, "SELECT content FROM messages ORDER BY position") == list("abcde")
+    assert query(empty, "SELECT last_active_at::DATE::TEXT FROM sessions") == ["2026-03-04"]
+
+
+def test_a_migration_that_comes_late_is_refused(empty: str, checkout: Path) -> None:
+    """Its number is below one that has run, so it was never tried in this order."""
+    (checkout / "sql" / "migrations" / "0902_create_slow.sql").write_text(SLOW)
+    assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 0
+    (checkout / "sql" / "migrations" / "0901_create_half.sql").write_text(BAD.replace("SELECT nonsense;\n", ""))
+
+    assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 1
+    assert "half" not in tables(empty)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.ways("direct")  # Who looks on needs a connection beside the two at work.
+def test_dbmate_ends_with_the_command(how: signal.Signals, empty: str, checkout: Path) -> None:
+    """Otherwise it would go on alone, without the lock that keeps the next one away."""
+    (checkout / "sql" / "migrations" / "0901_create_slow.sql").write_text(SLOW.replace("0.5", "60"))
+    process = commands.start("migrate", checkout=checkout, DATABASE_URL=empty)
+    wait_until(lambda: sleepers(empty) == 1)
+
+    process.send_signal(how)
+    # Both of them write to our pipes, so this waits for both.
+    code, _, _ = commands.finish(process, seconds=3)
+
+    assert code != 0
+    assert applied(empty) == VERSIONS
+
+
+def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 1 after some patience, which is cut short here; it says why, and no part of the address is printed."""
+    complete_environment(monkeypatch, tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://canary:canary@127.0.0.1:1/canary")
+    monkeypatch.setattr(migrations, "CONNECT_SECONDS", 0.0)
+
+    result = CliRunner().invoke(main, ["migrate"])
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nothing listens at that host and port" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "canary" not in result.stderr
+
+
+def test_waiting_for_a_database_says_at_once_what_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and not at every try."""
+    complete_environment(monkeypatch, tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://canary:canary@127.0.0.1:1/canary")
+    monkeypatch.setattr(migrations, "CONNECT_SECONDS", 1.5)
+
+    result = CliRunner().invoke(main, ["migrate"])
+
+    waiting, end = result.stderr.splitlines()
+    assert (result.exit_code, waiting[:7]) == (1, "Waiting")
+    assert all("nothing listens at that host and port" in line for line in (waiting, end))
+    assert "canary" not in result.stderr
+
+
+def test_a_migration_elsewhere_that_never_ends_is_one_sentence(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 1, and nothing was applied."""
+    complete_environment(monkeypatch, tmp_path)
+    monkeypatch.setenv("DATABASE_URL", empty)
+    monkeypatch.setattr(migrations, "LOCK_SECONDS", 0.0)
+
+    with psycopg.connect(empty) as rival:
+        rival.execute(migrations._LOCK)
+        result = CliRunner().invoke(main, ["migrate"])
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Another migration" in result.stderr
+    assert tables(empty) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgres://app:pw@localhost:5432/app", "postgres://app:pw@localhost:5432/app?sslmode=prefer"),
+        ("postgresql://app@127.0.0.1/app", "postgres://app@127.0.0.1/app?sslmode=prefer"),
+        ("postgresql://app@[::1]:5432/app", "postgres://app@[::1]:5432/app?sslmode=prefer"),
+        ("postgresql://a:p%40ss%2F%3A@h.example/app", "postgres://a:p%40ss%2F%3A@h.example/app?sslmode=prefer"),
+        ("postgresql://app@h.example/a%2Fb%3F", "postgres://app@h.example/a%2Fb%3F?sslmode=prefer"),
+        ("postgresql://app@h.example/app?sslmode=require", "postgres://app@h.example/app?sslmode=require"),
+        ("postgresql://app@/app?host=/run/pg", "postgres://app@/app?host=%2Frun%2Fpg&sslmode=disable"),
+        ("postgresql://app@:6432/app?host=/run/pg", "postgres://app@:6432/app?host=%2Frun%2Fpg&sslmode=disable"),
+        # What only libpq knows; Neon puts the first into every address.
+        (
+            "postgresql://app@h.example/app?sslmode=require&channel_binding=require&keepalives=1",
+            "postgres://app@h.example/app?sslmode=require",
+        ),
+        # As the settings hand on an address to which they added sslmode.
+        (
+            "user=app password='p ss' dbname=app host=h.example port=5432 sslmode=require",
+            "postgres://app:p%20ss@h.example:5432/app?sslmode=require",
+        ),
+    ],
+)
+def test_an_address_is_rewritten_for_dbmate(url: str, expected: str) -> None:
+    """Its driver demands TLS where libpq only prefers it, and refuses parameters that it does not know."""
+    rewritten, _, query = dbmate_url(url).partition("?")
+
+    assert (rewritten, sorted(query.split("&"))) == (
+        expected.partition("?")[0],
+        sorted([*expected.partition("?")[2].split("&"), "binary_parameters=yes"]),
+    )
+
+
+def test_the_newest_version_is_the_last_file() -> None:
+    """It is what readiness expects of the database."""
+    assert migrations.newest() == VERSIONS[-1]

@@ -1,0 +1,180 @@
+"""Several statements in one round trip: what each of them brings, and what becomes of the rest when one fails."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from app.errors import BadEvent, DatabaseUnavailable
+from app.postgres.pipeline import BEGIN, COMMIT, Connection, Statement, rollback, send
+from app.postgres.pool import Pool
+from tools.bench.relay import Relay
+
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
+
+ONE: Statement = (b"SELECT 1", {})
+FAILS: Statement = (b"SELECT * FROM no_such_table", {})
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = Pool(database_url, name="lookup", size=1)
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def connection(pool: Pool) -> AsyncIterator[Connection]:
+    async with pool.connection() as connection:
+        yield connection
+
+
+async def test_every_statement_brings_its_own_rows(connection: Connection) -> None:
+    """In their order; one that has none brings an empty list, and so does one that finds nothing."""
+    statements: list[Statement] = [
+        (b"SELECT number FROM generate_series(1, 3) AS number", {}),
+        (b"SET LOCAL work_mem = '64kB'", {}),
+        (b"SELECT 1 WHERE false", {}),
+        (b"SELECT 'a', 'b'", {}),
+    ]
+
+    assert await send(connection, BEGIN, *statements, COMMIT, seconds=5) == [
+        [],
+        [(1,), (2,), (3,)],
+        [],
+        [],
+        [("a", "b")],
+        [],
+    ]
+
+
+async def test_values_of_every_kind_come_back_as_they_went(connection: Connection) -> None:
+    """Each is written once, however often it stands in a statement."""
+    values = {
+        "text": "it's 100 % \u00e4\U0001f600",
+        "moment": datetime(2026, 11, 25, 12, 30, 0, 123456, tzinfo=UTC),
+        "id": UUID("7a1f6a5e-98b4-4f7c-a3a0-0f4b6f3f7f10"),
+        "nothing": None,
+        "number": 7,
+        "texts": ["a", 'b"', "c,d"],
+    }
+    text = (
+        b"SELECT %(text)s::TEXT, %(moment)s::TIMESTAMPTZ, %(id)s::UUID, %(nothing)s::TEXT, %(number)s::INT,"
+        b" %(texts)s::TEXT[], %(text)s::TEXT WHERE 'x' LIKE '%%'"
+    )
+
+    (rows,) = await send(connection, (text, values), seconds=5)
+
+    assert rows == [(*values.values(), values["text"])]
+
+
+async def test_answers_larger_than_a_packet_arrive_whole(connection: Connection) -> None:
+    """And questions too, several of them."""
+    large: Statement = (b"SELECT %(text)s::TEXT || repeat('y', 3000000)", {"text": "x" * 2_000_000})
+
+    rows = await send(connection, large, ONE, large, seconds=10)
+
+    assert [len(one[0][0]) for one in (rows[0], rows[2])] == [5_000_000] * 2
+    assert rows[1] == [(1,)]
+
+
+async def test_the_first_error_ends_what_is_behind_it(connection: Connection) -> None:
+    """Nothing of the transaction stands, and the connection is as good as before."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await send(connection, BEGIN, (b"CREATE TABLE canary ()", {}), FAILS, ONE, COMMIT, seconds=5)
+    await rollback(connection)
+
+    assert caught.value.sqlstate == "42P01"
+    assert await send(connection, (b"SELECT to_regclass('canary')", {}), ONE, seconds=5) == [[(None,)], [(1,)]]
+
+
+async def test_what_cannot_be_sent_sends_nothing(connection: Connection) -> None:
+    """Also the statements before it; the next ones find the connection in order."""
+    with pytest.raises(BadEvent):
+        await send(connection, BEGIN, (b"SELECT %(text)s::TEXT", {"text": "a\0b"}), seconds=5)
+
+    assert connection.info.transaction_status.name == "IDLE"
+    assert await send(connection, ONE, ONE, seconds=5) == [[(1,)], [(1,)]]
+
+
+async def test_what_is_no_statement_of_ours_is_an_error(pool: Pool) -> None:
+    """COPY has a protocol of its own; whoever tries it is told, and the next one gets a connection in order."""
+    async with pool.connection() as connection:
+        with pytest.raises(DatabaseUnavailable):
+            await send(connection, ONE, (b"COPY (SELECT 1) TO STDOUT", {}), ONE, seconds=5)
+
+    async with pool.connection() as connection:
+        assert await send(connection, ONE, seconds=5) == [[(1,)]]
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.0001])
+async def test_what_never_ends_is_cut(connection: Connection, seconds: float) -> None:
+    """In the middle of several statements, also where next to no time was left."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await send(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=seconds)
+
+    assert (caught.value.reason, connection.closed) == ("database_slow", True)
+
+
+async def test_a_server_that_leaves_in_the_middle_is_down(connection: Connection) -> None:
+    """At once, not at the limit."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await send(connection, ONE, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), ONE, seconds=30)
+
+    assert caught.value.reason == "database_down"
+
+
+@pytest.mark.parametrize("behind", [(), (ONE,)])
+async def test_why_the_server_leaves_is_told(connection: Connection, behind: tuple[Statement, ...]) -> None:
+    """By the code that it sends before it closes."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await send(connection, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), *behind, seconds=30)
+
+    assert (caught.value.reason, caught.value.sqlstate) == ("database_down", "57P01")
+
+
+async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) -> None:
+    """The place is free again, and what the next one reads is the answer to their own question."""
+
+    async def wait() -> None:
+        async with pool.connection() as connection:
+            await send(connection, (b"SELECT 'old'", {}), (b"SELECT pg_sleep(60)", {}), seconds=30)
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    async with asyncio.timeout(10):
+        async with pool.connection() as connection:
+            assert await send(connection, (b"SELECT 'new'", {}), seconds=5) == [[("new",)]]
+
+
+async def test_who_is_cancelled_keeps_the_connection(connection: Connection) -> None:
+    """The server ends what was asked of it, and the connection is as good as before."""
+    waiting = asyncio.create_task(send(connection, BEGIN, (b"SELECT pg_sleep(60)", {}), ONE, seconds=30))
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await rollback(connection)
+
+    assert waiting.cancelled()
+    assert not connection.closed
+    assert await send(connection, (b"SELECT 'new'", {}), ONE, seconds=5) == [[("new",)], [(1,)]]
+
+
+@pytest.mark.ways("direct")
+async def test_several_statements_are_one_round_trip(database_url: str) -> None:
+    """Counted by a relay between the two."""
+    with Relay(database_url) as relay:
+        pool = Pool(relay.url, name="lookup", size=1)
+        await pool.open()
+        async with pool.connection() as connection:
+            await send(connection, ONE, seconds=5)
+            before = relay.trips
+            await send(connection, BEGIN, *[ONE] * 20, COMMIT, seconds=5)
+            assert relay.trips - before == 1
+        await pool.close()

@@ -1,0 +1,117 @@
+"""The reader: what goes to Postgres past the driver arrives as it was meant, and what goes wrong is told as ever."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
+import pytest
+
+from app.errors import BadEvent, DatabaseUnavailable
+from app.postgres.pipeline import Connection
+from app.postgres.pool import Pool
+from app.postgres.reader import Reader
+
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
+
+ECHO = b"SELECT key, %(word)s::TEXT FROM unnest(%(keys)s::TEXT[]) AS key WHERE key LIKE '%%'"
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    pool = Pool(database_url, name="lookup", size=1)
+    await pool.open()
+    async with pool.connection() as connection:
+        yield connection
+    await pool.close()
+
+
+@pytest.fixture
+async def reader(connection: Connection) -> AsyncIterator[Reader]:
+    reader = Reader(connection)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [],
+        ["plain"],
+        ['a"b', "a\\b", "a,b", "{a}", "", "NULL", " a ", "%s", "$1", "\u00e4\U0001f600"],
+        [f"{number:064d}" for number in range(20_000)],
+    ],
+    ids=["none", "one", "awkward", "more than one write"],
+)
+async def test_values_arrive_as_they_are(reader: Reader, keys: list[str]) -> None:
+    """Whatever means something in a list of Postgres' own means nothing here, and no length is too long."""
+    rows = await reader.read((ECHO, {"keys": keys, "word": "it's"}), seconds=10.0)
+
+    assert rows == [(key, "it's") for key in keys]
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"], ids=ascii)
+async def test_what_postgres_cannot_hold_is_the_callers_fault(reader: Reader, text: str) -> None:
+    """And the connection is good for the next statement."""
+    for values in ({"keys": [text], "word": ""}, {"keys": [], "word": text}):
+        with pytest.raises(BadEvent):
+            await reader.read((ECHO, values), seconds=2.0)
+
+    assert await reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=2.0) == [("a", "b")]
+
+
+async def test_a_statement_that_fails_says_why_and_the_next_one_works(reader: Reader) -> None:
+    """A table that is not there is no lost connection."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await reader.read((b"SELECT * FROM no_such_table", {}), seconds=2.0)
+
+    assert (caught.value.reason, caught.value.sqlstate) == ("schema_missing", "42P01")
+    assert await reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=2.0) == [("a", "b")]
+
+
+async def test_a_statement_without_an_end_is_given_up(reader: Reader) -> None:
+    """By cutting the connection, whatever the server does."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await reader.read((b"SELECT pg_sleep(60)", {}), seconds=0.2)
+
+    assert caught.value.reason == "database_slow"
+
+
+async def test_a_connection_that_ends_in_the_middle_is_a_database_that_is_down(
+    reader: Reader, connection: Connection
+) -> None:
+    """At once, not at the limit."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await reader.read((b"SELECT pg_terminate_backend(pg_backend_pid())", {}), seconds=30.0)
+
+    assert caught.value.reason == "database_down"
+    assert connection.closed
+
+
+async def test_a_lost_connection_leaves_the_next_socket_of_its_number_alone(
+    reader: Reader, connection: Connection
+) -> None:
+    """Libpq closes its socket when the server is gone, and the number belongs to whoever opens one next."""
+    number = connection.fileno()
+    with pytest.raises(DatabaseUnavailable):
+        await reader.read((b"SELECT pg_terminate_backend(pg_backend_pid())", {}), seconds=30.0)
+    with ExitStack() as opened:
+        pairs = [[opened.enter_context(end) for end in socket.socketpair()] for _ in range(20)]
+        ((ours, theirs),) = [
+            (a, b) if a.fileno() == number else (b, a) for a, b in pairs if number in {a.fileno(), b.fileno()}
+        ]
+        received, writer = await asyncio.open_connection(sock=ours)
+
+        reader.close()
+        theirs.sendall(b"still here")
+
+        assert await asyncio.wait_for(received.read(10), 5.0) == b"still here"
+        writer.close()
+
+
+async def test_a_reader_that_was_closed_says_so(reader: Reader) -> None:
+    """Instead of waiting for an answer that nobody listens for."""
+    reader.close()
+
+    with pytest.raises(DatabaseUnavailable):
+        await reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=2.0)

@@ -1,0 +1,264 @@
+"""The migrations as files, and the schema that comes of them."""
+
+import hashlib
+import re
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.postgres import migrations
+from tests.support.scratch import scratch_database
+
+FILES = {path.name: path.read_text() for path in sorted(migrations.FOLDER.iterdir())}
+every_migration = pytest.mark.parametrize("name", FILES)
+
+Database = psycopg.Connection[dict[str, Any]]
+
+# A released migration has run on somebody's database and will not run there again, so its file never changes; what
+# is wrong with it is mended by another migration. A new migration adds its line here. A line may only be changed, or
+# taken out, before the release that brings its file.
+HASHES = {
+    "0001_create_users.sql": "416d3067445c365448ff74b7217e14e87ba5b4917ba6e4b6a43540401bc689b3",
+    "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
+    "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
+}
+
+# Type, whether NULL is allowed, default.
+COLUMNS = {
+    "users": {
+        "id": ("uuid", False, "gen_random_uuid()"),
+        "clerk_id": ("text", False, None),
+        "assistant_id": ("text", False, None),
+        "email": ("text", True, None),
+        "name": ("text", True, None),
+        "created_at": ("timestamp with time zone", False, "now()"),
+        "updated_at": ("timestamp with time zone", False, "now()"),
+        "clerk_updated_at": ("timestamp with time zone", False, "'1970-01-01 00:00:00+00'::timestamp with time zone"),
+        "last_sign_in_at": ("timestamp with time zone", True, None),
+        "deleted_at": ("timestamp with time zone", True, None),
+    },
+    "deleted_users": {
+        "clerk_id": ("text", False, None),
+        "deleted_at": ("timestamp with time zone", False, "now()"),
+    },
+    "provisioning_attempts": {
+        "clerk_id": ("text", False, None),
+        "tries": ("integer", False, "1"),
+        "first_at": ("timestamp with time zone", False, "now()"),
+        "last_at": ("timestamp with time zone", False, "now()"),
+        "resolved_at": ("timestamp with time zone", True, None),
+    },
+    "sessions": {
+        "id": ("uuid", False, "gen_random_uuid()"),
+        "title": ("text", False, "'New Trip'::text"),
+        "user_id": ("uuid", False, None),
+        "thread_id": ("text", False, None),
+        "created_at": ("timestamp with time zone", False, "now()"),
+        "status": ("text", False, "'active'::text"),
+        "ended_at": ("timestamp with time zone", True, None),
+        "last_active_at": ("timestamp with time zone", False, "now()"),
+        "idempotency_key": ("text", True, None),
+        "idempotency_title": ("text", True, None),
+    },
+    "messages": {
+        "id": ("uuid", False, "gen_random_uuid()"),
+        "role": ("text", False, None),
+        "content": ("text", False, None),
+        "session_id": ("uuid", False, None),
+        "created_at": ("timestamp with time zone", False, "now()"),
+        "position": ("bigint", False, None),
+        "metadata": ("jsonb", True, None),
+    },
+    "session_attempts": {
+        "session_id": ("uuid", False, None),
+        "clerk_id": ("text", False, None),
+        "noted_at": ("timestamp with time zone", False, "now()"),
+    },
+    "deleted_threads": {
+        "session_id": ("uuid", False, None),
+        "user_id": ("uuid", False, None),
+        "thread_id": ("text", False, None),
+        "deleted_at": ("timestamp with time zone", False, "now()"),
+    },
+    "preferences": {
+        "user_id": ("uuid", False, None),
+        "document": ("jsonb", False, None),
+        "updated_at": ("timestamp with time zone", False, "now()"),
+    },
+}
+
+# Primary, unique and foreign keys by name: what each stands on.
+KEYS = {
+    "users_pkey": "PRIMARY KEY (id)",
+    "users_clerk_id_key": "UNIQUE (clerk_id)",
+    "users_assistant_id_key": "UNIQUE (assistant_id)",
+    "deleted_users_pkey": "PRIMARY KEY (clerk_id)",
+    "provisioning_attempts_pkey": "PRIMARY KEY (clerk_id)",
+    "sessions_pkey": "PRIMARY KEY (id)",
+    "sessions_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
+    "messages_pkey": "PRIMARY KEY (id)",
+    "messages_session_id_fkey": "FOREIGN KEY (session_id) REFERENCES sessions(id)",
+    "session_attempts_pkey": "PRIMARY KEY (session_id)",
+    "deleted_threads_pkey": "PRIMARY KEY (session_id)",
+    "deleted_threads_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
+    "preferences_pkey": "PRIMARY KEY (user_id)",
+    "preferences_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
+}
+
+
+def parts(name: str) -> tuple[str, str]:
+    """The up and the down part of a migration, without the markers."""
+    match = re.fullmatch(r"-- migrate:up\n(.+)\n-- migrate:down\n(.+)", FILES[name], flags=re.DOTALL)
+    assert match, f"{name} has no up part followed by a down part"
+    return match[1], match[2]
+
+
+def objects(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    """Everything in the schema public: tables and indexes with their columns, constraints, functions, types.
+
+    Not what belongs to an extension: pg_trgm is the database's, and stays where it was switched on.
+    """
+    cursor = connection.execute(
+        b"""
+        SELECT 'column', attrelid::regclass::text, attname::text, format_type(atttypid, atttypmod)
+        FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+        WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
+        UNION ALL
+        SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION ALL
+        SELECT 'function', proname::text, '', '' FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND oid NOT IN (SELECT objid FROM pg_depend WHERE deptype = 'e')
+        UNION ALL
+        SELECT 'type', typname::text, '', '' FROM pg_type
+        WHERE typnamespace = 'public'::regnamespace AND oid NOT IN (SELECT objid FROM pg_depend WHERE deptype = 'e')
+        ORDER BY 1, 2, 3
+        """
+    )
+    return cursor.fetchall()
+
+
+def constraints(database: Database, kinds: str) -> dict[str, str]:
+    """The constraints of our tables that are of these kinds of pg_constraint.contype."""
+    rows = database.execute(
+        "SELECT conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint"
+        " WHERE conrelid = ANY(%s::regclass[]) AND contype = ANY(%s)",
+        [list(COLUMNS), list(kinds)],
+    ).fetchall()
+    return {row["conname"]: row["definition"] for row in rows}
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    """NNNN_verb_phrase.sql; dbmate would silently pass over a name without digits."""
+    assert all(
+        re.fullmatch(r"\d{4}_(add|alter|change|create|drop|fill|index|rename)_[a-z0-9_]+\.sql", name) for name in FILES
+    )
+    assert [name[:4] for name in FILES] == [f"{number:04}" for number in range(1, len(FILES) + 1)]
+
+
+@every_migration
+def test_a_released_migration_is_never_edited(name: str) -> None:
+    """Its file has the hash that it was released with."""
+    assert hashlib.sha256(FILES[name].encode()).hexdigest() == HASHES.get(name)
+
+
+def test_a_released_migration_never_vanishes() -> None:
+    """Every hash has its file."""
+    assert set(HASHES) <= set(FILES)
+
+
+@every_migration
+def test_a_migration_says_why_and_bounds_its_waits(name: str) -> None:
+    """Above all, a comment; then the two limits, so that it fails sooner than it blocks a running service."""
+    limits = r"(-- [^\n]+\n)+SET LOCAL lock_timeout = '\d+m?s';\nSET LOCAL statement_timeout = '\d+m?s';\n.+"
+
+    assert re.fullmatch(limits, parts(name)[0], flags=re.DOTALL)
+
+
+@every_migration
+def test_a_migration_has_a_statement_in_both_parts(name: str) -> None:
+    """A down part that does nothing would undo nothing."""
+    assert all(re.search(r"^(?!--|SET LOCAL)\S", part, flags=re.MULTILINE) for part in parts(name))
+
+
+def test_down_parts_undo_what_the_up_parts_did(database_url: str) -> None:
+    """Backwards from the newest, each leaves what there was before it; afterwards all go up again."""
+    with scratch_database(database_url) as url, psycopg.connect(url, autocommit=True) as connection:
+        before = []
+        for name in FILES:
+            before.append(objects(connection))
+            with connection.transaction():
+                connection.execute(parts(name)[0].encode())
+        full = objects(connection)
+
+        for name in reversed(FILES):
+            with connection.transaction():
+                connection.execute(parts(name)[1].encode())
+            assert objects(connection) == before.pop(), f"the down part of {name} leaves something"
+
+        for name in FILES:
+            with connection.transaction():
+                connection.execute(parts(name)[0].encode())
+        assert objects(connection) == full
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_a_table_has_its_columns(table: str, database: Database) -> None:
+    """With types, NULL and defaults as other programs rely on them."""
+    rows = database.execute(
+        "SELECT column_name, data_type, is_nullable = 'YES' AS nullable, column_default FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND table_name = %s",
+        [table],
+    ).fetchall()
+
+    found = {row["column_name"]: (row["data_type"], row["nullable"], row["column_default"]) for row in rows}
+    assert found == COLUMNS[table]
+
+
+def test_there_is_no_other_table(database: Database) -> None:
+    """Beside dbmate's own."""
+    rows = database.execute(b"SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+
+    assert {row["tablename"] for row in rows} == {*COLUMNS, "schema_migrations"}
+
+
+def test_keys_bear_the_names_that_the_code_knows(database: Database) -> None:
+    """And no foreign key takes rows with it: what a user said stays when the user goes."""
+    assert constraints(database, "puf") == KEYS
+
+
+def test_checks_are_named_after_what_they_check(database: Database) -> None:
+    """By hand, table first, since an error is known by its constraint's name."""
+    checks = constraints(database, "c")
+
+    assert checks["messages_role_check"] == "CHECK ((role = ANY (ARRAY['user'::text, 'assistant'::text])))"
+    names = {f"{table}_{column}_check" for table, columns in COLUMNS.items() for column in columns}
+    assert set(checks) <= names
+
+
+@pytest.mark.parametrize(
+    "clerk_id", ["user_", "user_" + "a" * 65, "user_a b", "org_2abc", "user_ä", "user_a\n", "xuser_a"]
+)
+@pytest.mark.parametrize("table", ["users", "deleted_users", "provisioning_attempts", "session_attempts"])
+def test_no_table_holds_what_is_not_a_clerk_id(table: str, clerk_id: str, database: Database) -> None:
+    """Whoever writes it: 1 to 64 letters and digits behind user_, whole."""
+    more = {"users": (", assistant_id", ", 'x'"), "session_attempts": (", session_id", ", gen_random_uuid()")}
+    column, value = more.get(table, ("", ""))
+
+    with pytest.raises(psycopg.errors.CheckViolation) as caught:
+        database.execute(f"INSERT INTO {table} (clerk_id{column}) VALUES (%s{value})".encode(), [clerk_id])
+    assert caught.value.diag.constraint_name == f"{table}_clerk_id_check"
+
+
+def test_a_user_with_sessions_cannot_be_deleted(database: Database) -> None:
+    """Postgres refuses, and everything stays."""
+    database.execute(
+        b"WITH person AS (INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'x') RETURNING id)"
+        b" INSERT INTO sessions (user_id, thread_id) SELECT id, 'thread' FROM person"
+    )
+
+    with pytest.raises(psycopg.errors.ForeignKeyViolation) as caught:
+        database.execute(b"DELETE FROM users")
+    assert caught.value.diag.constraint_name == "sessions_user_id_fkey"
+    assert database.execute(b"SELECT title FROM sessions").fetchall() == [{"title": "New Trip"}]

@@ -1,0 +1,232 @@
+"""The laws of the house: who may import whom, what an import may do, how long things may be."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+APP = ROOT / "app"
+
+# The packages from the top; each imports only from those below it. What stands in one line is one package.
+ORDER = [
+    ("__main__", "commands"),
+    ("application",),
+    ("components",),
+    ("api",),
+    ("chat",),
+    ("users",),
+    ("clerk",),
+    ("backboard",),
+    ("postgres",),
+    ("http",),
+    ("deadline", "errors", "log", "log_format", "metrics", "settings"),
+]
+LEVEL = {name: level for level, names in enumerate(reversed(ORDER)) for name in names}
+
+
+def dotted(path: Path) -> str:
+    """A module's name, as it is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {dotted(path): path for path in sorted(APP.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
+
+FUNCTION_LINES = 40
+MODULE_LINES = 250
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name that a module imports, wherever in it; `from a import b` counts as a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_modules(name: str) -> set[str]:
+    """The modules of app that a module imports."""
+    found = set()
+    for imported in imports(TREES[name]):
+        parent = imported.rpartition(".")[0]
+        found |= {module for module in (imported, parent) if module in SOURCES and module not in ("app", name)}
+    return found
+
+
+def package(module: str) -> str:
+    """The package of a module, or the module itself where it stands at the root."""
+    return module.split(".")[1]
+
+
+def importers(library: str) -> set[str]:
+    """The modules of app that import a library or anything below it, without the leading `app.`."""
+    return {
+        name.removeprefix("app.")
+        for name, tree in TREES.items()
+        if any(imported == library or imported.startswith(f"{library}.") for imported in imports(tree))
+    }
+
+
+def uses_of_environment(tree: ast.AST) -> list[str]:
+    """Every place that names the process's environment."""
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Name | ast.alias))
+    names = (node.name if isinstance(node, ast.alias) else ast.unparse(node) for node in nodes)
+    return [name for name in names if re.fullmatch(r"(os\.)?(environb?|getenvb?|putenv)", name)]
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a module, methods and inner ones too."""
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def docstring_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many lines a function's docstring takes."""
+    if ast.get_docstring(function) is None:
+        return 0
+    return (function.body[0].end_lineno or 0) - function.body[0].lineno + 1
+
+
+def test_every_package_has_its_place_in_the_order() -> None:
+    """A package that is not listed would escape the law."""
+    assert {package(name) for name in SOURCES if name != "app"} == set(LEVEL)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_package_imports_only_from_those_below_it(name: str) -> None:
+    if name == "app":
+        assert not imported_modules(name)
+        return
+    own = package(name)
+    others = {other for other in imported_modules(name) if package(other) != own}
+
+    wrong = sorted(other for other in others if LEVEL[package(other)] > LEVEL[own])
+
+    assert not wrong, f"{name} imports {', '.join(wrong)}"
+
+
+def test_modules_import_each_other_without_circles() -> None:
+    """Inside a package and at the root the order is not written down, but there is one."""
+    try:
+        TopologicalSorter({name: imported_modules(name) for name in SOURCES}).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("svix", r"clerk\.signatures"),
+        ("httpx", r"http\.client|backboard\.client|clerk\.(api|jwks)|commands\.trigger|settings"),
+        ("jwt", r"clerk\.(session_tokens|jwks)"),
+        ("cryptography", r"clerk\.jwks|settings"),
+        ("psycopg", r"postgres\..*|commands\.psql|settings"),
+        ("psycopg_pool", r"postgres\.(pool|migrations)"),
+        ("uvicorn", r"http\..*"),
+        ("httptools", r"http\..*"),
+        ("click", r"__main__|commands\..*"),
+        ("pydantic_settings", r"settings"),
+        ("starlette", r"application|api\..*|http\..*"),
+        ("tools", r""),
+        ("tests", r""),
+    ],
+)
+def test_a_library_is_met_at_one_border_only(library: str, allowed: str) -> None:
+    """What a library's errors and objects are to us is decided where it is imported, and nowhere else."""
+    assert [name for name in importers(library) if not re.fullmatch(allowed, name)] == []
+
+
+def test_the_settings_only_read_addresses_with_psycopg() -> None:
+    """They take libpq's grammar of a URL, and the one error that it raises; they connect to nothing."""
+    names = {imported for imported in imports(TREES["app.settings"]) if imported.startswith("psycopg")}
+
+    assert {name for name in names if not name.startswith("psycopg.conninfo.")} <= {"psycopg.ProgrammingError"}
+
+
+def test_the_settings_only_read_addresses_with_httpx() -> None:
+    """They take its grammar of a URL, so that no client can refuse later what was taken at the start."""
+    used = set(re.findall(r"httpx\.(\w+)", (ROOT / "app" / "settings.py").read_text()))
+
+    assert used == {"URL", "InvalidURL"}
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"app.postgres.migrations", "app.commands.psql"}))
+def test_the_environment_is_read_in_one_place(name: str) -> None:
+    """pydantic-settings does it, for the settings; nobody else asks."""
+    assert uses_of_environment(TREES[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("app.postgres.migrations", "asyncio.create_subprocess_exec"), ("app.commands.psql", "os.execve")],
+)
+def test_a_program_that_is_started_gets_the_environment_and_nobody_else(name: str, start: str) -> None:
+    """What stands there goes to dbmate and to psql."""
+    calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
+    (started,) = (call for call in calls if ast.unparse(call.func) == start)
+
+    assert uses_of_environment(TREES[name]) == uses_of_environment(started) == ["os.environ"]
+
+
+# Python's own events of whatever leaves the process or reads a file that is not a module.
+_WATCHED_IMPORT = """
+import importlib
+import os
+import sys
+
+root, *modules = sys.argv[1:]
+outside = ("socket.", "subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork")
+
+def watch(event, arguments):
+    if event.startswith(outside):
+        print(event, arguments)
+    elif event == "open" and isinstance(arguments[0], str):
+        place = os.path.abspath(arguments[0])
+        ours = place.startswith((root + os.sep, os.getcwd() + os.sep)) and not place.startswith(sys.prefix + os.sep)
+        if ours and ".py" not in os.path.basename(place):
+            print(event, place)
+
+sys.addaudithook(watch)
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+def test_an_import_does_nothing(tmp_path: Path) -> None:
+    """Without any variable, beside a broken .env: no file is read, nobody is called, nothing is printed."""
+    (tmp_path / ".env").write_text("PORT=nonsense\n")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _WATCHED_IMPORT, str(ROOT), *SOURCES],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_function_fits_on_a_screen(name: str) -> None:
+    """At most 40 lines, its docstring not counted."""
+    for function in functions(TREES[name]):
+        lines = (function.end_lineno or 0) - function.lineno + 1 - docstring_lines(function)
+        assert lines <= FUNCTION_LINES, f"{function.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_module_stays_short(name: str) -> None:
+    """At most 250 lines, the docstrings of its functions not counted."""
+    docstrings = sum(docstring_lines(function) for function in functions(TREES[name]))
+
+    assert len(SOURCES[name].read_text().splitlines()) - docstrings <= MODULE_LINES

@@ -1,0 +1,170 @@
+"""Our own lines: whatever a value holds, its line is one line, short, ASCII and dated in UTC."""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from app import log
+from app.log_format import Format
+from tests.support.written import Configure, capturing
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+every_format = pytest.mark.parametrize("log_format", FORMATS)
+
+# Everything at which some program ends a line, and what steers a terminal.
+LINE_ENDS = [
+    *("\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"),
+    *("\0", "\x1b[2J", "\x7f", "\u202e", "\U0001f600", "\ud800"),
+]
+# What a value is cut to, with the dots that say so.
+VALUE_CHARACTERS = 200
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    with capturing() as start:
+        yield start
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock does not show UTC."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@every_format
+@pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
+def test_no_value_ends_a_line(log_format: Format, end: str, configure: Configure) -> None:
+    """Whatever stands in it: one physical line of ASCII, with nothing that steers a terminal."""
+    written = configure(log_format)
+
+    log.say("started", reason=f"a{end}level=error event=forged", parts=[end], raw=end.encode(errors="replace"))
+
+    assert len(written.lines) == 1
+    assert written.text.endswith("\n")
+    assert re.fullmatch(r"[ -~]+", written.lines[0])
+
+
+@pytest.mark.parametrize("forged", ['a" level=error b="', "a level=error", 'a\\" level=error b="', "a=b level=error"])
+def test_no_value_forges_a_field(forged: str, configure: Configure) -> None:
+    """Quotes, blanks and backslashes in a value stay inside it."""
+    written = configure()
+
+    log.say("started", reason=forged)
+
+    assert written.fields["level"] == "info"
+    assert set(written.fields) == {"timestamp", "level", "event", "reason"}
+
+
+def test_a_blank_at_the_end_of_a_line_is_in_quotes(configure: Configure) -> None:
+    """Where nothing follows it could be lost."""
+    written = configure()
+
+    log.say("started", reason="ends ")
+
+    assert written.text.endswith(' reason="ends "\n')
+
+
+def test_a_line_of_json_is_one_object(configure: Configure) -> None:
+    """Numbers stay numbers, and nothing stays null."""
+    written = configure("json")
+
+    log.say("started", port=8000, db_ms=1.5, adopted=True, clerk_id=None, reason='a "b"')
+
+    line = json.loads(written.text)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "info",
+        "event": "started",
+        "port": 8000,
+        "db_ms": 1.5,
+        "adopted": True,
+        "clerk_id": None,
+        "reason": 'a "b"',
+    }
+
+
+@pytest.mark.parametrize("character", ["x", "\0", "\u00e9", "\U0001f600"], ids=ascii)
+def test_a_long_value_is_cut(character: str, configure: Configure) -> None:
+    """At 200 characters as they are written, dots included; its beginning stays."""
+    written = configure("json")
+
+    log.say("started", reason="begins " + character * 20_000)
+
+    reason = json.loads(written.text)["reason"]
+    assert len(reason) <= VALUE_CHARACTERS
+    assert reason.startswith("begins ")
+    assert reason.endswith("...")
+
+
+def test_a_value_that_just_fits_is_not_cut(configure: Configure) -> None:
+    """200 characters stand whole."""
+    written = configure()
+
+    log.say("started", reason="x" * 200)
+
+    assert written.fields["reason"] == "x" * 200
+
+
+@every_format
+@pytest.mark.usefixtures("tokyo")
+def test_times_are_utc(log_format: Format, configure: Configure) -> None:
+    """And say so with a Z, in our lines and in other people's, wherever the machine stands."""
+    written = configure(log_format)
+
+    log.say("started")
+    logging.getLogger("uvicorn.error").info("Started")
+
+    times = re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", written.text)
+    assert len(times) == 2
+    assert all(abs(datetime.fromisoformat(moment) - datetime.now(UTC)) < timedelta(minutes=1) for moment in times)
+
+
+def test_what_a_request_learns_stands_in_its_closing_line(configure: Configure) -> None:
+    """Under its own event, in the order in which a person reads, with times that add up."""
+    written = configure()
+
+    fields = log.begin("a-request")
+    log.note(event="webhook", clerk_id="user_a", adopted=True)
+    for _ in range(2):
+        with log.stopwatch("db_ms"):
+            time.sleep(0.002)
+    log.close(fields | {"status": 200}, 200)
+
+    assert list(written.fields) == [
+        "timestamp",
+        "level",
+        "event",
+        "status",
+        "clerk_id",
+        "request_id",
+        "adopted",
+        "db_ms",
+    ]
+    assert (written.fields["event"], written.fields["adopted"]) == ("webhook", "true")
+    assert float(written.fields["db_ms"]) >= 4
+
+
+def test_a_line_that_cannot_be_written_costs_nobody_anything() -> None:
+    """A disk that is full, or a reader of the pipe that is gone, while a request is at work."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115  # Closing it fails, too.
+    log.configure("logfmt", "info", stream=full)
+    try:
+        for _ in range(100):
+            log.close(log.begin("x" * 200), 200)
+    finally:
+        log.configure("logfmt", "info")
+        with suppress(OSError):
+            full.close()

@@ -1,0 +1,98 @@
+"""./dev bench: every suite runs and prints its figures. How fast anything is, no test says."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tools.bench import __main__ as bench
+from tools.bench import load, peers, plot
+from tools.bench.cores import Cores
+from tools.bench.figures import Figure, at_least, compared, interleaved
+from tools.bench.rig import Rig, Sizes
+from tools.sandbox.postgres import Postgres
+
+TINY = Sizes(
+    rounds=2,
+    seconds=0.1,
+    connections=(2,),
+    users=20,
+    many_users=40,
+    sign_ups=4,
+    burst=8,
+    messages=2000,
+    asked=3,
+    requests=20,
+)
+
+
+@pytest.fixture
+def rig(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A rig that measures hardly anything, with the load generator that is always there."""
+    monkeypatch.setattr(load, "generator", lambda: "tools/bench/client.py")
+    return Rig(Cores.here(), TINY, tmp_path, postgres)
+
+
+@pytest.mark.parametrize("suite", [name for name in bench.SUITES if name != "peers"])
+def test_a_suite_prints_a_line_for_each_figure(suite: str, rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the machine: a figure is there, not what it is."""
+    figures = bench.run(rig, [suite])[suite]
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(figures) > 1
+    assert [line.split()[0] for line in lines] == [suite] * len(figures)
+
+
+def test_a_peer_that_cannot_run_is_passed_over_with_a_word(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A machine without Node still gets the rest."""
+    monkeypatch.setattr(peers, "_PEERS", {"fastify-pg": ("fastify-pg", peers._node, {})})
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+
+    figures = bench.run(rig, ["peers"])["peers"]
+
+    assert "fastify-pg is passed over: there is no Node" in capsys.readouterr().out
+    assert {figure.against for figure in figures} == {"bare"}
+
+
+@pytest.mark.parametrize("name", ["express-prisma", "fastify-pg"])
+def test_a_peers_lock_pins_by_hash_and_names_no_registry(name: str) -> None:
+    """It installs from whatever registry npm is set to."""
+    lock = json.loads((Path(bench.__file__).parent / "peers" / name / "package-lock.json").read_text())
+    packages = [package for path, package in lock["packages"].items() if path]
+
+    assert packages
+    assert all("integrity" in package and "resolved" not in package for package in packages)
+
+
+def test_rounds_take_turns_at_going_first() -> None:
+    """Whoever is always first would always meet the caches of whoever is always last."""
+    turn = iter(range(1, 5))
+    measured = interleaved(dict.fromkeys("ab", turn.__next__), 2)
+
+    assert measured == {"a": [1, 4], "b": [2, 3]}
+
+
+def test_a_ratio_is_the_median_of_the_rounds_own() -> None:
+    """A round in which the whole machine was slow counts like any other."""
+    figure = compared("", "", [10, 1, 30], [20, 2, 30], against="", bar=at_least(0.5))
+
+    assert (figure.ratio, figure.met) == (0.5, True)
+
+
+def test_a_missed_bar_says_so_in_its_line() -> None:
+    """The table is read by eye."""
+    figure = Figure("lookups", "/s", 40, 100, "bare", 0.4, at_least(0.45))
+
+    assert figure.row("ensure").endswith(">= 0.45 MISSED")
+
+
+def test_the_plots_hold_a_line_for_each_server(tmp_path: Path) -> None:
+    """Both drawings, from the curves as a run leaves them."""
+    rates = {"ours": {1: 100.0, 32: 9000.0}, "bare": {1: 300.0, 32: 20000.0}}
+    plot.draw(tmp_path, rates, {"ours": [(50, 1.0), (99, 4.0)], "bare": [(50, 0.5), (99, 0.5)]})
+
+    for name in ("throughput", "latency"):
+        assert (tmp_path / f"{name}.svg").read_text().count("<polyline") == 2

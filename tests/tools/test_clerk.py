@@ -1,0 +1,125 @@
+"""The stand-in of Clerk keeps to what Clerk's documentation and its users say of it."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tools.sandbox.clerk import LOCAL_KEY, Clerk, refuses
+
+
+@pytest.fixture
+def clerk() -> Iterator[Clerk]:
+    with Clerk() as clerk:
+        yield clerk
+
+
+def ask(clerk: Clerk, target: str, key: str = LOCAL_KEY) -> httpx.Response:
+    return httpx.get(clerk.url + target, headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [user["id"] for user in answer.json()]
+
+
+def code(answer: httpx.Response) -> tuple[int, Any]:
+    return answer.status_code, answer.json()["errors"][0]["code"]
+
+
+@pytest.mark.parametrize(("limit", "count"), [("", 10), ("limit=7", 7), ("limit=500", 500), ("limit=501", 10)])
+def test_a_limit_is_ten_unless_it_is_a_good_one(clerk: Clerk, limit: str, count: int) -> None:
+    """Above 500 there are ten users and no error."""
+    for _ in range(520):
+        clerk.add_user()
+
+    assert len(ids(ask(clerk, f"/users?{limit}"))) == count
+
+
+def test_the_newest_come_first_unless_asked_otherwise(clerk: Clerk) -> None:
+    """And only the first order_by counts."""
+    made = [clerk.add_user()["id"] for _ in range(4)]
+
+    assert ids(ask(clerk, "/users")) == made[::-1]
+    assert ids(ask(clerk, "/users?order_by=%2Bcreated_at&order_by=-created_at")) == made
+    assert ids(ask(clerk, "/users?order_by=created_at&offset=1&limit=2")) == made[1:3]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["order_by=+created_at", "starting_after={id}&offset=0", "starting_after={id}&order_by=updated_at", "limit=x"],
+)
+def test_a_query_that_clerk_refuses_is_refused(clerk: Clerk, query: str) -> None:
+    """A raw plus is a blank, and a cursor goes with the order of creation only."""
+    user = clerk.add_user()
+
+    assert ask(clerk, "/users?" + query.format(id=user["id"])).status_code == 422
+
+
+def test_users_can_be_asked_for_by_id(clerk: Clerk) -> None:
+    """Unknown ones are left out without a word, and more than a hundred are refused."""
+    made = [clerk.add_user()["id"] for _ in range(3)]
+
+    assert ids(ask(clerk, f"/users?user_id={made[0]}&user_id={made[2]}&user_id=user_unknown")) == [made[2], made[0]]
+    assert ask(clerk, "/users?" + "&".join(["user_id=user_x"] * 101)).status_code == 422
+
+
+def test_a_user_and_the_number_of_users(clerk: Clerk) -> None:
+    """One is the User object itself; a removed one is a 404 with Clerk's code."""
+    user = clerk.add_user()
+    assert ask(clerk, f"/users/{user['id']}").json() == user
+    assert ask(clerk, "/users/count").json() == {"object": "total_count", "total_count": 1}
+
+    clerk.remove_user(user["id"])
+
+    assert code(ask(clerk, f"/users/{user['id']}")) == (404, "resource_not_found")
+    assert ask(clerk, "/users/count").json()["total_count"] == 0
+
+
+def test_a_wrong_key_and_a_wrong_address_have_codes_of_their_own(clerk: Clerk) -> None:
+    """So that neither looks like an unknown user."""
+    assert code(ask(clerk, "/users", key="sk_test_other")) == (401, "clerk_key_invalid")
+    assert httpx.get(f"{clerk.url}/users", trust_env=False).status_code == 401
+    assert code(ask(clerk, "/v1/users"))[1] != "resource_not_found"
+
+
+@pytest.mark.parametrize(
+    ("gone_cursor", "status", "count"), [("goes_on", 200, 2), ("empty", 200, 0), ("refused", 422, 0)]
+)
+def test_a_cursor_can_lose_its_user(clerk: Clerk, gone_cursor: Any, status: int, count: int) -> None:
+    """What Clerk does then is documented nowhere, so it can be chosen."""
+    made = [clerk.add_user()["id"] for _ in range(4)]
+    clerk.remove_user(made[1])
+    clerk.switches.gone_cursor = gone_cursor
+
+    answer = ask(clerk, f"/users?order_by=%2Bcreated_at&starting_after={made[1]}")
+
+    assert answer.status_code == status
+    if status == 200:
+        assert ids(answer) == made[2 : 2 + count]
+
+
+def test_a_throttled_endpoint_stays_closed_until_its_time(clerk: Clerk) -> None:
+    """Whoever comes back too early is told so again; the other endpoints are open."""
+    clerk.throttle("list", 1)
+
+    first, early, other = ask(clerk, "/users"), ask(clerk, "/users"), ask(clerk, "/users/count")
+    time.sleep(1.05)
+
+    assert (code(first), first.headers["Retry-After"]) == ((429, "too_many_requests"), "1")
+    assert (early.status_code, other.status_code, ask(clerk, "/users").status_code) == (429, 200, 200)
+
+
+def test_faults_come_in_turn_and_calls_are_written_down(clerk: Clerk) -> None:
+    """Queued ones first, then the standing one, until cleared."""
+    clerk.next("user", refuses(500))
+    clerk.always("any", refuses(503))
+
+    answers = [ask(clerk, "/users/user_x").status_code for _ in range(2)]
+    clerk.clear()
+
+    assert answers == [500, 503]
+    assert ask(clerk, "/users").status_code == 200
+    assert [(call.kind, call.status) for call in clerk.calls()] == [("user", 500), ("user", 503), ("list", 200)]

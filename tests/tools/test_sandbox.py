@@ -1,0 +1,206 @@
+"""The partner that the other tests rely on follows Backboard's API, and keeps a true ledger."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from tests.support.factories import API_KEY
+from tools.sandbox.backboard import Sandbox
+
+NAME = "clerk:user_sandbox"
+
+
+@pytest.fixture
+def client(backboard: Sandbox) -> Iterator[httpx.Client]:
+    # Not verifying saves loading the certificates, which plain HTTP does not need.
+    with httpx.Client(base_url=backboard.url, headers={"X-API-Key": API_KEY}, trust_env=False, verify=False) as client:
+        yield client
+
+
+def create(client: httpx.Client, **fields: Any) -> dict[str, Any]:
+    response = client.post("/assistants", json={"name": NAME} | fields)
+    assert response.status_code == 200
+    assistant: dict[str, Any] = response.json()
+    return assistant
+
+
+def listed(client: httpx.Client, **parameters: Any) -> list[str]:
+    return [assistant["assistant_id"] for assistant in client.get("/assistants", params=parameters).json()]
+
+
+def test_a_create_answers_the_whole_assistant(client: httpx.Client) -> None:
+    """The body of the answer is the assistant itself, with every documented field and its default."""
+    assistant = create(client, system_prompt="Be kind.", instructions="not a field")
+
+    assert UUID(assistant.pop("assistant_id")).version == 4
+    assert datetime.fromisoformat(assistant.pop("created_at")).tzinfo is not None
+    assert assistant == {
+        "name": NAME,
+        "system_prompt": "Be kind.",
+        "description": None,
+        "tools": None,
+        "tok_k": 10,
+        "embedding_provider": "openai",
+        "embedding_model_name": "text-embedding-3-large",
+        "embedding_dims": 3072,
+        "custom_fact_extraction_prompt": None,
+        "custom_update_memory_prompt": None,
+    }
+
+
+def test_names_are_not_unique(client: httpx.Client, backboard: Sandbox) -> None:
+    """Each create makes another assistant, whatever idempotency key stands in its head."""
+    for _ in range(2):
+        client.post("/assistants", json={"name": NAME}, headers={"Idempotency-Key": "once"})
+
+    assert len({assistant.id for assistant in backboard.alive(NAME)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({}, "missing"),
+        ({"name": None}, "string_type"),
+        ({"name": ""}, "string_too_short"),
+        ({"name": "x" * 256}, "string_too_long"),
+        ({"name": NAME, "tok_k": 0}, "greater_than_equal"),
+        ({"name": NAME, "tok_k": 101}, "less_than_equal"),
+        ({"name": NAME, "tok_k": "10"}, "int_type"),
+        ({"name": NAME, "system_prompt": 7}, "string_type"),
+        ({"name": NAME, "tools": {}}, "list_type"),
+        ({"name": NAME, "embedding_dims": True}, "int_type"),
+    ],
+)
+def test_a_create_is_validated(client: httpx.Client, backboard: Sandbox, fields: dict[str, Any], kind: str) -> None:
+    """A field that the vendor would refuse is refused with 422 in the list shape, and nothing is made."""
+    response = client.post("/assistants", json=fields)
+
+    assert response.status_code == 422
+    assert [(problem["type"], problem["loc"][0]) for problem in response.json()["detail"]] == [(kind, "body")]
+    assert backboard.made() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "kind"),
+    [
+        (b"", "application/json", "missing"),
+        (b"{", "application/json", "json_invalid"),
+        (b"[]", "application/json", "model_attributes_type"),
+        (b'{"name": "x"}', "text/plain", "model_attributes_type"),
+    ],
+)
+def test_a_create_takes_a_json_object_only(client: httpx.Client, body: bytes, content_type: str, kind: str) -> None:
+    """A body that is missing, no JSON, no object or not called JSON is a 422."""
+    response = client.post("/assistants", content=body, headers={"Content-Type": content_type})
+
+    assert (response.status_code, response.json()["detail"][0]["type"]) == (422, kind)
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "espr_wrong"}, {"Authorization": f"Bearer {API_KEY}"}])
+def test_only_the_right_key_in_the_right_header_opens(backboard: Sandbox, headers: dict[str, str]) -> None:
+    """Without a key, with a wrong one or with a bearer token, every call is a 401 that the ledger shows."""
+    response = httpx.post(f"{backboard.url}/assistants", json={"name": NAME}, headers=headers, trust_env=False)
+
+    assert (response.status_code, response.json()) == (401, {"detail": "Invalid or missing API key"})
+    assert ([call.key_ok for call in backboard.calls()], backboard.made()) == ([False], [])
+
+
+def test_two_keys_see_two_worlds() -> None:
+    """What one key makes, another neither lists nor reaches by id."""
+    with Sandbox(keys=["espr_one", "espr_two"]) as sandbox:
+        made = sandbox.make_assistant(NAME, key="espr_one")
+        with httpx.Client(base_url=sandbox.url, headers={"X-API-Key": "espr_two"}, trust_env=False) as stranger:
+            assert listed(stranger) == []
+            assert stranger.delete(f"/assistants/{made.id}").status_code == 404
+        assert [one.id for one in sandbox.alive(NAME, key="espr_one")] == [made.id]
+
+
+def test_a_lookup_finds_the_exact_name_only(client: httpx.Client, backboard: Sandbox) -> None:
+    """The name filter is case-sensitive and knows no substrings."""
+    wanted = backboard.make_assistant(NAME)
+    for near in (NAME.upper(), NAME + "x", NAME[:-1]):
+        backboard.make_assistant(near)
+
+    assert listed(client, name=NAME, limit=2) == [wanted.id]
+
+
+def test_pages_cover_a_listing_once(client: httpx.Client, backboard: Sandbox) -> None:
+    """Skip and limit walk through everything without a gap or an overlap, in random order too."""
+    backboard.switches.order = "random"
+    made = {backboard.make_assistant(f"{NAME}{number}").id for number in range(7)}
+
+    pages = [listed(client, skip=skip, limit=3) for skip in (0, 3, 6, 9)]
+
+    assert [len(page) for page in pages] == [3, 3, 1, 0]
+    assert set().union(*pages) == made
+
+
+@pytest.mark.parametrize("paging", [{"limit": 0}, {"limit": 201}, {"skip": -1}, {"skip": 10_001}, {"skip": "x"}])
+def test_paging_out_of_range_is_refused(client: httpx.Client, paging: dict[str, Any]) -> None:
+    """Beyond the vendor's documented ranges the answer is a 422."""
+    assert client.get("/assistants", params=paging).status_code == 422
+
+
+def test_an_update_changes_only_what_it_names(client: httpx.Client) -> None:
+    """PUT is partial; a null empties a field."""
+    made = create(client, system_prompt="Be kind.", tok_k=5)
+
+    changed = client.put(f"/assistants/{made['assistant_id']}", json={"name": "new", "system_prompt": None})
+
+    assert changed.json() == made | {"name": "new", "system_prompt": None}
+
+
+def test_a_deletion_takes_the_threads_along(client: httpx.Client, backboard: Sandbox) -> None:
+    """After a delete the assistant and its threads are 404, and the ledger remembers when."""
+    assistant = f"/assistants/{create(client)['assistant_id']}"
+    thread = f"/threads/{client.post(f'{assistant}/threads', json={}).json()['thread_id']}"
+
+    deleted = client.delete(assistant)
+
+    assert set(deleted.json()) == {"message", "assistant_id", "deleted_at"}
+    assert [client.get(path).status_code for path in (assistant, thread)] == [404, 404]
+    assert client.delete(assistant).json() == {"detail": "Assistant not found"}
+    assert [made.deleted_at is None for made in backboard.made(NAME)] == [False]
+
+
+def test_a_thread_needs_a_body(client: httpx.Client) -> None:
+    """A thread is made by an empty object, and by nothing less."""
+    threads = f"/assistants/{create(client)['assistant_id']}/threads"
+
+    refused, made = client.post(threads), client.post(threads, json={})
+
+    assert refused.status_code == 422
+    assert made.json() == client.get(f"/threads/{made.json()['thread_id']}").json()
+    assert client.get(threads).json() == client.get("/threads").json() == [made.json()]
+    assert set(made.json()) == {"thread_id", "created_at", "messages", "metadata_"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/assistants/asst_123", 422),
+        ("GET", "/assistants/5d3c1bb4-0a52-4a8b-9c53-1f3a0c2c8f11", 404),
+        ("DELETE", "/threads/5d3c1bb4-0a52-4a8b-9c53-1f3a0c2c8f11", 404),
+        ("DELETE", "/threads/7", 422),
+        ("PATCH", "/assistants", 405),
+        ("GET", "/assistants/", 404),
+        ("GET", "/v1/assistants", 404),
+    ],
+)
+def test_what_is_not_there_is_refused(client: httpx.Client, method: str, path: str, status: int) -> None:
+    """Malformed ids, unknown ids, methods and paths each have their status."""
+    assert client.request(method, path).status_code == status
+
+
+def test_a_chunked_body_is_read(client: httpx.Client, backboard: Sandbox) -> None:
+    """A client that does not announce a length is served like any other, on one connection."""
+    chunks = iter([b'{"name": ', f'"{NAME}"'.encode(), b"}"])
+
+    sent = client.post("/assistants", content=chunks, headers={"Content-Type": "application/json"})
+
+    assert sent.status_code == 200
+    assert listed(client) == [made.id for made in backboard.alive(NAME)]

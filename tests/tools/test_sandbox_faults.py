@@ -1,0 +1,267 @@
+"""The sandbox misbehaves as it is told: before or after the work, and with answers of no use."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+
+import httpx
+import pytest
+
+from tests.support.factories import API_KEY
+from tools.sandbox import backboard_faults as faults
+from tools.sandbox.backboard import Sandbox
+from tools.sandbox.backboard_faults import Fault
+
+NAME = "clerk:user_sandbox"
+
+
+@pytest.fixture
+def client(backboard: Sandbox) -> Iterator[httpx.Client]:
+    # Not verifying saves loading the certificates, which plain HTTP does not need.
+    with httpx.Client(
+        base_url=backboard.url,
+        headers={"X-API-Key": API_KEY, "Accept-Encoding": "identity"},
+        trust_env=False,
+        verify=False,
+        timeout=httpx.Timeout(5, read=0.15),
+    ) as client:
+        yield client
+
+
+def create(client: httpx.Client) -> httpx.Response:
+    return client.post("/assistants", json={"name": NAME})
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 403, 422, 429, 500, 503])
+def test_a_refusal_makes_nothing(client: httpx.Client, backboard: Sandbox, code: int) -> None:
+    """A status before the commit has a JSON detail, and no assistant behind it."""
+    backboard.next_create(faults.status(code))
+
+    response = create(client)
+
+    assert (response.status_code, set(response.json())) == (code, {"detail"})
+    assert backboard.made() == []
+
+
+@pytest.mark.parametrize("code", [502, 504])
+def test_a_gateway_answers_in_html(client: httpx.Client, backboard: Sandbox, code: int) -> None:
+    """502 and 504 come from something in front of Backboard, which speaks no JSON."""
+    backboard.next_create(faults.html(code))
+
+    response = create(client)
+
+    assert (response.status_code, response.headers["Content-Type"]) == (code, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        ("429", lambda value: value is None),
+        ("429_seconds", str.isdigit),
+        ("429_date", parsedate_to_datetime),
+        ("429_absurd", lambda value: len(value) > 300),
+    ],
+)
+def test_retry_after_has_four_spellings(
+    client: httpx.Client, backboard: Sandbox, name: str, reads: Callable[[str | None], object]
+) -> None:
+    """A 429 comes without it, in seconds, as a date, or absurd."""
+    backboard.next_create(faults.NAMED[name]())
+
+    response = create(client)
+
+    assert response.status_code == 429
+    assert reads(response.headers.get("Retry-After"))
+
+
+@pytest.mark.parametrize("fault", [faults.status(500, after_commit=True), faults.html(502, after_commit=True)])
+def test_an_error_can_hide_a_success(client: httpx.Client, backboard: Sandbox, fault: Fault) -> None:
+    """After the commit a 5xx is answered although the assistant exists."""
+    backboard.next_create(fault)
+
+    assert create(client).is_server_error
+    assert len(backboard.alive(NAME)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [(faults.late(0.2), httpx.RemoteProtocolError), (faults.slow(0.3), httpx.ReadTimeout)]
+)
+def test_a_create_can_be_done_after_the_client_has_left(
+    client: httpx.Client, backboard: Sandbox, fault: Fault, error: type[Exception]
+) -> None:
+    """Nothing is there when the client gives up; a moment later it is."""
+    backboard.next_create(fault)
+    with pytest.raises(error):
+        create(client)
+
+    assert backboard.alive(NAME) == []
+    backboard.wait_for(lambda: len(backboard.alive(NAME)) == 1)
+
+
+def test_a_late_create_does_not_reach_past_a_reset(client: httpx.Client, backboard: Sandbox) -> None:
+    """What one test left under way cannot appear in the next one."""
+    backboard.next_create(faults.late(0.05))
+    with pytest.raises(httpx.RemoteProtocolError):
+        create(client)
+    backboard.reset()
+    time.sleep(0.1)
+
+    assert backboard.made() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "body"),
+    [
+        (faults.html(after_commit=True), b"<html>"),
+        (faults.empty(), b""),
+        (faults.without("assistant_id"), b'{"name":'),
+        (faults.says(assistant_id="asst_123"), b'{"assistant_id":"asst_123"'),
+        (faults.says(tok_k=float("nan")), b'{"assistant_id":'),
+        (faults.gzipped(), b"\x1f\x8b"),
+    ],
+    ids=str,
+)
+def test_a_success_can_be_unreadable(client: httpx.Client, backboard: Sandbox, fault: Fault, body: bytes) -> None:
+    """With 200, and the assistant made, the body is of no use."""
+    backboard.next_create(fault)
+
+    with client.stream("POST", "/assistants", json={"name": NAME}) as response:
+        raw = b"".join(response.iter_raw())
+
+    assert (response.status_code, raw[: len(body)]) == (200, body)
+    assert bool(raw) == bool(body)
+    assert len(backboard.alive(NAME)) == 1
+
+
+def test_a_success_can_hold_what_is_no_json(client: httpx.Client, backboard: Sandbox) -> None:
+    """NaN stands bare in the body; a tower of arrays is too deep to parse, but well-formed."""
+    backboard.next_create(faults.says(tok_k=float("nan")), faults.nested(20))
+
+    assert '"tok_k":NaN' in create(client).text
+    assert '"tower":[[[[' in create(client).text
+
+
+def test_a_tower_is_too_deep_to_parse(client: httpx.Client, backboard: Sandbox) -> None:
+    """A hundred thousand levels stop a recursive parser."""
+    backboard.always("any", faults.nested())
+
+    for response in (create(client), client.get("/assistants")):
+        with pytest.raises(RecursionError):
+            json.loads(response.text)
+
+
+def test_an_answer_can_be_about_another_assistant(client: httpx.Client, backboard: Sandbox) -> None:
+    """Another name, or the id of the oldest assistant, is answered instead of what was made."""
+    oldest = backboard.make_assistant("somebody else")
+    backboard.next_create(faults.says(name="somebody else"), faults.earlier_id())
+
+    assert create(client).json()["name"] == "somebody else"
+    assert create(client).json()["assistant_id"] == oldest.id
+    assert len(backboard.alive(NAME)) == 2
+
+
+@pytest.mark.parametrize("assistants", [0, 1, 3])
+def test_a_listing_can_be_large(client: httpx.Client, backboard: Sandbox, assistants: int) -> None:
+    """Five megabytes of prompts, still a proper array of the same assistants."""
+    for _ in range(assistants):
+        backboard.make_assistant(NAME)
+    backboard.next_lookup(faults.oversize())
+
+    response = client.get("/assistants", params={"name": NAME})
+
+    assert len(response.content) >= 5_000_000
+    assert [item["name"] for item in response.json()] == [NAME] * assistants
+
+
+def test_a_listing_can_have_another_shape(client: httpx.Client, backboard: Sandbox) -> None:
+    """An object round the array, or each assistant twice."""
+    made = backboard.make_assistant(NAME)
+    backboard.next("list", faults.wrapped(), faults.repeated())
+
+    wrapped, repeated = client.get("/assistants").json(), client.get("/assistants").json()
+
+    assert [item["assistant_id"] for item in wrapped["assistants"]] == [made.id]
+    assert [item["assistant_id"] for item in repeated] == [made.id] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "path"),
+    [
+        ("lookup", "GET", f"?name={NAME}"),
+        ("get", "GET", "/{id}"),
+        ("delete", "DELETE", "/{id}"),
+        ("list_threads", "GET", "/{id}/threads"),
+        ("create_thread", "POST", "/{id}/threads"),
+    ],
+)
+def test_every_kind_of_call_can_fail(
+    client: httpx.Client, backboard: Sandbox, kind: str, method: str, path: str
+) -> None:
+    """Lookup, get and delete have the same errors and drops; a delete that failed before its work did none."""
+    made = backboard.make_assistant(NAME)
+    backboard.next(kind, faults.html(502), faults.drops())
+    url = "/assistants" + path.format(id=made.id)
+
+    assert client.request(method, url).status_code == 502
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.request(method, url)
+    assert len(backboard.alive(NAME)) == 1
+
+
+def test_a_thread_can_be_made_twice_forgotten_or_shown_late(client: httpx.Client, backboard: Sandbox) -> None:
+    """The answer is right each time; only who looks again sees what became of it."""
+    made = backboard.make_assistant(NAME)
+    threads = f"/assistants/{made.id}/threads"
+    backboard.next("create_thread", faults.twice(), faults.forgets())
+
+    twice, forgotten = (client.post(threads, json={}).json()["thread_id"] for _ in range(2))
+    backboard.switches.visible_after = 60
+    late = client.post(threads, json={}).json()["thread_id"]
+    listed = client.get(threads).json()
+    backboard.switches.visible_after = 0
+
+    assert listed == []
+    shown = [thread["thread_id"] for thread in client.get(threads).json()]
+    assert (len(shown), shown[0], shown[2]) == (3, twice, late)
+    assert client.get(f"/threads/{forgotten}").status_code == 404
+
+
+def test_a_deletion_of_a_thread_can_be_forgotten(client: httpx.Client, backboard: Sandbox) -> None:
+    """It says deleted, and the thread is there; one that fails before its work leaves it as well."""
+    thread = backboard.make_thread(backboard.make_assistant(NAME).id)
+    backboard.next("delete_thread", faults.forgets(), faults.status(500))
+
+    statuses = [client.delete(f"/threads/{thread.id}").status_code for _ in range(3)]
+
+    assert statuses == [200, 500, 200]
+    assert backboard.threads() == []
+
+
+def test_a_deletion_can_be_done_without_an_answer(client: httpx.Client, backboard: Sandbox) -> None:
+    """After the commit the assistant is gone, and the repetition a 404."""
+    made = backboard.make_assistant(NAME)
+    backboard.next_delete(faults.drops(after_commit=True))
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.delete(f"/assistants/{made.id}")
+
+    assert client.delete(f"/assistants/{made.id}").status_code == 404
+
+
+def test_a_redirect_leads_elsewhere(client: httpx.Client, backboard: Sandbox) -> None:
+    """A 307 tempts a client to take its key to another place."""
+    backboard.next_create(faults.redirect("http://localhost:9/"))
+
+    assert create(client).headers["Location"] == "http://localhost:9/"
+
+
+def test_a_gate_says_exactly_when(client: httpx.Client, backboard: Sandbox) -> None:
+    """A held call has done its work, or not, until the test opens the gate."""
+    gate = threading.Event()
+    backboard.next_create(faults.held(gate, after_commit=True))
+    with pytest.raises(httpx.ReadTimeout):
+        create(client)
+    gate.set()
+
+    assert len(backboard.alive(NAME)) == 1

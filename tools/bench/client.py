@@ -1,0 +1,110 @@
+"""The load generator where wrk is not installed, and the one that keeps to a rate: python -m tools.bench.client.
+
+Every connection sends its next request when the last one is answered or, at a rate, when it is due; a late answer
+counts from when its request was due, so a stall is not hidden by the requests that it kept from being sent.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import time
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9)
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+
+
+class Connection(asyncio.Protocol):
+    """One connection that asks and asks again until `end`; `latencies` in seconds."""
+
+    def __init__(self, requests: list[bytes], end: float, interval: float) -> None:
+        self._requests = requests
+        self._end = end
+        self._interval = interval
+        self._due = 0.0
+        self._answer = b""
+        self.latencies: list[float] = []
+        self.refused = 0
+        self.failures = 0
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is none.
+        self._transport = transport
+        self._due = time.perf_counter() + random.random() * self._interval
+        self._send_when_due()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head = self._answer.find(b"\r\n\r\n")
+        length = _LENGTH.search(self._answer, 0, head + 2) if head > 0 else None
+        if length is None or len(self._answer) < head + 4 + int(length[1]):
+            return
+        now = time.perf_counter()
+        self.latencies.append(now - self._due)
+        self.refused += self._answer[9:10] not in b"23"
+        self._answer = b""
+        self._due = self._due + self._interval if self._interval else now
+        self._send_when_due()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # The protocol's signature.
+        if not self.done.done():
+            self.failures += 1
+            self.done.set_result(None)
+
+    def _send_when_due(self) -> None:
+        if self._due >= self._end or time.perf_counter() >= self._end:
+            self.done.set_result(None)
+            self._transport.close()
+            return
+        wait = self._due - time.perf_counter()
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        self._transport.write(random.choice(self._requests))
+
+
+def _itself(connection: Connection) -> Connection:
+    """What asyncio takes for a factory."""
+    return connection
+
+
+async def load(port: int, requests: list[bytes], connections: int, seconds: float, rate: float) -> dict[str, object]:
+    """Ask on so many connections for so many seconds; `rate` a second over all of them, 0 for what they can."""
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    interval = connections / rate if rate else 0.0
+    made = [Connection(requests, began + seconds, interval) for _ in range(connections)]
+    await asyncio.gather(*(loop.create_connection(partial(_itself, one), "127.0.0.1", port) for one in made))
+    await asyncio.wait([one.done for one in made], timeout=seconds + 15)
+    latencies = sorted(latency for one in made for latency in one.latencies)
+    return {
+        "requests": len(latencies),
+        "seconds": time.perf_counter() - began,
+        "refused": sum(one.refused for one in made),
+        "failures": sum(one.failures + (not one.done.done()) for one in made),
+        "percentiles": [(which, 1000 * latencies[int(len(latencies) * which / 100)]) for which in PERCENTILES],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("requests", type=Path)
+    parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--rate", type=float, default=0.0)
+    given = parser.parse_args()
+    requests = given.requests.read_bytes().split(b"\0")
+    print(json.dumps(uvloop.run(load(given.port, requests, given.connections, given.seconds, given.rate))))
+
+
+if __name__ == "__main__":
+    main()

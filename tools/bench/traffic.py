@@ -1,0 +1,48 @@
+"""Requests ready to be sent, written to a file that both load generators read: bytes with a NUL between them."""
+
+import json
+import random
+import secrets
+import time
+from pathlib import Path
+
+from app.clerk.signatures import sign
+from app.commands.trigger import sample
+from tools.bench.database import clerk_id
+from tools.bench.servers import TOKEN
+
+# As many different requests as the generators hold; a larger table is asked for a sample of its people.
+_MOST = 20_000
+_FORGED = 500
+
+
+def existing_users(file: Path, users: int) -> Path:
+    """The chat backend's question, for people at random out of so many."""
+    numbers = random.sample(range(1, users + 1), min(users, _MOST))
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    return _write(file, [_request("/ensure-user", headers, _asking(number)) for number in numbers])
+
+
+def forged_webhooks(file: Path) -> Path:
+    """Sign-ups whose headers are in order and current, signed with a secret that is not ours."""
+    requests = []
+    for _ in range(_FORGED):
+        body = sample("user.created")
+        headers = sign(secrets.token_bytes(24), f"msg_{secrets.token_hex(8)}", int(time.time()), body)
+        requests.append(_request("/webhooks/clerk", headers, body))
+    return _write(file, requests)
+
+
+def _asking(number: int) -> bytes:
+    return json.dumps({"clerk_id": clerk_id(number)}).encode()
+
+
+def _request(path: str, headers: dict[str, str], body: bytes) -> bytes:
+    given = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body))} | headers
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+def _write(file: Path, requests: list[bytes]) -> Path:
+    file.write_bytes(b"\0".join(requests))
+    return file

@@ -1,0 +1,225 @@
+"""The ten rules, and how to switch each of them off in a server process, before it serves.
+
+Every one is a mistake that somebody could make in the service; `caught_as` is the violation by which the campaign has
+to notice it. Nothing in the service knows of this.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+from app import components
+from app.backboard.client import Backboard
+from app.backboard.models import Assistant
+from app.clerk.users import Profile
+from app.deadline import Deadline
+from app.errors import ServiceError, Unknown
+from app.http import client
+from app.postgres.pipeline import COMMIT, send
+from app.postgres.pool import LOOKUP_CONNECTIONS
+from app.postgres.queries import Queries
+from app.users.models import Facts, User
+from app.users.provisioning import Ensured, Provisioning
+
+# mypy sees no sense in assigning to what is imported, and it is right: so that is done under other names.
+_service: Any = Provisioning
+_wiring: Any = components
+_partner: Any = client
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One rule off."""
+
+    switch_off: Callable[[], None]
+    caught_as: str
+
+
+def _sql(**changed: tuple[bytes, bytes]) -> Callable[[], None]:
+    """Replace a piece of a statement; all of it, where the piece is empty."""
+
+    def switch_off() -> None:
+        load = Queries.load
+
+        def load_changed() -> Queries:
+            queries = load()
+            texts = {}
+            for name, (piece, other) in changed.items():
+                text: bytes = getattr(queries, name)
+                assert piece in text, f"{name} has changed: the break breaks nothing"
+                texts[name] = text.replace(piece, other) if piece else other
+            return replace(queries, **texts)
+
+        Queries.load = staticmethod(load_changed)  # type: ignore[method-assign]  # That is the break.
+
+    return switch_off
+
+
+def _acknowledge_before_commit() -> None:
+    """The answer goes out when the row is written, and COMMIT after it."""
+
+    async def provision(self: Any, profile: Profile, deadline: Deadline) -> Ensured:
+        connection = await self._places.take(deadline.left(2.0))
+        try:
+            known = await self._note_and_lock(connection, profile.clerk_id, deadline)
+            if known.gone or known.user is not None:
+                await self._leave(connection, profile.clerk_id, known, deadline)
+                await self._places.give_back(connection)
+                return Ensured("gone", None) if known.gone else Ensured("exists", known.user)
+            assistant = await self._adopt_or_create(profile.clerk_id, known.tries, deadline)
+            statements = (self._users.insert(profile, assistant.id), *self._settle(profile.clerk_id))
+            rows = await send(connection, *statements, seconds=3.0)
+        except BaseException:
+            await self._places.give_back(connection)
+            raise
+        _afterwards(self, connection)
+        return Ensured("created", User(*rows[0][0]))
+
+    _service._provision = provision
+
+
+_under_way: set[asyncio.Task[None]] = set()
+
+
+def _afterwards(service: Any, connection: Any) -> None:
+    async def commit() -> None:
+        with suppress(ServiceError):
+            await send(connection, COMMIT, seconds=3.0)
+        await service._places.give_back(connection)
+
+    task = asyncio.create_task(commit())
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+
+
+def _blind_retry() -> None:
+    """A create without an answer is sent again, without looking."""
+    create = Backboard.create_assistant
+
+    async def adopt_or_create(self: Any, clerk_id: str, tries: int | None, deadline: Deadline) -> Assistant:  # noqa: ARG001  # As the original.
+        try:
+            return await create(self._backboard, clerk_id, deadline)
+        except Unknown:
+            return await create(self._backboard, clerk_id, deadline)
+
+    _service._adopt_or_create = adopt_or_create
+
+
+def _compensate() -> None:
+    """Whoever cannot commit deletes the assistant just made."""
+    insert = _service._insert_and_commit
+
+    async def insert_or_delete(
+        self: Any, connection: Any, profile: Profile, assistant: Assistant, deadline: Deadline
+    ) -> Ensured:
+        try:
+            ensured: Ensured = await insert(self, connection, profile, assistant, deadline)
+        except ServiceError:
+            await self._backboard.delete_assistant(assistant.id, deadline)
+            raise
+        return ensured
+
+    async def give_up(self: Any, profile: Profile, assistant: Assistant, error: Exception, deadline: Deadline) -> None:  # noqa: ARG001  # As the original.
+        raise error
+
+    _service._insert_and_commit = insert_or_delete
+    _service._after_lost_commit = give_up
+
+
+def _no_fence() -> None:
+    """A COMMIT without an answer counts as done."""
+
+    async def believe(_: Any, profile: Profile, assistant: Assistant, *__: object) -> Ensured:
+        now = datetime.now(UTC)
+        return Ensured(
+            "created", User(uuid4(), profile.clerk_id, str(UUID(assistant.id)), None, None, now, now, None, None)
+        )
+
+    _service._after_lost_commit = believe
+
+
+def _no_order_check() -> None:
+    """Whatever comes last is stored."""
+    _sql(update_user=(b"AND clerk_updated_at <= %(clerk_updated_at)s", b""))()
+
+    async def apply(self: Any, profile: Profile, known: Facts, deadline: Deadline) -> Ensured:
+        if known.gone or known.user is None:
+            return Ensured("gone", None)
+        if profile.updated_at is None:
+            return Ensured("exists", known.user)
+        ensured: Ensured = await self._update(profile, deadline)
+        return ensured
+
+    _service._apply = apply
+
+
+def _shared_pool() -> None:
+    """One pool for everything, as large as the two together."""
+    make = _wiring.Pool
+    made: list[Any] = []
+
+    def shared(url: str, *, name: str, size: int, waiting: int = 0) -> Any:  # noqa: ARG001  # As the original.
+        if not made:
+            made.append(make(url, name=name, size=LOOKUP_CONNECTIONS + 5, waiting=20))
+        return made[0]
+
+    _wiring.Pool = shared
+
+
+def _swallow_cancellation() -> None:
+    """What is cancelled at its limit goes on all the same."""
+
+    @asynccontextmanager
+    async def timeout(_: float) -> Any:
+        yield
+
+    assert "asyncio.timeout(seconds)" in inspect.getsource(client), "the limit is elsewhere: the break breaks nothing"
+    _partner.asyncio = SimpleNamespace(timeout=timeout)
+    provision = _service._provision
+    ensure = _service.ensure
+
+    async def stubborn(work: Coroutine[Any, Any, Any]) -> Any:
+        task = asyncio.create_task(work)
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(task)
+        return task.result()
+
+    _service._provision = lambda self, *words: stubborn(provision(self, *words))
+    _service.ensure = lambda self, *words, **named: stubborn(ensure(self, *words, **named))
+
+
+BREAKS = {
+    "no-lock": Break(
+        _sql(
+            lock_user=(
+                b"pg_advisory_xact_lock(hashtextextended('app:user:' || %(clerk_id)s, 0))",
+                b"%(clerk_id)s::TEXT",
+            )
+        ),
+        "resurrected",
+    ),
+    "acknowledge-before-commit": Break(_acknowledge_before_commit, "lost"),
+    "forget-the-attempt": Break(
+        _sql(
+            note_attempt=(b"", b"SELECT 1 AS tries WHERE %(clerk_id)s::TEXT IS NOT NULL"),
+            get_facts=(b"provisioning_attempts.tries,", b"1 AS tries,"),
+        ),
+        "duplicate",
+    ),
+    "blind-retry": Break(_blind_retry, "duplicate"),
+    "compensate-by-deletion": Break(_compensate, "dangling"),
+    "no-fence": Break(_no_fence, "lost"),
+    "no-order-check": Break(_no_order_check, "lost"),
+    "no-tombstone": Break(
+        _sql(insert_tombstone=(b"VALUES (%(clerk_id)s)", b"SELECT %(clerk_id)s::TEXT WHERE FALSE")), "resurrected"
+    ),
+    "shared-pool": Break(_shared_pool, "starved"),
+    "swallowed-cancellation": Break(_swallow_cancellation, "slow"),
+}

@@ -1,0 +1,112 @@
+"""The campaign's own Postgres: its pooler, its crashes, and what stands in its tables at the end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+
+from app.postgres.migrations import migrate
+from tools.chaos.checker import Row
+from tools.sandbox.binaries import find_pgbouncer
+from tools.sandbox.pgbouncer import PgBouncer
+from tools.sandbox.postgres import Postgres
+
+_ROWS = (
+    "SELECT clerk_id, assistant_id, email, name, round(extract(epoch FROM clerk_updated_at) * 1000)::bigint,"
+    " deleted_at IS NOT NULL FROM users"
+)
+BACKENDS_SECONDS = 10.0
+# Every connection of four servers while they provision as much as they may, and a few of the dead.
+POOLED_CONNECTIONS = 40
+
+
+class Database:
+    """Runs on one thread of its own: Linux ends Postgres with the thread that started it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._postgres = Postgres(folder, durable=False, max_connections=200)
+        self._thread = ThreadPoolExecutor(1, "postgres")
+        self._pooler: PgBouncer | None = None
+
+    async def start(self) -> None:
+        await self._on_thread(self._postgres.start)
+        await migrate(self.url)
+        if find_pgbouncer():
+            pooler = PgBouncer(self.url, pool_size=POOLED_CONNECTIONS)
+            await self._on_thread(pooler.start)
+            self._pooler = pooler
+
+    async def stop(self) -> None:
+        if self._pooler is not None:
+            await self._on_thread(self._pooler.stop)
+        await self._on_thread(self._postgres.stop)
+        self._thread.shutdown()
+
+    @property
+    def url(self) -> str:
+        """Past every proxy."""
+        return self._postgres.url("app")
+
+    @property
+    def pooled(self) -> bool:
+        """Whether PgBouncer stands in between; it does where the program exists."""
+        return self._pooler is not None
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """As the service does: to PgBouncer where there is one, else to Postgres."""
+        url = self._pooler.url() if self._pooler else self.url
+        folder = parse_qs(urlsplit(url).query)["host"][0]
+        return await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
+
+    async def crash(self) -> None:
+        """Every process of Postgres dies at once; the next start recovers."""
+        await self._on_thread(self._crash)
+
+    async def lose_postmaster(self) -> None:
+        """Kill -9 of the postmaster alone; its backends end when they notice."""
+        await self._on_thread(self._lose_postmaster)
+
+    def _crash(self) -> None:
+        self._postgres.crash()
+        self._postgres.start()
+
+    def _lose_postmaster(self) -> None:
+        pid = self._postgres.pid
+        backends = _children(pid)
+        os.kill(pid, signal.SIGKILL)
+        give_up_at = time.monotonic() + BACKENDS_SECONDS
+        # A new server refuses the data while one of the old ones has them.
+        while any(Path(f"/proc/{backend}").exists() for backend in backends) and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        self._crash()
+
+    async def _on_thread(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def rows(self) -> list[Row]:
+        with psycopg.connect(self.url) as connection:
+            return [Row(*row) for row in connection.execute(_ROWS)]
+
+    def tombstones(self) -> set[str]:
+        return self._clerk_ids("deleted_users")
+
+    def notes(self) -> set[str]:
+        return self._clerk_ids("provisioning_attempts")
+
+    def _clerk_ids(self, table: str) -> set[str]:
+        with psycopg.connect(self.url) as connection:
+            return {clerk_id for (clerk_id,) in connection.execute(f"SELECT clerk_id FROM {table}".encode())}
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started; none where there is no /proc."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []

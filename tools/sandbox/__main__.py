@@ -1,0 +1,227 @@
+"""`./dev run`: everything on this machine, one signed sign-up delivered, and the row that came of it.
+
+DATABASE_URL (or its two other names), BACKBOARD_API_KEY and CLERK_WEBHOOK_SIGNING_SECRET replace the local parts
+one by one. What was started is written to .local/environment, where `./dev COMMAND` in a second terminal finds it.
+"""
+
+import asyncio
+import base64
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from types import FrameType
+
+import httpx
+import psycopg
+from dotenv import dotenv_values
+from psycopg.rows import dict_row
+
+from app.postgres.migrations import MigrationError, migrate
+from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
+from tools.sandbox.backboard import LOCAL_KEY, Sandbox
+from tools.sandbox.binaries import find_binaries
+from tools.sandbox.postgres import Postgres, PostgresUnavailable
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".local"
+READY_SECONDS = 30.0
+# A request in flight may take 12 s, and all is over after 20.
+STOP_SECONDS = 25.0
+
+
+class CannotRun(Exception):
+    """A sentence for the person at the terminal: what is wrong and what to do."""
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        with ExitStack() as stack:
+            return _run(stack)
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 0
+    except (CannotRun, ConfigurationError, MigrationError, PostgresUnavailable) as error:
+        print(f"./dev run: {error}", file=sys.stderr)
+        return 78 if isinstance(error, ConfigurationError) else 1
+
+
+def _as_interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(stack: ExitStack) -> int:
+    FOLDER.mkdir(exist_ok=True)
+    stack.enter_context(_only_one())
+    for key, value in dotenv_values(ROOT / ".env").items():
+        if value:
+            os.environ.setdefault(key, value)
+    parts = [_database(stack), _backboard(stack), *_secrets()]
+    settings = load(Settings)
+    url = settings.database_url.get_secret_value()
+    asyncio.run(migrate(url))
+    server = stack.enter_context(_server(settings.port))
+    stack.enter_context(_found_by_others())
+    clerk_id = _sign_up(settings)
+    _print_row(url, clerk_id)
+    _print_banner(settings, parts)
+    return server.wait()
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Two at once would share the database's folder; the lock goes with the process, however it ends."""
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotRun("it is already running in another terminal; stop that one first") from None
+        yield
+
+
+def _database(stack: ExitStack) -> str:
+    if any(os.environ.get(name) for name in DATABASE_VARIABLES):
+        return "Postgres   yours (DATABASE_URL)"
+    print("Starting Postgres ...", flush=True)
+    postgres = stack.enter_context(Postgres(FOLDER / "postgres"))
+    os.environ["DATABASE_URL"] = postgres.url("app")
+    # psql stands beside the server, so `./dev psql` works where nothing of Postgres is installed.
+    os.environ.setdefault("POSTGRES_BIN", str(find_binaries()))
+    return "Postgres   local, kept in .local/postgres    ./dev psql"
+
+
+def _backboard(stack: ExitStack) -> str:
+    if os.environ.get("BACKBOARD_API_KEY"):
+        return f"Backboard  yours (BACKBOARD_API_KEY), {os.environ.get('BACKBOARD_API_URL', 'the real one')}"
+    sandbox = stack.enter_context(Sandbox(keys={LOCAL_KEY}))
+    os.environ["BACKBOARD_API_KEY"] = LOCAL_KEY
+    os.environ["BACKBOARD_API_URL"] = sandbox.url
+    return f"Backboard  a sandbox that forgets when it stops    {sandbox.url}"
+
+
+def _secrets() -> list[str]:
+    """Secrets of this run's own where none are set; the service never runs without verification."""
+    os.environ.setdefault("SERVICE_TOKENS", secrets.token_hex(16))
+    if os.environ.get("CLERK_WEBHOOK_SIGNING_SECRET"):
+        return ["Clerk      your signing secret"]
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    os.environ["CLERK_WEBHOOK_SIGNING_SECRET"] = secret
+    return ["Clerk      a signing secret of this run; `./dev trigger` plays the sender"]
+
+
+@contextmanager
+def _server(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m app serve`, ended with us even when we are killed (Linux)."""
+    with socket.socket() as probe:
+        # As the server will; a stranger's answers there would be taken for ours.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            raise CannotRun(f"port {port} is taken; PORT=8001 ./dev run takes another") from None
+    print(f"Starting the server on port {port} ...", flush=True)
+    tie = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
+    server = subprocess.Popen([*tie, sys.executable, "-m", "app", "serve"], cwd=ROOT)
+    try:
+        _wait_until_ready(server, port)
+        yield server
+    finally:
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C reached the server as well; a second one while it finishes must not leave it behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
+    give_up_at = monotonic() + READY_SECONDS
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        while server.poll() is None and monotonic() < give_up_at:
+            try:
+                if client.get("/readyz").status_code == httpx.codes.OK and server.poll() is None:
+                    return
+            except httpx.TransportError:
+                pass
+            sleep(0.05)
+    raise CannotRun(f"the server did not come up; its log stands above. Is port {port} taken? PORT=8001 sets another")
+
+
+@contextmanager
+def _found_by_others() -> Iterator[None]:
+    file = FOLDER / "environment"
+    names = (
+        *DATABASE_VARIABLES[:1],
+        "BACKBOARD_API_KEY",
+        "BACKBOARD_API_URL",
+        "SERVICE_TOKENS",
+        "PORT",
+        "POSTGRES_BIN",
+    )
+    lines = [f"{name}={os.environ[name]}\n" for name in (*names, "CLERK_WEBHOOK_SIGNING_SECRET") if name in os.environ]
+    file.touch(mode=0o600)
+    file.write_text("".join(lines))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _sign_up(settings: Settings) -> str:
+    """Deliver one signed user.created through HTTP, as Clerk would; returns the new user's Clerk id."""
+    # Imported while the server starts: svix takes half a second, and the server needs it as well.
+    from app.commands import trigger
+
+    clerk_id = f"user_{secrets.token_hex(14)}"
+    (message,) = trigger.messages(event="user.created", file=None, count=1, clerk_id=clerk_id, duplicate=False)
+    secret = settings.clerk_webhook_signing_secret[0].get_secret_value()
+    url = f"http://127.0.0.1:{settings.port}"
+    print(f"\nDelivering a signed user.created to {url} ...", flush=True)
+    if not trigger.deliver([message], secret=secret, url=url, say=print):
+        print("It was refused; the server's line above has the reason. It goes on serving.")
+    return clerk_id
+
+
+def _print_row(url: str, clerk_id: str) -> None:
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        row = connection.execute("SELECT * FROM users WHERE clerk_id = %s", [clerk_id]).fetchone()
+    if row is None:
+        return
+    print("\nThe row in users:")
+    for column, value in row.items():
+        print(f"  {column:17} {'' if value is None else value}")
+
+
+def _print_banner(settings: Settings, parts: list[str]) -> None:
+    token = settings.service_tokens[0].get_secret_value()
+    port = settings.port
+    print(f"\nServing on http://127.0.0.1:{port}  (Ctrl-C stops everything)")
+    for part in parts:
+        print(f"  {part}")
+    print(
+        "\nNext, in a second terminal:\n"
+        "  ./dev trigger user.created\n"
+        f"  curl -sS http://127.0.0.1:{port}/ensure-user -H 'Authorization: Bearer {token}' \\\n"
+        "       -H 'Content-Type: application/json' -d '{\"clerk_id\": \"user_2abc\"}'\n",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""What one API key sees at Backboard: assistants, threads, and the answers to well and badly formed calls.
+
+Sans I/O: a request goes in, a reply comes out. Strict where the vendor has stated something (the OpenAPI
+document "Backboard API" 1.0.0, backboard-sdk 1.5.19); `Switches` holds what nobody outside has seen. Names are
+not unique, and every create makes a new assistant, as at the vendor.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+from tools.sandbox.backboard_messages import (
+    Refusal,
+    Reply,
+    Request,
+    assistant_fields,
+    check_range,
+    checked_uuid,
+    json_object,
+    json_reply,
+    unprocessable,
+)
+
+MOST_SKIP = 10_000
+MOST_LIMIT = 200
+
+# The vendor's documented defaults of a new assistant.
+DEFAULTS: dict[str, Any] = {
+    "system_prompt": None,
+    "description": None,
+    "tools": None,
+    "tok_k": 10,
+    "embedding_provider": "openai",
+    "embedding_model_name": "text-embedding-3-large",
+    "embedding_dims": 3072,
+    "custom_fact_extraction_prompt": None,
+    "custom_update_memory_prompt": None,
+}
+
+
+@dataclass(slots=True)
+class Switches:
+    """The unknowns of the live service, each to be set by a test or a person."""
+
+    create_status: int = 200
+    name_filter: bool = True
+    visible_after: float = 0.0
+    order: Literal["ascending", "descending", "random"] = "ascending"
+    seed: int = 0
+    echo_description: bool = False
+    timestamps: Literal["z", "offset", "naive", "microseconds"] = "z"
+    clamp_paging: bool = False
+    extra_fields: bool = False
+    latency: float = 0.0
+    idle_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class Assistant:
+    """An assistant that was made, and stays on record after its deletion."""
+
+    id: str
+    name: str
+    created_at: datetime
+    fields: dict[str, Any]
+    deleted_at: datetime | None = None
+    made: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True)
+class Thread:
+    id: str
+    assistant_id: str
+    created_at: datetime
+    messages: int = 0
+    made: float = field(default_factory=time.monotonic)
+
+
+class World:
+    """Everything that belongs to one API key."""
+
+    def __init__(self, switches: Switches) -> None:
+        self._switches = switches
+        self.made: dict[str, Assistant] = {}
+        self.threads: dict[str, Thread] = {}
+
+    def answer(self, request: Request) -> Reply:
+        try:
+            status, payload = self._route(request)
+        except Refusal as refusal:
+            return refusal.reply
+        return json_reply(status, payload)
+
+    def name_of(self, assistant_id: str) -> str:
+        """The name of an assistant living or deleted; empty for an unknown id."""
+        made = self.made.get(assistant_id.lower())
+        return made.name if made else ""
+
+    def make(self, name: str, *, created_at: datetime | None = None, **fields: Any) -> Assistant:
+        now = datetime.now(UTC)
+        assistant = Assistant(str(uuid4()), name, created_at or now, DEFAULTS | fields)
+        self.made[assistant.id] = assistant
+        return assistant
+
+    def make_thread(self, assistant_id: str, *, created_at: datetime | None = None, messages: int = 0) -> Thread:
+        thread = Thread(str(uuid4()), assistant_id, created_at or datetime.now(UTC), messages)
+        self.threads[thread.id] = thread
+        return thread
+
+    def keep(self) -> "Kept":
+        """What there is, to be restored later."""
+        return {key: replace(made) for key, made in self.made.items()}, dict(self.threads)
+
+    def restore(self, kept: "Kept") -> None:
+        self.made, self.threads = kept
+
+    def delete(self, assistant: Assistant) -> datetime:
+        """Mark it deleted; its threads go with it, for good."""
+        assistant.deleted_at = datetime.now(UTC)
+        self.threads = {key: kept for key, kept in self.threads.items() if kept.assistant_id != assistant.id}
+        return assistant.deleted_at
+
+    def _route(self, request: Request) -> tuple[int, Any]:
+        match request.method, request.path.removeprefix("/api/").split("/"):
+            case _, [*_, ""]:
+                raise Refusal(404, "Not Found")
+            case "POST", ["assistants"]:
+                return self._switches.create_status, self._create(request)
+            case "GET", ["assistants"]:
+                return 200, self._list(request.query)
+            case "GET" | "PUT" | "DELETE" as method, ["assistants", uuid]:
+                return 200, self._one(method, self._living(uuid), request)
+            case "POST" | "GET" as method, ["assistants", uuid, "threads"]:
+                return 200, self._threads_of(method, self._living(uuid), request)
+            case "GET", ["threads"]:
+                return 200, self._shown_threads(self.threads.values(), request.query)
+            case "GET" | "DELETE" as method, ["threads", uuid]:
+                return 200, self._thread(method, uuid)
+            case _, ["assistants" | "threads"] | ["assistants" | "threads", _] | ["assistants", _, "threads"]:
+                raise Refusal(405, "Method Not Allowed")
+        raise Refusal(404, "Not Found")
+
+    def _create(self, request: Request) -> dict[str, Any]:
+        sent = assistant_fields(request, required=True)
+        return self._shown(self.make(sent.pop("name"), **sent))
+
+    def _list(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        skip, limit = self._paging(query)
+        horizon = time.monotonic() - self._switches.visible_after
+        listed = [made for made in self.made.values() if made.deleted_at is None and made.made <= horizon]
+        if self._switches.name_filter and "name" in query:
+            listed = [made for made in listed if made.name == query["name"]]
+        return [self._shown(made) for made in self._ordered(listed)[skip : skip + limit]]
+
+    def _ordered(self, listed: list[Assistant]) -> list[Assistant]:
+        if self._switches.order == "random":
+            # Seeded by id, so that the pages of one listing fit together.
+            return sorted(listed, key=lambda made: random.Random(f"{self._switches.seed}{made.id}").random())
+        descending = self._switches.order == "descending"
+        return sorted(listed, key=lambda made: made.created_at, reverse=descending)
+
+    def _one(self, method: str, assistant: Assistant, request: Request) -> dict[str, Any]:
+        if method == "DELETE":
+            deleted_at = self._time(self.delete(assistant))
+            return {
+                "message": "Assistant deleted successfully",
+                "assistant_id": assistant.id,
+                "deleted_at": deleted_at,
+            }
+        if method == "PUT":
+            sent = assistant_fields(request, required=False)
+            assistant.name = sent.pop("name", assistant.name)
+            assistant.fields |= sent
+        return self._shown(assistant)
+
+    def _threads_of(self, method: str, assistant: Assistant, request: Request) -> Any:
+        if method == "GET":
+            mine = [thread for thread in self.threads.values() if thread.assistant_id == assistant.id]
+            return self._shown_threads(mine, request.query)
+        json_object(request)
+        return self._shown_thread(self.make_thread(assistant.id))
+
+    def _thread(self, method: str, uuid: str) -> dict[str, Any]:
+        thread = self.threads.get(checked_uuid(uuid, "thread_id"))
+        if thread is None:
+            raise Refusal(404, "Thread not found")
+        if method == "GET":
+            return self._shown_thread(thread)
+        del self.threads[thread.id]
+        deleted_at = self._time(datetime.now(UTC))
+        return {"message": "Thread deleted successfully", "thread_id": thread.id, "deleted_at": deleted_at}
+
+    def _living(self, uuid: str) -> Assistant:
+        assistant = self.made.get(checked_uuid(uuid, "assistant_id"))
+        if assistant is None or assistant.deleted_at is not None:
+            raise Refusal(404, "Assistant not found")
+        return assistant
+
+    def _paging(self, query: dict[str, str]) -> tuple[int, int]:
+        skip = self._number(query, "skip", 0, low=0, high=MOST_SKIP)
+        return skip, self._number(query, "limit", 100, low=1, high=MOST_LIMIT)
+
+    def _number(self, query: dict[str, str], name: str, default: int, *, low: int, high: int) -> int:
+        try:
+            number = int(query.get(name, default))
+        except ValueError:
+            raise unprocessable("int_parsing", "Input should be a valid integer", "query", name) from None
+        if self._switches.clamp_paging:
+            return max(low, min(number, high))
+        check_range(number, "query", name, low=low, high=high)
+        return number
+
+    def _shown(self, assistant: Assistant) -> dict[str, Any]:
+        created_at = self._time(assistant.created_at)
+        shown: dict[str, Any] = {"assistant_id": assistant.id, "name": assistant.name, "created_at": created_at}
+        shown |= assistant.fields
+        if self._switches.echo_description:
+            shown["description"] = shown["system_prompt"]
+        if self._switches.extra_fields:
+            shown |= {"owner": {"id": 7}, "updated_at": created_at, "a_field_of_tomorrow": [None]}
+        return shown
+
+    def _shown_threads(self, threads: Iterable[Thread], query: dict[str, str]) -> list[dict[str, Any]]:
+        skip, limit = self._paging(query)
+        horizon = time.monotonic() - self._switches.visible_after
+        visible = [thread for thread in threads if thread.made <= horizon]
+        return [self._shown_thread(thread) for thread in visible[skip : skip + limit]]
+
+    def _shown_thread(self, thread: Thread) -> dict[str, Any]:
+        created_at = self._time(thread.created_at)
+        said = [{"role": "user", "content": f"{number}"} for number in range(thread.messages)]
+        return {"thread_id": thread.id, "created_at": created_at, "messages": said, "metadata_": None}
+
+    def _time(self, when: datetime) -> str:
+        return TIMESTAMPS[self._switches.timestamps](when)
+
+
+Kept = tuple[dict[str, Assistant], dict[str, Thread]]
+
+TIMESTAMPS: dict[str, Callable[[datetime], str]] = {
+    "z": lambda when: when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    "offset": lambda when: when.isoformat(timespec="milliseconds"),
+    "naive": lambda when: when.replace(tzinfo=None).isoformat(timespec="milliseconds"),
+    "microseconds": lambda when: when.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+}
