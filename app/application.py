@@ -11,24 +11,24 @@ from starlette.types import Receive, Scope, Send
 
 from app import log
 from app import settings as environment
-from app.api.auth import Callers
+from app.api.auth import Authenticator
 from app.api.health import LastEvent, MetricsProbe, Readyz, healthz
 from app.api.messages import ChatMessages
 from app.api.openapi import OpenApi
 from app.api.sessions import ChatSessions
 from app.api.users import ChatUsers, EnsureUser
 from app.api.webhooks import ClerkWebhook
-from app.chat.create_session import Opening
-from app.chat.delete_session import Closing
-from app.chat.service import Memory
-from app.clerk.signatures import Verifier
-from app.components import Parts, build_parts, open_parts
-from app.http.middleware import Frame
+from app.chat.create_session import CreateSession
+from app.chat.delete_session import DeleteSession
+from app.chat.service import ChatService
+from app.clerk.signatures import SignatureVerifier
+from app.components import Components, build_components, open_components
+from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
 from app.postgres.migrations import newest
 from app.postgres.pool import warn_if_too_small
 from app.settings import Settings
-from app.users.service import OnDemand
+from app.users.service import UserService
 
 
 class Application(Starlette):
@@ -36,7 +36,7 @@ class Application(Starlette):
 
     def __init__(self, metrics: Metrics, **starlette: Any) -> None:
         super().__init__(**starlette)
-        self._frame = Frame(self._dispatch, metrics)
+        self._frame = RequestMiddleware(self._dispatch, metrics)
         self._exact = {
             (method, route.path): route.app
             for route in self.routes
@@ -56,28 +56,28 @@ class Application(Starlette):
 
 def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
-    verifier = Verifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
-    parts = build_parts(settings)
+    verifier = SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
+    components = build_components(settings)
     last_event, stopping = LastEvent(), asyncio.Event()
     webhook = ClerkWebhook(
         verifier=verifier,
         last_event=last_event,
-        provisioning=parts.provisioning,
-        lifecycle=parts.lifecycle,
+        provisioning=components.provisioning,
+        deletion=components.deletion,
         instance_id=settings.clerk_instance_id,
     )
     tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
-    callers = Callers(tokens=tokens, sessions=parts.sessions)
-    users = OnDemand(provisioning=parts.provisioning, clerk=parts.clerk)
+    callers = Authenticator(tokens=tokens, sessions=components.sessions)
+    users = UserService(provisioning=components.provisioning, clerk=components.clerk)
     readyz = Readyz(
-        queries=parts.queries,
-        pool=parts.pool,
-        places=parts.places,
+        queries=components.queries,
+        query_pool=components.query_pool,
+        provisioning_pool=components.provisioning_pool,
         expected=newest(),
         last_event=last_event,
         stopping=stopping,
     )
-    metrics = Metrics({pool.name: pool.figures for pool in (parts.pool, parts.places)})
+    metrics = Metrics({pool.name: pool.stats for pool in (components.query_pool, components.provisioning_pool)})
     app = Application(
         metrics,
         routes=[
@@ -87,20 +87,27 @@ def create_app(settings: Settings) -> Starlette:
             Route("/readyz", readyz, methods=["GET"]),
             Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
             Route("/openapi.json", OpenApi(), methods=["GET"]),
-            *_chat_routes(parts, callers, users),
+            *_chat_routes(components, callers, users),
         ],
-        lifespan=lambda _: _live(settings, parts, stopping),
+        lifespan=lambda _: _live(settings, components, stopping),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
     return app
 
 
-def _chat_routes(parts: Parts, callers: Callers, users: OnDemand) -> list[Route]:
-    queries, pool, places, backboard = parts.queries, parts.pool, parts.places, parts.backboard
-    memory = Memory(queries=queries, pool=pool)
-    opening = Opening(queries=queries, pool=pool, places=places, backboard=backboard)
-    closing = Closing(queries=queries, places=places, backboard=backboard)
+def _chat_routes(components: Components, callers: Authenticator, users: UserService) -> list[Route]:
+    queries, query_pool, provisioning_pool, backboard = (
+        components.queries,
+        components.query_pool,
+        components.provisioning_pool,
+        components.backboard,
+    )
+    memory = ChatService(queries=queries, query_pool=query_pool)
+    opening = CreateSession(
+        queries=queries, query_pool=query_pool, provisioning_pool=provisioning_pool, backboard=backboard
+    )
+    closing = DeleteSession(queries=queries, provisioning_pool=provisioning_pool, backboard=backboard)
     return [
         *ChatSessions(users=users, opening=opening, closing=closing, memory=memory).routes(callers),
         *ChatMessages(memory).routes(callers),
@@ -109,11 +116,15 @@ def _chat_routes(parts: Parts, callers: Callers, users: OnDemand) -> list[Route]
 
 
 @asynccontextmanager
-async def _live(settings: Settings, parts: Parts, stopping: asyncio.Event) -> AsyncIterator[dict[str, asyncio.Event]]:
+async def _live(
+    settings: Settings, components: Components, stopping: asyncio.Event
+) -> AsyncIterator[dict[str, asyncio.Event]]:
     """The lifespan of the web process; what it yields is for the server and its connections."""
-    processes, places = settings.web_concurrency, settings.provisioning_concurrency
-    async with open_parts(parts):
-        check = asyncio.create_task(warn_if_too_small(parts.pool, parts.queries, processes=processes, places=places))
+    processes, concurrency = settings.web_concurrency, settings.provisioning_concurrency
+    async with open_components(components):
+        check = asyncio.create_task(
+            warn_if_too_small(components.query_pool, components.queries, processes=processes, concurrency=concurrency)
+        )
         try:
             yield {"stopping": stopping}
         finally:

@@ -11,7 +11,7 @@ from app.clerk.session_tokens import SessionTokens, build_session_tokens
 from app.postgres.pool import LOOKUP_CONNECTIONS, Pool
 from app.postgres.queries import Queries
 from app.settings import Settings
-from app.users.deletion import Lifecycle
+from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
 FLIGHT_SECONDS = 12.0
@@ -22,40 +22,42 @@ CLERK_CALLS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """All of them."""
+class Components:
+    """Everything that lives as long as the process."""
 
     queries: Queries
-    pool: Pool
-    places: Pool
+    query_pool: Pool
+    provisioning_pool: Pool
     backboard: Backboard
     provisioning: Provisioning
-    lifecycle: Lifecycle
+    deletion: UserDeletion
     clerk: ClerkApi | None
     sessions: SessionTokens | None
 
 
-def build_parts(settings: Settings) -> Parts:
+def build_components(settings: Settings) -> Components:
     """Build what the web process and the commands stand on; nothing is connected yet."""
     queries = Queries.load()
     url = settings.database_url.get_secret_value()
-    places = settings.provisioning_concurrency
-    pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
-    provisioning_pool = Pool(url, name="provisioning", size=places, waiting=places * WAITING_PER_PLACE)
+    concurrency = settings.provisioning_concurrency
+    query_pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
+    provisioning_pool = Pool(url, name="provisioning", size=concurrency, waiting=concurrency * WAITING_PER_PLACE)
     client = build_backboard_client(
         url=settings.backboard_api_url,
         api_key=settings.backboard_api_key.get_secret_value(),
         # As many again for deletions of users and of sessions, which hold no place while Backboard answers.
-        connections=3 * places,
+        connections=3 * concurrency,
     )
     backboard = Backboard(
         client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt
     )
-    provisioning = Provisioning(queries=queries, pool=pool, places=provisioning_pool, backboard=backboard)
-    lifecycle = Lifecycle(queries=queries, places=provisioning_pool, backboard=backboard)
+    provisioning = Provisioning(
+        queries=queries, query_pool=query_pool, provisioning_pool=provisioning_pool, backboard=backboard
+    )
+    deletion = UserDeletion(queries=queries, provisioning_pool=provisioning_pool, backboard=backboard)
     clerk = _build_clerk(settings)
     sessions = build_session_tokens(settings)
-    return Parts(queries, pool, provisioning_pool, backboard, provisioning, lifecycle, clerk, sessions)
+    return Components(queries, query_pool, provisioning_pool, backboard, provisioning, deletion, clerk, sessions)
 
 
 def _build_clerk(settings: Settings) -> ClerkApi | None:
@@ -67,17 +69,17 @@ def _build_clerk(settings: Settings) -> ClerkApi | None:
 
 
 @asynccontextmanager
-async def open_parts(parts: Parts) -> AsyncIterator[None]:
+async def open_components(components: Components) -> AsyncIterator[None]:
     """Open on entry, close in reverse; a database that is down stops neither."""
-    await parts.pool.open()
-    await parts.places.open()
+    await components.query_pool.open()
+    await components.provisioning_pool.open()
     try:
         yield
     finally:
-        await parts.provisioning.close(FLIGHT_SECONDS)
-        await parts.backboard.close()
-        if parts.clerk:
-            await parts.clerk.close()
-        if parts.sessions:
-            await parts.sessions.close()
-        await asyncio.gather(parts.pool.close(), parts.places.close())
+        await components.provisioning.close(FLIGHT_SECONDS)
+        await components.backboard.close()
+        if components.clerk:
+            await components.clerk.close()
+        if components.sessions:
+            await components.sessions.close()
+        await asyncio.gather(components.query_pool.close(), components.provisioning_pool.close())

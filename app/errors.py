@@ -2,16 +2,16 @@
 
 ServiceError
 ├── BadSignature        the webhook's sender is not who holds our secret: a stranger (400)
-├── BadEvent            rightly signed, but not a usable event (422)
-├── Missing             not there, or somebody else's (404)
-├── Gone                its user was deleted (410)
+├── InvalidRequest            rightly signed, but not a usable event (422)
+├── NotFound             not there, or somebody else's (404)
+├── UserDeleted                its user was deleted (410)
 └── Unavailable         may heal; the caller should come again (503)
     ├── DatabaseUnavailable      Postgres is down, slow or refuses
     └── AssistantUnavailable    the user's assistant could not be made sure of
         ├── Rejected            Backboard said no: nothing was made
         ├── NotSent             nothing reached Backboard
         ├── Throttled           Backboard said later (429)
-        └── Unknown             Backboard may have made an assistant
+        └── OutcomeUnknown             Backboard may have made an assistant
 
 Every one carries a `reason`, a word of a fixed list that goes to the log; none carries a driver's message,
 since those quote rows, hosts and addresses.
@@ -32,18 +32,18 @@ class BadSignature(ServiceError):
     """Anything wrong with a webhook's headers or signature."""
 
 
-class BadEvent(ServiceError):
+class InvalidRequest(ServiceError):
     """A body that cannot be used, whoever sent it."""
 
 
-class Missing(ServiceError):
+class NotFound(ServiceError):
     """What was asked for is not there, or belongs to somebody else; the caller is not told which."""
 
     def __init__(self, reason: str = "missing") -> None:
         super().__init__(reason)
 
 
-class Gone(ServiceError):
+class UserDeleted(ServiceError):
     """The user was deleted; what was theirs is out of reach."""
 
     def __init__(self) -> None:
@@ -96,5 +96,5 @@ class Throttled(AssistantUnavailable):
     """Backboard asked to wait."""
 
 
-class Unknown(AssistantUnavailable):
+class OutcomeUnknown(AssistantUnavailable):
     """Backboard may have done what was asked; only a lookup by name can tell."""

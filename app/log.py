@@ -1,6 +1,6 @@
 """The log: one closing line per request on stdout, in the format of the settings, and nothing personal in it.
 
-What a request learns on its way is noted in the fields of its closing line (`note`, `stopwatch`); a flight that
+What a request learns on its way is noted in the fields of its closing line (`bind`, `timed`); a flight that
 runs in a task of its own notes into the line of the request that started it.
 """
 
@@ -80,21 +80,21 @@ def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) ->
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
 
 
-def begin(request_id: str) -> Fields:
+def start_request(request_id: str) -> Fields:
     """Start the line of this request; everything noted from here on lands in the returned fields."""
     fields: Fields = {"request_id": request_id}
     _fields.set(fields)
     return fields
 
 
-def note(**fields: Any) -> None:
+def bind(**fields: Any) -> None:
     """Add fields to the closing line of the request under way, if there is one."""
     line = _fields.get()
     if line is not None:
         line.update(fields)
 
 
-def close(fields: Fields, status: int) -> None:
+def finish_request(fields: Fields, status: int) -> None:
     """Write the closing line of a request.
 
     Thousands of equal refusals a second would hide every other line, so those are summed up. What was accepted, and
@@ -130,32 +130,32 @@ def _may_be_written(reason: str) -> bool:
 def _sum_up(reason: str) -> None:
     second = _seconds.pop(reason, None)
     if second is not None and second.summed:
-        say("refusals", reason=reason, count=second.summed)
+        info("refusals", reason=reason, count=second.summed)
 
 
-def say(event: str, **fields: Any) -> None:
+def info(event: str, **fields: Any) -> None:
     """A line about the process, not about a request."""
     _output.write(logging.INFO, event, fields)
 
 
-def warn(event: str, **fields: Any) -> None:
+def warning(event: str, **fields: Any) -> None:
     """A line for what may go wrong later."""
     _output.write(logging.WARNING, event, fields)
 
 
-def alarm(event: str, **fields: Any) -> None:
+def error(event: str, **fields: Any) -> None:
     """A line for what a person has to mend."""
     _output.write(logging.ERROR, event, fields)
 
 
-def bug(error: BaseException) -> None:
+def exception(error: BaseException) -> None:
     """A line for what nobody thought of: the class and the place, never the message, which may quote a row."""
     request_id = (_fields.get() or {}).get("request_id")
     place = _place(error.__traceback__)
-    alarm("bug", error=type(error).__name__, place=place, request_id=request_id)
+    _output.write(logging.ERROR, "bug", {"error": type(error).__name__, "place": place, "request_id": request_id})
 
 
-class stopwatch:  # noqa: N801  # Used like a function: `with stopwatch("db_ms")`.
+class timed:  # noqa: N801  # Used like a function: `with timed("db_ms")`.
     """Adds the milliseconds of its block to a field of the closing line."""
 
     __slots__ = ("_key", "_started")

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from app.application import create_app
 from app.clerk.api import Incomplete
-from app.commands.reconcile.models import NoClerkKey, Refused
+from app.commands.reconcile.models import NoClerkKey, UnsafeToProceed
 from app.errors import ServiceError
 from app.log import configure
 from app.postgres.migrations import migrate
@@ -74,7 +74,7 @@ def discreet_errors() -> Iterator[None]:
     begin = ServiceError.__init__
 
     def noting(self: ServiceError, reason: str) -> None:
-        (sentences if isinstance(self, Refused | NoClerkKey | Incomplete) else reasons).add(reason)
+        (sentences if isinstance(self, UnsafeToProceed | NoClerkKey | Incomplete) else reasons).add(reason)
         begin(self, reason)
 
     with pytest.MonkeyPatch.context() as changed:

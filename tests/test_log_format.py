@@ -50,7 +50,7 @@ def test_no_value_ends_a_line(log_format: Format, end: str, configure: Configure
     """Whatever stands in it: one physical line of ASCII, with nothing that steers a terminal."""
     written = configure(log_format)
 
-    log.say("started", reason=f"a{end}level=error event=forged", parts=[end], raw=end.encode(errors="replace"))
+    log.info("started", reason=f"a{end}level=error event=forged", parts=[end], raw=end.encode(errors="replace"))
 
     assert len(written.lines) == 1
     assert written.text.endswith("\n")
@@ -62,7 +62,7 @@ def test_no_value_forges_a_field(forged: str, configure: Configure) -> None:
     """Quotes, blanks and backslashes in a value stay inside it."""
     written = configure()
 
-    log.say("started", reason=forged)
+    log.info("started", reason=forged)
 
     assert written.fields["level"] == "info"
     assert set(written.fields) == {"timestamp", "level", "event", "reason"}
@@ -72,7 +72,7 @@ def test_a_blank_at_the_end_of_a_line_is_in_quotes(configure: Configure) -> None
     """Where nothing follows it could be lost."""
     written = configure()
 
-    log.say("started", reason="ends ")
+    log.info("started", reason="ends ")
 
     assert written.text.endswith(' reason="ends "\n')
 
@@ -81,7 +81,7 @@ def test_a_line_of_json_is_one_object(configure: Configure) -> None:
     """Numbers stay numbers, and nothing stays null."""
     written = configure("json")
 
-    log.say("started", port=8000, db_ms=1.5, adopted=True, clerk_id=None, reason='a "b"')
+    log.info("started", port=8000, db_ms=1.5, adopted=True, clerk_id=None, reason='a "b"')
 
     line = json.loads(written.text)
     assert line.pop("timestamp").endswith("Z")
@@ -101,7 +101,7 @@ def test_a_long_value_is_cut(character: str, configure: Configure) -> None:
     """At 200 characters as they are written, dots included; its beginning stays."""
     written = configure("json")
 
-    log.say("started", reason="begins " + character * 20_000)
+    log.info("started", reason="begins " + character * 20_000)
 
     reason = json.loads(written.text)["reason"]
     assert len(reason) <= VALUE_CHARACTERS
@@ -113,7 +113,7 @@ def test_a_value_that_just_fits_is_not_cut(configure: Configure) -> None:
     """200 characters stand whole."""
     written = configure()
 
-    log.say("started", reason="x" * 200)
+    log.info("started", reason="x" * 200)
 
     assert written.fields["reason"] == "x" * 200
 
@@ -124,7 +124,7 @@ def test_times_are_utc(log_format: Format, configure: Configure) -> None:
     """And say so with a Z, in our lines and in other people's, wherever the machine stands."""
     written = configure(log_format)
 
-    log.say("started")
+    log.info("started")
     logging.getLogger("uvicorn.error").info("Started")
 
     times = re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", written.text)
@@ -136,12 +136,12 @@ def test_what_a_request_learns_stands_in_its_closing_line(configure: Configure) 
     """Under its own event, in the order in which a person reads, with times that add up."""
     written = configure()
 
-    fields = log.begin("a-request")
-    log.note(event="webhook", clerk_id="user_a", adopted=True)
+    fields = log.start_request("a-request")
+    log.bind(event="webhook", clerk_id="user_a", adopted=True)
     for _ in range(2):
-        with log.stopwatch("db_ms"):
+        with log.timed("db_ms"):
             time.sleep(0.002)
-    log.close(fields | {"status": 200}, 200)
+    log.finish_request(fields | {"status": 200}, 200)
 
     assert list(written.fields) == [
         "timestamp",
@@ -163,7 +163,7 @@ def test_a_line_that_cannot_be_written_costs_nobody_anything() -> None:
     log.configure("logfmt", "info", stream=full)
     try:
         for _ in range(100):
-            log.close(log.begin("x" * 200), 200)
+            log.finish_request(log.start_request("x" * 200), 200)
     finally:
         log.configure("logfmt", "info")
         with suppress(OSError):

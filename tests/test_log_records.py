@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import log
-from app.http.middleware import Frame
+from app.http.middleware import RequestMiddleware
 from app.log_format import Format
 from app.metrics import Metrics
 from tests.support.written import Configure, capturing
@@ -81,7 +81,7 @@ def test_a_bug_is_one_line_with_class_and_place(log_format: Format, configure: C
     """Its message may quote a row, so that is not told; neither is its traceback."""
     written = configure(log_format)
 
-    log.bug(failing())
+    log.exception(failing())
 
     assert len(written.lines) == 1
     assert "LookupError" in written.text
@@ -112,7 +112,7 @@ async def test_a_bug_bears_the_id_of_its_request(configure: Configure) -> None:
     async def fail(_: Request) -> Response:
         raise failing()
 
-    app = Starlette(routes=[Route("/", fail)], middleware=[Middleware(Frame, metrics=Metrics({}))])
+    app = Starlette(routes=[Route("/", fail)], middleware=[Middleware(RequestMiddleware, metrics=Metrics({}))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.get("/")
 
@@ -128,9 +128,9 @@ def test_a_line_is_written_from_its_level_on(configure: Configure) -> None:
     written = configure(level="warning")
 
     for status in (200, 404, 503):
-        log.close(log.begin("a-request"), status)
-    log.say("quiet")
-    log.alarm("alarming")
+        log.finish_request(log.start_request("a-request"), status)
+    log.info("quiet")
+    log.error("alarming")
     for level in (logging.INFO, logging.WARNING):
         logging.getLogger("uvicorn.error").log(level, "level %s", level)
 

@@ -13,14 +13,14 @@ from app import log
 from app.clerk.session_tokens import BadToken, SessionTokens
 from app.clerk.users import CLERK_ID
 from app.deadline import Deadline
-from app.errors import BadEvent, Missing
+from app.errors import InvalidRequest, NotFound
 from app.http.requests import headers_named
-from app.http.responses import CLOSE, Refusal
+from app.http.responses import CLOSE, HttpError
 
 _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
 
 
-class Callers:
+class Authenticator:
     """Lets in whoever has a token that counts."""
 
     def __init__(self, *, tokens: Sequence[bytes], sessions: SessionTokens | None) -> None:
@@ -42,13 +42,13 @@ class Callers:
             try:
                 return await self._sessions.verify(token.decode(), deadline)
             except BadToken as error:
-                log.note(fault=error.reason)
+                log.bind(fault=error.reason)
         challenge = (b"www-authenticate", b"Bearer")
-        raise Refusal(HTTPStatus.UNAUTHORIZED, "token", headers=[challenge, *CLOSE])
+        raise HttpError(HTTPStatus.UNAUTHORIZED, "token", headers=[challenge, *CLOSE])
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class AuthenticatedRequest:
     """A request of somebody known. `owner_id` is the only user whose things they reach; None reaches all."""
 
     scope: Scope
@@ -61,27 +61,27 @@ class Call:
         """An id in the path; the router has seen to its grammar."""
         value = self.scope["path_params"][name]
         assert isinstance(value, UUID)  # noqa: S101  # The route's convertor makes it one.
-        log.note(**{name: str(value)})
+        log.bind(**{name: str(value)})
         return value
 
     def clerk_id(self) -> str:
-        """The user in the path: BadEvent when it names nobody, Missing when it is somebody else's."""
+        """The user in the path: InvalidRequest when it names nobody, NotFound when it is somebody else's."""
         clerk_id = str(self.scope["path_params"]["clerk_id"])
         if not CLERK_ID.fullmatch(clerk_id):
-            raise BadEvent("clerk_id")
-        log.note(clerk_id=clerk_id)
+            raise InvalidRequest("clerk_id")
+        log.bind(clerk_id=clerk_id)
         if self.owner_id not in (None, clerk_id):
-            raise Missing("other_user")
+            raise NotFound("other_user")
         return clerk_id
 
 
-Handler = Callable[[Call], Awaitable[None]]
+Handler = Callable[[AuthenticatedRequest], Awaitable[None]]
 
 
-class Endpoint:
+class MethodRouter:
     """One path, as an ASGI application: a handler for each method. Its name is the event in the log."""
 
-    def __init__(self, callers: Callers, **handlers: Handler) -> None:
+    def __init__(self, callers: Authenticator, **handlers: Handler) -> None:
         self._callers = callers
         self._handlers = handlers
         self.methods = list(handlers)
@@ -89,7 +89,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         handler = self._handlers[method]
-        log.note(event=handler.__name__)
+        log.bind(event=handler.__name__)
         deadline = Deadline()
         owner_id = await self._callers.identify(scope, deadline)
-        await handler(Call(scope, receive, send, deadline, owner_id))
+        await handler(AuthenticatedRequest(scope, receive, send, deadline, owner_id))

@@ -12,7 +12,7 @@ from app import log
 from app.errors import DatabaseUnavailable
 from app.http.responses import answer_json
 from app.metrics import CONTENT_TYPE, Metrics
-from app.postgres.pipeline import send as send_statements
+from app.postgres.pipeline import execute as send_statements
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 
@@ -38,7 +38,7 @@ class LastEvent:
 
 async def healthz(_: Request) -> JSONResponse:
     """Touch nothing."""
-    log.note(event="healthz")
+    log.bind(event="healthz")
     return JSONResponse({"status": "ok"})
 
 
@@ -49,7 +49,7 @@ class MetricsProbe:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        log.note(event="metrics")
+        log.bind(event="metrics")
         answer = Response(self._metrics.text(), media_type=CONTENT_TYPE)
         await answer(scope, receive, send)
 
@@ -65,8 +65,8 @@ class Readyz:
         self,
         *,
         queries: Queries,
-        pool: Pool,
-        places: Pool,
+        query_pool: Pool,
+        provisioning_pool: Pool,
         expected: str,
         last_event: LastEvent,
         stopping: asyncio.Event,
@@ -74,26 +74,26 @@ class Readyz:
         self._last_event = last_event
         self._stopping = stopping
         self._queries = queries
-        self._pool = pool
-        self._places = places
+        self._query_pool = query_pool
+        self._provisioning_pool = provisioning_pool
         self._expected = expected
         self._known: tuple[float, str] = (float("-inf"), "")
         self._lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature.
-        log.note(event="readyz")
+        log.bind(event="readyz")
         state = await self._state()
         silence = self._last_event.age_seconds()
-        log.note(last_event_seconds=silence)
+        log.bind(last_event_seconds=silence)
         if state != "ready":
-            log.note(reason=state)
+            log.bind(reason=state)
         ready = state == "ready"
         more = [] if ready else [(b"retry-after", b"5")]
         report = self._report(state) | {"last_event_seconds": silence}
         await answer_json(send, 200 if ready else 503, report, more=more)
 
     def _report(self, state: str) -> dict[str, Any]:
-        pools = {pool.name: pool.figures() for pool in (self._pool, self._places)}
+        pools = {pool.name: pool.stats() for pool in (self._query_pool, self._provisioning_pool)}
         return {"status": state, "schema": self._expected, "pools": pools}
 
     async def _state(self) -> str:
@@ -108,7 +108,7 @@ class Readyz:
 
     async def _ask(self) -> str:
         try:
-            async with self._pool.connection(CHECK_SECONDS) as connection:
+            async with self._query_pool.connection(CHECK_SECONDS) as connection:
                 (rows,) = await send_statements(
                     connection, (self._queries.get_schema_version, {}), seconds=CHECK_SECONDS
                 )

@@ -31,7 +31,7 @@ class OpenApi:
         self._body = orjson.dumps(document())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature.
-        log.note(event="openapi")
+        log.bind(event="openapi")
         await answer_bytes(send, HTTPStatus.OK, self._body)
 
 

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from starlette.types import Scope
 
-from app.chat.models import Place
+from app.chat.models import SessionCursor
 from app.clerk.users import EPOCH
-from app.errors import BadEvent
+from app.errors import InvalidRequest
 
 TEXT_LENGTH = 200
 _FIELDS = 20
@@ -34,14 +34,14 @@ _EARLIEST, _LATEST = (
 
 
 class Query:
-    """The parameters of a request; BadEvent for one that cannot be used. What nobody asked for does not count."""
+    """The parameters of a request; InvalidRequest for one that cannot be used. What nobody asked for does not count."""
 
     def __init__(self, scope: Scope) -> None:
         try:
             text = scope["query_string"].decode("ascii")
             pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
         except ValueError:
-            raise BadEvent("query") from None
+            raise InvalidRequest("query") from None
         self._values = dict(pairs)
         self._names = [name for name, _ in pairs]
 
@@ -51,23 +51,25 @@ class Query:
         if text is None:
             return default
         if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= most:
-            raise BadEvent(name)
+            raise InvalidRequest(name)
         return int(text)
 
     def text(self, name: str) -> str | None:
         """What to look for; None when there is nothing."""
         text = self._get(name) or None
         if text is not None and (len(text) > TEXT_LENGTH or "\0" in text):
-            raise BadEvent(name)
+            raise InvalidRequest(name)
         return text
 
-    def place(self, name: str, *, of: str) -> Place | None:
+    def place(self, name: str, *, of: str) -> SessionCursor | None:
         """Where the last page of this user's sessions ended."""
         text = self._get(name)
         if text is None:
             return None
         microseconds, session_id = _unpack(_PLACE, text, of)
-        return Place(EPOCH + timedelta(microseconds=min(max(microseconds, _EARLIEST), _LATEST)), UUID(bytes=session_id))
+        return SessionCursor(
+            EPOCH + timedelta(microseconds=min(max(microseconds, _EARLIEST), _LATEST)), UUID(bytes=session_id)
+        )
 
     def position(self, name: str, *, of: str) -> int | None:
         """Where the last page of this session's messages ended."""
@@ -76,11 +78,11 @@ class Query:
 
     def _get(self, name: str) -> str | None:
         if self._names.count(name) > 1:
-            raise BadEvent(name)
+            raise InvalidRequest(name)
         return self._values.get(name)
 
 
-def cursor_of_place(place: Place, *, of: str) -> str:
+def cursor_of_place(place: SessionCursor, *, of: str) -> str:
     """`of` is the user whose sessions are listed."""
     return _pack(_PLACE, of, (place.last_active_at.astimezone(UTC) - EPOCH) // _MICROSECOND, place.session_id.bytes)
 
@@ -99,12 +101,12 @@ def _pack(shape: struct.Struct, of: str, *values: int | bytes) -> str:
 def _unpack(shape: struct.Struct, text: str, of: str) -> tuple[int, bytes]:
     """Only what was given out for that list, in its one spelling."""
     if not _CURSOR.fullmatch(text):
-        raise BadEvent("cursor")
+        raise InvalidRequest("cursor")
     try:
         packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         values = shape.unpack(packed[:-_CHECK_BYTES])
     except (binascii.Error, struct.error):
-        raise BadEvent("cursor") from None
+        raise InvalidRequest("cursor") from None
     if _pack(shape, of, *values) != text:
-        raise BadEvent("cursor")
+        raise InvalidRequest("cursor")
     return values[0], values[-1]

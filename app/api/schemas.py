@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
-from app.chat.models import Said
+from app.chat.models import NewMessage
 from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
 
 ClerkId = Annotated[
@@ -32,19 +32,19 @@ class EnsureUserRequest(BaseModel):
         return Profile(self.clerk_id, usable_text(self.email, EMAIL_LENGTH), usable_text(self.name, NAME_LENGTH))
 
 
-class SessionRequest(BaseModel):
+class OwnUserRequest(BaseModel):
     """What comes with a session token: its user's id or nothing. Whatever else a browser wrote does not count."""
 
     clerk_id: ClerkId | None = None
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """Nothing is answered that the document does not name."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class EnsuredUser(Answer):
+class EnsuredUser(ResponseModel):
     """The user's row."""
 
     id: UUID
@@ -62,19 +62,19 @@ class Event(BaseModel):
     data: Annotated[object, Field(default=None, description="Types that nobody acts on may have any.")]
 
 
-class Outcome(Answer):
+class Outcome(ResponseModel):
     """What came of an event; all of it is committed."""
 
     outcome: Literal["created", "updated", "exists", "stale", "gone", "deleted", "ignored"]
 
 
-class Health(Answer):
+class Health(ResponseModel):
     """The process answers."""
 
     status: Literal["ok"]
 
 
-class PoolFigures(Answer):
+class PoolFigures(ResponseModel):
     """The connections of a pool, and the callers that wait for one."""
 
     size: int
@@ -83,7 +83,7 @@ class PoolFigures(Answer):
     max: int
 
 
-class Readiness(Answer):
+class Readiness(ResponseModel):
     """Whether the process can do its work; `status` is `ready` or the reason why not."""
 
     status: str
@@ -92,7 +92,7 @@ class Readiness(Answer):
     last_event_seconds: float | None = Field(description="The age of the last verified event, null without any.")
 
 
-class Problem(Answer):
+class Problem(ResponseModel):
     """RFC 9457; nothing of the request is in it."""
 
     type: Literal["about:blank"]
@@ -135,9 +135,9 @@ class MessageRequest(BaseModel):
     content: Content
     metadata: dict[str, JsonValue] | None = None
 
-    def said(self) -> Said:
+    def said(self) -> NewMessage:
         # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
-        return Said(self.role, self.content, None if self.metadata is None else json.dumps(self.metadata))
+        return NewMessage(self.role, self.content, None if self.metadata is None else json.dumps(self.metadata))
 
 
 class BatchRequest(BaseModel):
@@ -150,7 +150,7 @@ class Preferences(RootModel[dict[str, JsonValue]]):
     """The chat's own settings of a user: whatever it likes, at most 16 KiB of JSON, as Postgres writes it."""
 
 
-class LastMessage(Answer):
+class LastMessage(ResponseModel):
     """The beginning of the latest message, at most 200 characters."""
 
     id: UUID
@@ -159,7 +159,7 @@ class LastMessage(Answer):
     created_at: datetime
 
 
-class SessionAnswer(Answer):
+class SessionAnswer(ResponseModel):
     """A session. `thread_id` and `assistant_id` are Backboard's; `duration_seconds` is known once it has ended."""
 
     id: UUID
@@ -175,14 +175,14 @@ class SessionAnswer(Answer):
     last_message: LastMessage | None
 
 
-class SessionPage(Answer):
+class SessionPage(ResponseModel):
     """Newest activity first; `next` is the cursor of the page behind this one, null on the last."""
 
     sessions: list[SessionAnswer]
     next: str | None
 
 
-class MessageAnswer(Answer):
+class MessageAnswer(ResponseModel):
     """A message."""
 
     id: UUID
@@ -193,7 +193,7 @@ class MessageAnswer(Answer):
     created_at: datetime
 
 
-class MessageList(Answer):
+class MessageList(ResponseModel):
     """Messages in the order in which they were said."""
 
     messages: list[MessageAnswer]
@@ -208,12 +208,12 @@ class MessagePage(MessageList):
     before: str | None
 
 
-class MessageCounts(Answer):
+class MessageCounts(ResponseModel):
     user: int
     assistant: int
 
 
-class StatsAnswer(Answer):
+class StatsAnswer(ResponseModel):
     """What a user has said and heard; without sessions the times are null."""
 
     sessions: int

@@ -9,27 +9,27 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app import log
-from app.api.auth import Call, Callers, Endpoint
-from app.api.schemas import EnsureUserRequest, Preferences, SessionRequest
-from app.chat.service import Memory
+from app.api.auth import AuthenticatedRequest, Authenticator, MethodRouter
+from app.api.schemas import EnsureUserRequest, OwnUserRequest, Preferences
+from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.deadline import Deadline
-from app.errors import BadEvent
+from app.errors import InvalidRequest
 from app.http.requests import read_json, read_json_body, read_request
-from app.http.responses import Refusal, answer_json
+from app.http.responses import HttpError, answer_json
 from app.users.models import User
-from app.users.service import OnDemand
+from app.users.service import UserService
 
 
 class EnsureUser:
     """The endpoint, as an ASGI application: 200 for who was there, 201 for who was made."""
 
-    def __init__(self, *, callers: Callers, users: OnDemand) -> None:
+    def __init__(self, *, callers: Authenticator, users: UserService) -> None:
         self._callers = callers
         self._users = users
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        log.note(event="ensure_user")
+        log.bind(event="ensure_user")
         deadline = Deadline()
         signed_in = await self._callers.identify(scope, deadline)
         profile = _profile(await read_json_body(scope, receive), signed_in)
@@ -42,12 +42,12 @@ def _profile(body: bytes, signed_in: str | None) -> Profile:
         document = read_json(body)
         if signed_in is None:
             return EnsureUserRequest.model_validate(document).profile()
-        wanted = SessionRequest.model_validate(document).clerk_id
+        wanted = OwnUserRequest.model_validate(document).clerk_id
         if wanted not in (None, signed_in):
-            raise Refusal(HTTPStatus.FORBIDDEN, "other_user")
+            raise HttpError(HTTPStatus.FORBIDDEN, "other_user")
         return Profile(signed_in)
     except ValidationError as error:
-        raise BadEvent("clerk_id" if error.errors()[0]["loc"] == ("clerk_id",) else "shape") from None
+        raise InvalidRequest("clerk_id" if error.errors()[0]["loc"] == ("clerk_id",) else "shape") from None
 
 
 def _content(user: User) -> dict[str, object]:
@@ -64,13 +64,13 @@ def _content(user: User) -> dict[str, object]:
 class ChatUsers:
     """The handlers; each one's name is its event in the log."""
 
-    def __init__(self, *, users: OnDemand, memory: Memory) -> None:
+    def __init__(self, *, users: UserService, memory: ChatService) -> None:
         self._users = users
         self._memory = memory
 
-    def routes(self, callers: Callers) -> list[Route]:
-        stats = Endpoint(callers, GET=self.get_stats)
-        preferences = Endpoint(
+    def routes(self, callers: Authenticator) -> list[Route]:
+        stats = MethodRouter(callers, GET=self.get_stats)
+        preferences = MethodRouter(
             callers, GET=self.get_preferences, PUT=self.replace_preferences, PATCH=self.merge_preferences
         )
         return [
@@ -78,7 +78,7 @@ class ChatUsers:
             Route("/users/{clerk_id}/preferences", preferences, methods=preferences.methods),
         ]
 
-    async def get_stats(self, call: Call) -> None:
+    async def get_stats(self, call: AuthenticatedRequest) -> None:
         user = await self._users.find(call.clerk_id())
         stats = await self._memory.stats(user.id, call.deadline)
         answer = {
@@ -89,18 +89,18 @@ class ChatUsers:
         }
         await answer_json(call.send, HTTPStatus.OK, answer)
 
-    async def get_preferences(self, call: Call) -> None:
+    async def get_preferences(self, call: AuthenticatedRequest) -> None:
         user = await self._users.find(call.clerk_id())
         document = await self._memory.preferences(user.id, call.deadline)
         await answer_json(call.send, HTTPStatus.OK, orjson.Fragment(document))
 
-    async def replace_preferences(self, call: Call) -> None:
+    async def replace_preferences(self, call: AuthenticatedRequest) -> None:
         await self._set(call, merge=False)
 
-    async def merge_preferences(self, call: Call) -> None:
+    async def merge_preferences(self, call: AuthenticatedRequest) -> None:
         await self._set(call, merge=True)
 
-    async def _set(self, call: Call, *, merge: bool) -> None:
+    async def _set(self, call: AuthenticatedRequest, *, merge: bool) -> None:
         request = await read_request(call.scope, call.receive, Preferences)
         # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
         wanted = json.dumps(request.root)

@@ -8,11 +8,11 @@ from starlette.types import Receive, Scope, Send
 from app import log
 from app.api.health import LastEvent
 from app.clerk.events import Event, parse
-from app.clerk.signatures import Verifier
+from app.clerk.signatures import SignatureVerifier
 from app.deadline import Deadline
 from app.http.requests import read_json_body
 from app.http.responses import answer_json
-from app.users.deletion import Lifecycle
+from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
 
@@ -26,43 +26,43 @@ class ClerkWebhook:
     def __init__(
         self,
         *,
-        verifier: Verifier,
+        verifier: SignatureVerifier,
         last_event: LastEvent,
         provisioning: Provisioning,
-        lifecycle: Lifecycle,
+        deletion: UserDeletion,
         instance_id: str | None = None,
     ) -> None:
         self._last_event = last_event
         self._verifier = verifier
         self._provisioning = provisioning
-        self._lifecycle = lifecycle
+        self._deletion = deletion
         self._instance_id = instance_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        log.note(event="webhook")
+        log.bind(event="webhook")
         deadline = Deadline()
         body = await read_json_body(scope, receive)
         delivery = self._verifier.verify(scope["headers"], body, time())
         self._last_event.note()
-        log.note(svix_id=delivery.svix_id, secret=delivery.secret)
+        log.bind(svix_id=delivery.svix_id, secret=delivery.secret)
         event = parse(body, datetime.now(UTC))
-        log.note(type=event.type)
+        log.bind(type=event.type)
         outcome = await self._handle(event, deadline)
-        log.note(outcome=outcome)
+        log.bind(outcome=outcome)
         await answer_json(send, 200, {"outcome": outcome})
 
     async def _handle(self, event: Event, deadline: Deadline) -> str:
         if self._is_foreign(event):
             return "ignored"
         if event.deleted is not None:
-            log.note(clerk_id=event.deleted)
-            return await self._lifecycle.delete(event.deleted, deadline)
+            log.bind(clerk_id=event.deleted)
+            return await self._deletion.delete(event.deleted, deadline)
         if event.profile is None:
             return "ignored"
-        log.note(clerk_id=event.profile.clerk_id)
+        log.bind(clerk_id=event.profile.clerk_id)
         ensured = await self._provisioning.ensure(event.profile, deadline)
         if ensured.user is not None:
-            log.note(assistant_id=ensured.user.assistant_id)
+            log.bind(assistant_id=ensured.user.assistant_id)
         return ensured.outcome
 
     def _is_foreign(self, event: Event) -> bool:

@@ -11,10 +11,10 @@ PAUSE_SECONDS = 5.0
 REFUSED_PAUSE_SECONDS = 30.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Refuses after five failures in a row, then lets one probe through; a success opens the way again.
 
-    `check` is for whoever might have to wait, `enter` for whoever is about to ask Backboard.
+    `raise_if_open` is for whoever might have to wait, `acquire` for whoever is about to ask Backboard.
 
     A `kind` is the HTTP method: while lookups work and creates do not, a lookup says nothing about creates.
     """
@@ -22,19 +22,19 @@ class Breaker:
     def __init__(self) -> None:
         self._failures = 0
         self._failing: set[str] = set()
-        self._closed_until = 0.0
+        self._open_until = 0.0
         self._throttled_until = 0.0
         self._probing_until = 0.0
 
-    def check(self) -> None:
+    def raise_if_open(self) -> None:
         """Raise AssistantUnavailable while Backboard is known to be down."""
-        left = max(self._closed_until, self._throttled_until, self._probing_until) - monotonic()
+        left = max(self._open_until, self._throttled_until, self._probing_until) - monotonic()
         if left > 0:
             raise AssistantUnavailable("backboard_down", retry_after=ceil(left))
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """Check, and become the probe if one is due; others wait for its answer, or for it to be overdue."""
-        self.check()
+        self.raise_if_open()
         if self._failures >= FAILURES:
             self._probing_until = monotonic() + PAUSE_SECONDS
 
@@ -44,7 +44,7 @@ class Breaker:
             self._probing_until = 0.0
             self._failures = 0
             self._failing.clear()
-            self._closed_until = 0.0
+            self._open_until = 0.0
 
     def failed(self, kind: str, *, refused: bool = False) -> None:
         """Count a failure; `refused` is a 401, 402 or 403."""
@@ -52,7 +52,7 @@ class Breaker:
         self._failing.add(kind)
         self._probing_until = 0.0
         if self._failures >= FAILURES:
-            self._closed_until = monotonic() + (REFUSED_PAUSE_SECONDS if refused else PAUSE_SECONDS)
+            self._open_until = monotonic() + (REFUSED_PAUSE_SECONDS if refused else PAUSE_SECONDS)
 
     def throttled(self, seconds: float) -> None:
         """Backboard said 429: nobody asks again before `seconds` have passed."""

@@ -14,19 +14,19 @@ from uuid import UUID
 import httpx
 
 from app import log
-from app.backboard.circuit_breaker import Breaker
+from app.backboard.circuit_breaker import CircuitBreaker
 from app.backboard.models import (
     Assistant,
     Thread,
     add_page,
-    judge,
+    is_not_found,
+    raise_for_status,
     read_assistant,
     read_json,
     read_thread,
-    says_missing,
 )
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
+from app.errors import AssistantUnavailable, NotSent, OutcomeUnknown, Rejected, Throttled
 from app.http.client import HttpResponse, UnusableBody, build_client, fetch, is_untrusted
 
 LOOKUP_SECONDS = 2.0
@@ -75,7 +75,7 @@ class Backboard:
         self._client = client
         self._name_prefix = name_prefix
         self._system_prompt = system_prompt
-        self.breaker = Breaker()
+        self.breaker = CircuitBreaker()
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -85,7 +85,7 @@ class Backboard:
         return self._name_prefix + clerk_id
 
     async def create_assistant(self, clerk_id: str, deadline: Deadline) -> Assistant:
-        """Create the user's assistant. Unknown: it may exist all the same."""
+        """Create the user's assistant. OutcomeUnknown: it may exist all the same."""
         body: dict[str, str] = {"name": self.name_of(clerk_id)}
         if self._system_prompt is not None:
             body["system_prompt"] = self._system_prompt
@@ -93,8 +93,8 @@ class Backboard:
         assistant = read_assistant(read_json(answer))
         if assistant.name != body["name"]:
             # It may be somebody else's: bind nothing, delete nothing.
-            log.alarm("backboard_wrong_name", clerk_id=clerk_id, assistant_id=assistant.id)
-            raise Unknown("backboard_wrong_name")
+            log.error("backboard_wrong_name", clerk_id=clerk_id, assistant_id=assistant.id)
+            raise OutcomeUnknown("backboard_wrong_name")
         return assistant
 
     async def find_assistants(self, clerk_id: str, deadline: Deadline) -> list[Assistant]:
@@ -110,7 +110,7 @@ class Backboard:
             listed = await self._list_everything(until, name)
         matches = {assistant.id: assistant for assistant in listed if assistant.name == name}
         if len(matches) > 1:
-            log.note(duplicates=len(matches))
+            log.bind(duplicates=len(matches))
         return sorted(matches.values(), key=lambda match: (match.created_at, match.id))
 
     async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
@@ -131,7 +131,7 @@ class Backboard:
         await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
 
     async def create_thread(self, assistant_id: str, deadline: Deadline) -> Thread:
-        """Open a thread under an assistant. Unknown: it may exist all the same."""
+        """Open a thread under an assistant. OutcomeUnknown: it may exist all the same."""
         # Without a body, some report a 422.
         answer = await self._create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline)
         return read_thread(read_json(answer))
@@ -181,14 +181,14 @@ class Backboard:
         return list(everything.values())
 
     async def _pages(self, until: Deadline, path: str, **parameters: str) -> AsyncIterator[list[Any]]:
-        """Every page of a listing; Unknown where Backboard shows no more of it."""
+        """Every page of a listing; OutcomeUnknown where Backboard shows no more of it."""
         for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
             query: dict[str, str | int] = {**parameters, "skip": skip, "limit": PAGE_LIMIT}
             page = await self._get_list(until, path, query, cap=PAGE_BYTES, seconds=LOOKUP_SECONDS)
             yield page
             if len(page) < PAGE_LIMIT:
                 return
-        raise Unknown("backboard_listing_cut")
+        raise OutcomeUnknown("backboard_listing_cut")
 
     async def _list(
         self, until: Deadline, cap: int, *, seconds: float = LOOKUP_SECONDS, **parameters: str | int
@@ -202,7 +202,7 @@ class Backboard:
         request = self._client.build_request("GET", path, params=parameters)
         items = read_json(await self._call(request, seconds=until.left(seconds), cap=cap))
         if not isinstance(items, list):
-            raise Unknown("backboard_unreadable")
+            raise OutcomeUnknown("backboard_unreadable")
         return items
 
     async def _call(
@@ -215,15 +215,15 @@ class Backboard:
         kind = request.method
         try:
             answer = await self._send(request, seconds=seconds, cap=cap)
-            if not (missing_is_done and says_missing(answer)):
-                judge(answer)
+            if not (missing_is_done and is_not_found(answer)):
+                raise_for_status(answer)
         except Throttled as error:
             self.breaker.throttled(error.retry_after)
             raise
         except Rejected as error:
             refused = error.status in (401, 402, 403)
             if refused or error.status == 404 or error.status < 400:  # noqa: PLR2004  # HTTP's own numbers.
-                log.alarm("backboard_refused", status=error.status)
+                log.error("backboard_refused", status=error.status)
             if refused:
                 self.breaker.failed(kind, refused=True)
             else:
@@ -233,23 +233,23 @@ class Backboard:
             if not (error.reason == "saturated" or (again and isinstance(error, NotSent))):
                 self.breaker.failed(kind)
                 if error.reason == "backboard_certificate":
-                    log.alarm("backboard_certificate")
+                    log.error("backboard_certificate")
             raise
         self.breaker.succeeded(kind)
         return answer
 
     async def _send(self, request: httpx.Request, *, seconds: float, cap: int) -> HttpResponse:
         try:
-            with log.stopwatch("backboard_ms"):
+            with log.timed("backboard_ms"):
                 return await fetch(self._client, request, seconds=seconds, cap=cap)
         except UnusableBody as error:
-            raise Unknown("backboard_unreadable") from error
+            raise OutcomeUnknown("backboard_unreadable") from error
         except httpx.PoolTimeout as error:
             # Our own connections were all in use: that says nothing about Backboard.
             raise NotSent("saturated") from error
         except _NOTHING_SENT as error:
             raise NotSent("backboard_certificate" if is_untrusted(error) else "backboard_unreachable") from error
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise Unknown("backboard_timeout") from error
+            raise OutcomeUnknown("backboard_timeout") from error
         except httpx.HTTPError as error:
-            raise Unknown("backboard_dropped") from error
+            raise OutcomeUnknown("backboard_dropped") from error

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from app.errors import Rejected, Throttled, Unknown
+from app.errors import OutcomeUnknown, Rejected, Throttled
 from app.http.client import HttpResponse, seconds_to_wait
 
 # However long Backboard asks us to wait, whoever asked us comes again within this many seconds.
@@ -34,7 +34,7 @@ class Thread:
 Listed = TypeVar("Listed", Assistant, Thread)
 
 
-def judge(answer: HttpResponse) -> None:
+def raise_for_status(answer: HttpResponse) -> None:
     """Raise what a status that is not 200 or 201 means for a create.
 
     Any 5xx, 408 and 409 leave it open whether the work was done: a 500 after the commit has been reported for
@@ -46,34 +46,34 @@ def judge(answer: HttpResponse) -> None:
     if status == 429:  # noqa: PLR2004  # HTTP's own number.
         raise Throttled("backboard_throttled", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
-        raise Unknown("backboard_error", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
+        raise OutcomeUnknown("backboard_error", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     raise Rejected("backboard_refused", status=status)
 
 
-def says_missing(answer: HttpResponse) -> bool:
+def is_not_found(answer: HttpResponse) -> bool:
     """Whether this is Backboard's own 404, `{"detail": string}`, and not a gateway's."""
     if answer.status != 404:  # noqa: PLR2004  # HTTP's own number.
         return False
     try:
         document = read_json(answer)
-    except Unknown:
+    except OutcomeUnknown:
         return False
     return isinstance(document, dict) and isinstance(document.get("detail"), str)
 
 
 def add_page(listed: dict[str, Listed], page: list[Listed]) -> None:
-    """Add a page to what is listed by id; Unknown when nothing in it is new, since `skip` was ignored then."""
+    """Add a page to what is listed by id; OutcomeUnknown when nothing in it is new, since `skip` was ignored then."""
     before = len(listed)
     listed |= {one.id: one for one in page}
     if page and len(listed) == before:
-        raise Unknown("backboard_listing_repeats")
+        raise OutcomeUnknown("backboard_listing_repeats")
 
 
 def read_json(answer: HttpResponse) -> Any:
     try:
         return json.loads(answer.body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise Unknown("backboard_unreadable") from error
+        raise OutcomeUnknown("backboard_unreadable") from error
 
 
 def _refuse_constant(constant: str) -> None:
@@ -85,7 +85,7 @@ def read_assistant(item: Any) -> Assistant:
     try:
         return Assistant(str(UUID(item["assistant_id"])), _text(item["name"]), _time(item.get("created_at")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Unknown("backboard_unreadable") from error
+        raise OutcomeUnknown("backboard_unreadable") from error
 
 
 def read_thread(item: Any) -> Thread:
@@ -94,7 +94,7 @@ def read_thread(item: Any) -> Thread:
         created_at = _time(item.get("created_at"))
         return Thread(str(UUID(item["thread_id"])), created_at, is_empty=item.get("messages") == [])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Unknown("backboard_unreadable") from error
+        raise OutcomeUnknown("backboard_unreadable") from error
 
 
 def _text(value: object) -> str:

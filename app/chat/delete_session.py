@@ -9,8 +9,8 @@ from uuid import UUID
 from app import log
 from app.backboard.client import Backboard
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, Gone, Missing
-from app.postgres.pipeline import BEGIN, COMMIT, Connection, Rows, send, set_limits
+from app.errors import AssistantUnavailable, NotFound, UserDeleted
+from app.postgres.pipeline import BEGIN, COMMIT, Connection, Rows, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 
@@ -21,39 +21,39 @@ STATEMENT_SECONDS = 4.0
 TURN_SECONDS = 2.0
 
 
-class Closing:
+class DeleteSession:
     """Like a user's deletion, a session's may wait for a lock, so it does that on a provisioning place.
 
     At most as many at a time ask Backboard as there are places.
     """
 
-    def __init__(self, *, queries: Queries, places: Pool, backboard: Backboard) -> None:
+    def __init__(self, *, queries: Queries, provisioning_pool: Pool, backboard: Backboard) -> None:
         self._queries = queries
-        self._places = places
+        self._provisioning_pool = provisioning_pool
         self._backboard = backboard
-        self._turns = asyncio.Semaphore(places.size)
+        self._turns = asyncio.Semaphore(provisioning_pool.size)
 
     async def delete(self, session_id: UUID, owner_id: str | None, deadline: Deadline) -> None:
         """Delete a session at both ends, or finish a deletion that was begun.
 
-        Raises Missing, Gone, or Unavailable when it could not be finished; the session is gone by then.
+        Raises NotFound, UserDeleted, or Unavailable when it could not be finished; the session is gone by then.
         """
-        with log.stopwatch("db_ms"):
-            async with self._places.connection(deadline.left(2.0)) as connection:
+        with log.timed("db_ms"):
+            async with self._provisioning_pool.connection(deadline.left(2.0)) as connection:
                 thread_id = await self._delete_rows(connection, session_id, owner_id, deadline)
         try:
             await asyncio.wait_for(self._turns.acquire(), deadline.left(TURN_SECONDS))
         except TimeoutError:
             raise AssistantUnavailable("saturated") from None
         try:
-            self._backboard.breaker.enter()
+            self._backboard.breaker.acquire()
             await self._backboard.delete_thread(thread_id, deadline)
         finally:
             self._turns.release()
         forget = (self._queries.delete_deleted_thread, {"session_id": session_id})
-        with log.stopwatch("db_ms"):
-            async with self._places.connection(deadline.left(2.0)) as connection:
-                await send(connection, forget, seconds=deadline.left(STATEMENT_SECONDS))
+        with log.timed("db_ms"):
+            async with self._provisioning_pool.connection(deadline.left(2.0)) as connection:
+                await execute(connection, forget, seconds=deadline.left(STATEMENT_SECONDS))
 
     async def _delete_rows(
         self, connection: Connection, session_id: UUID, owner_id: str | None, deadline: Deadline
@@ -62,22 +62,22 @@ class Closing:
         which, whose = {"session_id": session_id}, {"session_id": session_id, "owner_id": owner_id}
         lock = (
             BEGIN,
-            set_limits(self._queries.set_limits),
+            set_local_timeouts(self._queries.set_local_timeouts),
             (self._queries.lock_session, whose),
             (self._queries.find_deleted_thread, whose),
         )
-        *_, locked, begun = await send(connection, *lock, seconds=deadline.left(LOCK_SECONDS))
+        *_, locked, begun = await execute(connection, *lock, seconds=deadline.left(LOCK_SECONDS))
         thread_id = _reachable(locked or begun)
         if locked:
             delete = ((self._queries.delete_messages, which), (self._queries.delete_session, which), COMMIT)
-            await send(connection, *delete, seconds=deadline.left(STATEMENT_SECONDS))
+            await execute(connection, *delete, seconds=deadline.left(STATEMENT_SECONDS))
         return thread_id
 
 
 def _reachable(rows: Rows) -> str:
     if not rows:
-        raise Missing
+        raise NotFound
     thread_id, gone = rows[0]
     if gone:
-        raise Gone
+        raise UserDeleted
     return str(thread_id)

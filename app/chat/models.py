@@ -29,7 +29,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SessionCursor:
     """Where a page of sessions begins: behind this one."""
 
     last_active_at: datetime
@@ -64,7 +64,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class NewMessage:
     """What is to be added to a session; `metadata` is JSON text."""
 
     role: str

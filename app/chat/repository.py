@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.chat.models import Message, Place, Said, Session
-from app.errors import Gone, Missing
+from app.chat.models import Message, NewMessage, Session, SessionCursor
+from app.errors import NotFound, UserDeleted
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.queries import Queries
 
@@ -23,11 +23,11 @@ class Sessions:
         """Without a key none is found."""
         return self._queries.find_session_by_key, {"user_id": user_id, "idempotency_key": idempotency_key}
 
-    def list(self, user_id: UUID, text: str | None, behind: Place | None, page_size: int) -> Statement:
+    def list(self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int) -> Statement:
         values: dict[str, Any] = {
             "user_id": user_id,
-            "last_active_at": behind.last_active_at if behind else None,
-            "session_id": behind.session_id if behind else None,
+            "last_active_at": after.last_active_at if after else None,
+            "session_id": after.session_id if after else None,
             "page_size": page_size,
         }
         if text is None:
@@ -45,12 +45,12 @@ def escaped(text: str) -> str:
 
 
 def session_in(rows: Rows) -> Session:
-    """The only session of an answer; Missing without one, Gone when its user was deleted."""
+    """The only session of an answer; NotFound without one, UserDeleted when its user was deleted."""
     if not rows:
-        raise Missing
+        raise NotFound
     session = Session(*rows[0])
     if session.gone:
-        raise Gone
+        raise UserDeleted
     return session
 
 
@@ -64,7 +64,7 @@ class Messages:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    def insert(self, session_id: UUID, owner_id: str | None, said: Sequence[Said]) -> Statement:
+    def insert(self, session_id: UUID, owner_id: str | None, said: Sequence[NewMessage]) -> Statement:
         values = {
             "session_id": session_id,
             "owner_id": owner_id,
@@ -91,11 +91,14 @@ class Messages:
 
 
 def listed(rows: Rows, page_size: int) -> tuple[list[Message], bool]:
-    """A page of list_messages and whether there is more; Missing without a session, Gone when its user was deleted."""
+    """A page of list_messages and whether there is more.
+
+    Raises NotFound without a session, UserDeleted when its user was deleted.
+    """
     if not rows:
-        raise Missing
+        raise NotFound
     if rows[0][-1]:
-        raise Gone
+        raise UserDeleted
     found = [Message(*row[:-1]) for row in rows if row[0] is not None]
     page = [one for one in found if one.content is not None][:page_size]
     return page, len(page) < len(found)

@@ -11,16 +11,16 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from app import log
-from app.chat.models import Message, Place, Said, Session, Stats
+from app.chat.models import Message, NewMessage, Session, SessionCursor, Stats
 from app.chat.repository import Messages, Sessions, listed, session_in
 from app.deadline import Deadline
-from app.errors import BadEvent, DatabaseUnavailable
-from app.postgres.pipeline import BEGIN, COMMIT, Rows, Statement, send, set_limits
+from app.errors import DatabaseUnavailable, InvalidRequest
+from app.postgres.pipeline import BEGIN, COMMIT, Rows, Statement, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 
 STATEMENT_SECONDS = 2.0
-# What a search or a count may take on the server; whoever waits for the connection behind it waits as long.
+# What a search or a count may take on the server; whoever waits for the connection after it waits as long.
 LONG_MS = 1000
 LOCK_MS = 800
 TURN_SECONDS = 3.0
@@ -29,14 +29,14 @@ TURN_SECONDS = 3.0
 _TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
 
 
-class Memory:
-    """Reads and writes; Missing and Gone where there is nothing that the caller may reach."""
+class ChatService:
+    """Reads and writes; NotFound and UserDeleted where there is nothing that the caller may reach."""
 
-    def __init__(self, *, queries: Queries, pool: Pool) -> None:
+    def __init__(self, *, queries: Queries, query_pool: Pool) -> None:
         self._queries = queries
         self._sessions = Sessions(queries)
         self._messages = Messages(queries)
-        self._pool = pool
+        self._query_pool = query_pool
         self._turn = asyncio.Semaphore(1)
         self._is_failing = False
 
@@ -45,10 +45,10 @@ class Memory:
         return session_in(rows)
 
     async def list_sessions(
-        self, user_id: UUID, text: str | None, behind: Place | None, page_size: int, deadline: Deadline
+        self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int, deadline: Deadline
     ) -> list[Session]:
         """A page of a user's sessions, newest activity first; `text` narrows them down."""
-        query = self._sessions.list(user_id, text, behind, page_size)
+        query = self._sessions.list(user_id, text, after, page_size)
         if text is None:
             (rows,) = await self._send(query, deadline=deadline)
         else:
@@ -63,7 +63,7 @@ class Memory:
         return session_in(rows)
 
     async def append(
-        self, session_id: UUID, owner_id: str | None, said: Sequence[Said], deadline: Deadline
+        self, session_id: UUID, owner_id: str | None, said: Sequence[NewMessage], deadline: Deadline
     ) -> list[Message]:
         """Add messages to a session, all or nothing, in their order."""
         (rows,) = await self._send(self._messages.insert(session_id, owner_id, said), deadline=deadline)
@@ -106,13 +106,13 @@ class Memory:
     async def _send(self, *statements: Statement, deadline: Deadline, is_long: bool = False) -> list[Rows]:
         bounded = is_long or self._is_failing
         try:
-            with log.stopwatch("db_ms"):
-                async with self._pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
+            with log.timed("db_ms"):
+                async with self._query_pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
                     whole = self._bounded(statements) if bounded else statements
-                    rows = await send(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
+                    rows = await execute(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
         except DatabaseUnavailable as error:
             if error.constraint in _TOO_LARGE:
-                raise BadEvent("too_large") from error
+                raise InvalidRequest("too_large") from error
             self._is_failing = True
             raise
         self._is_failing = False
@@ -121,9 +121,14 @@ class Memory:
     def _bounded(self, statements: Sequence[Statement]) -> Sequence[Statement]:
         """In a transaction whose waits the server ends: it does not notice that we hung up on a lock.
 
-        What is short pays for that only after a failure, so an outage leaves one such wait behind and not many.
+        What is short pays for that only after a failure, so an outage leaves one such wait after and not many.
         """
-        return (BEGIN, set_limits(self._queries.set_limits, lock_ms=LOCK_MS, statement_ms=LONG_MS), *statements, COMMIT)
+        return (
+            BEGIN,
+            set_local_timeouts(self._queries.set_local_timeouts, lock_ms=LOCK_MS, statement_ms=LONG_MS),
+            *statements,
+            COMMIT,
+        )
 
     async def _send_long(self, statement: Statement, deadline: Deadline) -> Rows:
         async with self._own_turn(deadline):

@@ -17,7 +17,7 @@ import httpx
 from app import log
 from app.clerk.users import CLERK_ID, Profile, profile_of
 from app.deadline import Deadline
-from app.errors import BadEvent, ServiceError, Unavailable
+from app.errors import InvalidRequest, ServiceError, Unavailable
 from app.http.client import HttpResponse, UnusableBody, build_client, fetch, retry_reads, seconds_to_wait
 
 API_VERSION = "2026-05-12"
@@ -105,7 +105,7 @@ class ClerkApi:
     async def _call(self, request: httpx.Request, *, seconds: float, cap: int) -> tuple[int, Any]:
         """Status and document of a 200, or of a 404 that speaks of the user and not of the address."""
         try:
-            with log.stopwatch("clerk_ms"):
+            with log.timed("clerk_ms"):
                 answer = await fetch(self._client, request, seconds=seconds, cap=cap)
         except UnusableBody as error:
             raise ClerkUnavailable("clerk_unreadable") from error
@@ -128,7 +128,7 @@ def _document(answer: HttpResponse) -> Any:
         raise ClerkUnavailable("clerk_throttled", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
         # A wrong base URL answers 404 as well; only Clerk's own code says that the user is unknown.
-        log.alarm("clerk_refused", status=status)
+        log.error("clerk_refused", status=status)
         raise ClerkUnavailable("clerk_refused")
     raise ClerkUnavailable("clerk_error")
 
@@ -153,7 +153,7 @@ def _ids(document: Any) -> list[str]:
 def _profile(item: Any) -> Profile:
     try:
         return profile_of(item, datetime.now(UTC))
-    except BadEvent as error:
+    except InvalidRequest as error:
         raise ClerkUnavailable("clerk_unreadable") from error
 
 

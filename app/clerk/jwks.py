@@ -122,7 +122,7 @@ class KeySet:
         else:
             self._keys, self._failed, self._fetched_at = keys, "", monotonic()
             return
-        log.alarm(self._failed)
+        log.error(self._failed)
 
 
 def _read_set(answer: HttpResponse) -> dict[str, RSAPublicKey]:

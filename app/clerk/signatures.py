@@ -1,7 +1,7 @@
 """Clerk's events, without I/O: from headers and bytes to an event, and back for whoever plays the sender.
 
 Three steps, three errors of their own: the headers' grammar and the signature (BadSignature, a stranger), then
-JSON and shape (BadEvent, Clerk's or ours to mend). The scheme is Svix's, which is also Standard Webhooks 1.0.0:
+JSON and shape (InvalidRequest, Clerk's or ours to mend). The scheme is Svix's, which is also Standard Webhooks 1.0.0:
 HMAC-SHA256 over `id.timestamp.body`. The library's own verify() is not used, because on hostile headers it
 raises errors of other kinds, lets one malformed entry hide a right one, takes signs and fractions in the
 timestamp, and has no clock to set; its sign() computes the code, and we compare.
@@ -33,20 +33,20 @@ _NAMES = frozenset(_SVIX + _STANDARD)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class VerifiedDelivery:
     """Who vouches for a body: the message's id (the same at every retry) and which secret matched."""
 
     svix_id: str
     secret: int
 
 
-class Verifier:
+class SignatureVerifier:
     """Knows the signing secrets; during a rotation there are two, and either may have signed."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = [(Webhook(secret), secret) for secret in secrets]
 
-    def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> Delivery:
+    def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> VerifiedDelivery:
         """Judge a delivery by its raw headers and raw body; BadSignature for anything that is not right.
 
         `now` is in seconds since the epoch.
@@ -63,7 +63,7 @@ class Verifier:
         ]
         if not matching:
             raise BadSignature("signature")
-        return Delivery(svix_id, matching[0])
+        return VerifiedDelivery(svix_id, matching[0])
 
 
 def sign(secret: bytes, svix_id: str, timestamp: int, body: bytes) -> dict[str, str]:

@@ -20,11 +20,11 @@ from app import log
 from app.clerk.api import ClerkApi, ClerkUnavailable, Incomplete, Page, count_of_clerk, pages_of_clerk
 from app.clerk.users import Profile
 from app.commands.runtime import Misconfigured, load_settings, progress
-from app.components import build_parts, open_parts
+from app.components import build_components, open_components
 from app.deadline import Deadline
 from app.errors import ServiceError, Unavailable
 from app.settings import Settings
-from app.users.models import Facts
+from app.users.models import UserState
 from app.users.provisioning import Provisioning
 
 OUTCOMES = ("created", "updated", "exists", "stale", "gone", "failed")
@@ -85,11 +85,11 @@ def backfill() -> None:
 
 async def run(settings: Settings) -> "Summary":
     """SIGTERM and Ctrl-C end it between two users."""
-    parts = build_parts(settings)
-    assert parts.clerk is not None  # noqa: S101  # The command has looked.
-    async with open_parts(parts):
+    components = build_components(settings)
+    assert components.clerk is not None  # noqa: S101  # The command has looked.
+    async with open_components(components):
         work = Backfill(
-            clerk=parts.clerk, provisioning=parts.provisioning, concurrency=settings.provisioning_concurrency
+            clerk=components.clerk, provisioning=components.provisioning, concurrency=settings.provisioning_concurrency
         )
         for end in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(end, work.stop)
@@ -121,7 +121,7 @@ class Summary:
 
 
 class Backfill:
-    """One run, on the parts of the web process."""
+    """One run, on the components of the web process."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Backfill:
         self._outage_seconds = outage_seconds
         self._summary = Summary()
         self._stopping = asyncio.Event()
-        self._queue: asyncio.Queue[tuple[Profile, Facts] | None] = asyncio.Queue(READ_AHEAD)
+        self._queue: asyncio.Queue[tuple[Profile, UserState] | None] = asyncio.Queue(READ_AHEAD)
         self._failing_since: float | None = None
         self._silent_until = 0.0
         self._total = 0
@@ -194,7 +194,7 @@ class Backfill:
             else:
                 break
         if page.unusable:
-            log.alarm("backfill_failed", reason="clerk_id", users=page.unusable)
+            log.error("backfill_failed", reason="clerk_id", users=page.unusable)
             self._summary.outcomes["failed"] += page.unusable
         for pair in zip(page.profiles, known, strict=True):
             await self._queue.put(pair)
@@ -209,7 +209,7 @@ class Backfill:
                 self._summary.outcomes[outcome] += 1
                 advance()
 
-    async def _try_repeatedly(self, profile: Profile, known: Facts) -> str | None:
+    async def _try_repeatedly(self, profile: Profile, known: UserState) -> str | None:
         """What became of a user; None when the run ended before anything did."""
         tried = 0
         while True:
@@ -224,7 +224,7 @@ class Backfill:
             except ServiceError as error:
                 return self._failed(profile, error.reason)
             except Exception as error:  # noqa: BLE001  # One user's bug must not keep the others from being done.
-                log.bug(error)
+                log.exception(error)
                 return self._failed(profile, "bug")
             else:
                 self._failing_since = None
@@ -246,11 +246,11 @@ class Backfill:
             raise BrokenOff(f"Nobody got done for {self._outage_seconds:.0f} s ({error.reason})") from error
         if error.reason in OUTAGES and monotonic() > self._silent_until:
             self._silent_until = monotonic() + WAIT_LINE_SECONDS
-            log.alarm("backfill_waits", reason=error.reason)
+            log.error("backfill_waits", reason=error.reason)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), error.retry_after)
 
     def _failed(self, profile: Profile, reason: str) -> str:
-        log.alarm("backfill_failed", clerk_id=profile.clerk_id, reason=reason)
+        log.error("backfill_failed", clerk_id=profile.clerk_id, reason=reason)
         self._summary.failures.append(profile.clerk_id)
         return "failed"

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from app.commands.runtime import Harmful, load_settings, until_sigterm
+from app.commands.runtime import RefusedExit, load_settings, until_sigterm
 from app.postgres import migrations
 from app.postgres.migrations import MigrationError, is_on_this_machine
 from app.settings import DatabaseSettings
@@ -46,5 +46,5 @@ def development_url(*, force: bool) -> str:
     """The database's address, if it is one to develop on."""
     url = load_settings(DatabaseSettings).database_url.get_secret_value()
     if not (force or is_on_this_machine(url)):
-        raise Harmful("the database is on another machine, and only --force says that it is the one you mean")
+        raise RefusedExit("the database is on another machine, and only --force says that it is the one you mean")
     return url

@@ -15,14 +15,14 @@ from app import log
 from app.backboard.client import Backboard
 from app.clerk.users import CLERK_ID
 from app.commands.runtime import load_settings, until_sigterm
-from app.components import build_parts, open_parts
+from app.components import build_components, open_components
 from app.deadline import Deadline
 from app.errors import Unavailable
-from app.postgres.pipeline import BEGIN, COMMIT, send, set_limits
+from app.postgres.pipeline import BEGIN, COMMIT, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.settings import Settings
-from app.users.deletion import Lifecycle
+from app.users.deletion import UserDeletion
 
 # Deleting 100,000 messages takes about a second.
 STATEMENT_MS = 120_000
@@ -57,9 +57,14 @@ def _confirm(clerk_id: str) -> bool:
 
 
 async def run(settings: Settings, clerk_id: str, confirm: "Confirm | None") -> bool:
-    parts = build_parts(settings)
-    async with open_parts(parts):
-        work = Erasure(queries=parts.queries, places=parts.places, backboard=parts.backboard, lifecycle=parts.lifecycle)
+    components = build_components(settings)
+    async with open_components(components):
+        work = Erasure(
+            queries=components.queries,
+            provisioning_pool=components.provisioning_pool,
+            backboard=components.backboard,
+            deletion=components.deletion,
+        )
         return await work.run(clerk_id, confirm, click.echo)
 
 
@@ -88,11 +93,13 @@ Confirm = Callable[[str], bool]
 class Erasure:
     """Counts and erases; Unavailable when something does not answer, and then it may be called again."""
 
-    def __init__(self, *, queries: Queries, places: Pool, backboard: Backboard, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, *, queries: Queries, provisioning_pool: Pool, backboard: Backboard, deletion: UserDeletion
+    ) -> None:
         self._queries = queries
-        self._places = places
+        self._provisioning_pool = provisioning_pool
         self._backboard = backboard
-        self._lifecycle = lifecycle
+        self._deletion = deletion
         # The assistant whose id the row held, which may bear another name by now.
         self._held: set[str] = set()
 
@@ -115,9 +122,9 @@ class Erasure:
     async def count(self, clerk_id: str) -> Belongings:
         """What belongs to a user at both ends."""
         find = (self._queries.find_users, {"clerk_ids": [clerk_id]})
-        get = (self._queries.get_belongings, {"clerk_id": clerk_id})
-        async with self._places.connection() as connection:
-            users, rows = await send(connection, find, get, seconds=SECONDS)
+        get = (self._queries.count_user_data, {"clerk_id": clerk_id})
+        async with self._provisioning_pool.connection() as connection:
+            users, rows = await execute(connection, find, get, seconds=SECONDS)
         self._held |= {row[2] for row in users if row[2] is not None}
         assistants = await self._assistants(clerk_id)
         threads = [await self._backboard.list_threads(assistant_id, Deadline()) for assistant_id in sorted(assistants)]
@@ -125,13 +132,13 @@ class Erasure:
 
     async def erase(self, clerk_id: str) -> None:
         """Delete everything; what was counted before says which assistant the row held."""
-        await self._lifecycle.delete(clerk_id, Deadline())
+        await self._deletion.delete(clerk_id, Deadline())
         for assistant_id in await self._assistants(clerk_id):
             await self._backboard.delete_assistant(assistant_id, Deadline())
         queries, whose = self._queries, {"clerk_id": clerk_id}
         statements = (
             BEGIN,
-            set_limits(queries.set_limits, statement_ms=STATEMENT_MS),
+            set_local_timeouts(queries.set_local_timeouts, statement_ms=STATEMENT_MS),
             (queries.lock_sessions, whose),
             (queries.lock_user, whose),
             (queries.delete_user_messages, whose),
@@ -142,8 +149,8 @@ class Erasure:
             (queries.delete_user, whose),
             COMMIT,
         )
-        async with self._places.connection() as connection:
-            await send(connection, *statements, seconds=SECONDS)
+        async with self._provisioning_pool.connection() as connection:
+            await execute(connection, *statements, seconds=SECONDS)
 
     async def _assistants(self, clerk_id: str) -> set[str]:
         """The assistants of this user's name, and the one that the row held, as far as they exist.
@@ -153,9 +160,9 @@ class Erasure:
         named = {assistant.id for assistant in await self._backboard.find_assistants(clerk_id, Deadline())}
         held = [await self._backboard.get_assistant(one, Deadline()) for one in sorted(self._held - named)]
         found = named | {assistant.id for assistant in held if assistant is not None}
-        query = (self._queries.find_holders, {"assistant_ids": sorted(found)})
-        async with self._places.connection() as connection:
-            (holders,) = await send(connection, query, seconds=SECONDS)
+        query = (self._queries.find_assistant_owners, {"assistant_ids": sorted(found)})
+        async with self._provisioning_pool.connection() as connection:
+            (holders,) = await execute(connection, query, seconds=SECONDS)
         return found - {held_id for held_id, holder in holders if holder != clerk_id}
 
 

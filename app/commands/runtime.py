@@ -29,7 +29,7 @@ class Misconfigured(click.ClickException):
             click.echo(f"  {problem}", err=True)
 
 
-class Harmful(click.ClickException):
+class RefusedExit(click.ClickException):
     """Exit 3: the command refuses, because what it would do could be wrong for good."""
 
     exit_code = 3

@@ -10,7 +10,7 @@ import click
 from app.commands.database import development_url
 from app.commands.database import force as force_option
 from app.errors import ServiceError
-from app.postgres.pipeline import send, transaction
+from app.postgres.pipeline import execute, transaction
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 
@@ -45,14 +45,14 @@ async def insert_samples(url: str) -> int:
     queries = Queries.load()
     users, sessions, messages = _users(), _sessions(), _messages()
     statements = transaction(
-        queries.set_limits,
+        queries.set_local_timeouts,
         (queries.insert_sample_users, users),
         (queries.insert_sample_sessions, sessions),
         (queries.insert_sample_messages, messages),
     )
     try:
         async with pool.connection(SECONDS) as connection:
-            await send(connection, *statements, seconds=SECONDS)
+            await execute(connection, *statements, seconds=SECONDS)
     finally:
         await pool.close()
     return len(NAMES)

@@ -15,9 +15,9 @@ def serve() -> None:
     settings = load_settings(Settings)
     log.configure(settings.log_format, settings.log_level)
     if not settings.service_tokens:
-        log.say("ensure_user_closed", reason="SERVICE_TOKENS is not set")
+        log.info("ensure_user_closed", reason="SERVICE_TOKENS is not set")
     per_process = LOOKUP_CONNECTIONS + settings.provisioning_concurrency
-    log.say("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
+    log.info("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
     try:
         server.serve("app.application:app_from_environment", port=settings.port, processes=settings.web_concurrency)
     except server.CannotListen as error:

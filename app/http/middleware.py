@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import log
 from app.errors import ServiceError, Unavailable
 from app.http.requests import HEAD_BYTES, HEAD_FIELDS, REFUSED, headers_named, index_headers
-from app.http.responses import CLOSE, Refusal, problem_of
+from app.http.responses import CLOSE, HttpError, problem_of
 from app.metrics import Metrics
 
 # Every wait has a limit of its own inside this one; it stands for whatever nobody thought of.
@@ -27,7 +27,7 @@ ANSWER_SECONDS = 12.0
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9+/=-]{20,200}")
 
 
-class Frame:
+class RequestMiddleware:
     """The outermost layer; nothing below it answers for an error or writes a closing line."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -41,8 +41,8 @@ class Frame:
             return
         started = monotonic()
         head_bytes = index_headers(scope)
-        answer = Answer(send, _request_id(scope))
-        fields = log.begin(answer.request_id)
+        answer = ResponseRecorder(send, _request_id(scope))
+        fields = log.start_request(answer.request_id)
         try:
             await self._answer(scope, receive, answer, head_bytes)
         finally:
@@ -51,9 +51,9 @@ class Frame:
             fields["duration_ms"] = round(seconds * 1000, 1)
             event = fields.setdefault("event", "request")
             self._metrics.count(event, fields.get("outcome", ""), answer.status, seconds)
-            log.close(fields, answer.status)
+            log.finish_request(fields, answer.status)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: "Answer", head_bytes: int) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, answer: "ResponseRecorder", head_bytes: int) -> None:
         try:
             _judge_head(scope, head_bytes)
             with self._limit:
@@ -62,13 +62,13 @@ class Frame:
             # Nobody is there to answer, or the protocol has done it; whatever was under way goes on to its end.
             refused = scope.get(REFUSED, {"status": 499, "reason": "client_disconnect"})
             answer.status = refused["status"]
-            log.note(**refused)
+            log.bind(**refused)
         except HTTPException as error:
             await answer.problem(_refusal(error))
         except ServiceError as error:
             await answer.problem(error)
         except Exception as error:  # noqa: BLE001  # The last line of defence: loud in the log, silent outside.
-            log.bug(error)
+            log.exception(error)
             await answer.problem(error)
 
 
@@ -110,7 +110,7 @@ class Limit:
                 task.cancel()
 
 
-class Answer:
+class ResponseRecorder:
     """`send` with the headers that every answer carries; remembers the status for the log."""
 
     def __init__(self, send: Send, request_id: str) -> None:
@@ -131,7 +131,7 @@ class Answer:
     async def problem(self, error: Exception) -> None:
         """Answer for an error, unless an answer has begun already."""
         if isinstance(error, ServiceError):
-            log.note(reason=error.reason)
+            log.bind(reason=error.reason)
         if self.status:
             return
         problem = problem_of(error)
@@ -156,17 +156,17 @@ def _request_id(scope: Scope) -> str:
 def _judge_head(scope: Scope, head_bytes: int) -> None:
     """What the HTTP parser lets through and nothing behind us should meet."""
     if head_bytes > HEAD_BYTES or len(scope["headers"]) > HEAD_FIELDS:
-        raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
+        raise HttpError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
     if len(headers_named(scope, b"host")) != 1:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "host", headers=CLOSE)
+        raise HttpError(HTTPStatus.BAD_REQUEST, "host", headers=CLOSE)
     if not scope["path"].isprintable():
         # The router's pattern would forgive a line end behind a path.
-        raise Refusal(HTTPStatus.NOT_FOUND, "path", headers=CLOSE)
+        raise HttpError(HTTPStatus.NOT_FOUND, "path", headers=CLOSE)
 
 
-def _refusal(error: HTTPException) -> Refusal:
+def _refusal(error: HTTPException) -> HttpError:
     """Starlette's router speaks of paths and methods only."""
     headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
     status = HTTPStatus(error.status_code)
     reason = "method" if status == HTTPStatus.METHOD_NOT_ALLOWED else "path"
-    return Refusal(status, reason, headers=headers + CLOSE)
+    return HttpError(status, reason, headers=headers + CLOSE)

@@ -23,7 +23,7 @@ from app.http.cycle import Cycle
 from app.http.due import Due
 from app.http.parsing import Parsing
 from app.http.requests import HEAD_BYTES, REFUSED
-from app.http.responses import Refusal, problem_of
+from app.http.responses import HttpError, problem_of
 
 HEAD_SECONDS = 10.0
 # From the end of the head to the last byte of the body.
@@ -63,7 +63,7 @@ class Protocol(Parsing):
         self._answered: Cycle | None = None
         self._pipeline: deque[Cycle] = deque()
         # What is refused once the answer before it is out.
-        self._refusal: Refusal | None = None
+        self._refusal: HttpError | None = None
         self._deaf = False
         self._unheard_bytes = 0
 
@@ -119,11 +119,11 @@ class Protocol(Parsing):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "http"))
+            self._refuse(HttpError(HTTPStatus.BAD_REQUEST, "http"))
         if self._deaf or self.transport.is_closing():
             return
         if self._bare_bytes > HEAD_BYTES:
-            self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
+            self._refuse(HttpError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
         elif self._has_moved_on:
             self._has_moved_on = False
             self.expect_what_comes_next()
@@ -194,7 +194,7 @@ class Protocol(Parsing):
         """The request that was read last, unless its answer is out."""
         return None if self._cycle is None or self._cycle.response_complete else self._cycle
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: HttpError) -> None:
         """Answer for what will never be a request, behind the answers that are still owed."""
         self._deaf = True
         cycle = self._unanswered()
@@ -202,14 +202,14 @@ class Protocol(Parsing):
             self._due.lift()
             self._refusal = refusal
             return
-        problem, fields = problem_of(refusal), log.begin(uuid4().hex)
+        problem, fields = problem_of(refusal), log.start_request(uuid4().hex)
         fields |= {"status": problem.status, "reason": refusal.reason}
         body = problem.body()
         headers = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
         ids = b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (fields["request_id"].encode(), len(body))
         self.transport.write(STATUS_LINE[problem.status] + headers + ids + body)
         if cycle is None:
-            log.close(fields, problem.status)
+            log.finish_request(fields, problem.status)
         else:
             # Its body broke off; the frame writes the line.
             cycle.scope[REFUSED] = fields
@@ -245,11 +245,11 @@ class Protocol(Parsing):
             # It is not the client who is slow.
             self._due.within(BODY_SECONDS, self._let_go)
         elif self._head_under_way:
-            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
+            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
         elif cycle is None:
             self._hang_up()
         else:
-            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
+            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
 
     def _hang_up(self) -> None:
         """Close, and what is written already is not kept for ever for a client that does not read it."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from app.errors import BadEvent
-from app.http.responses import CLOSE, Refusal
+from app.errors import InvalidRequest
+from app.http.responses import CLOSE, HttpError
 
 HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 100
@@ -58,10 +58,10 @@ async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) 
     """
     types = headers_named(scope, b"content-type")
     if len(types) != 1 or not _is_json(types[0]) or headers_named(scope, b"content-encoding"):
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
+        raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
     lengths = headers_named(scope, b"content-length")
     if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > cap):
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
+        raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
     body = bytearray()
     while True:
         message = await receive()
@@ -69,7 +69,7 @@ async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) 
             raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > cap:
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
+            raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
         if not message.get("more_body", False):
             return bytes(body)
 
@@ -79,12 +79,12 @@ def _is_json(media_type: bytes) -> bool:
 
 
 async def read_request(scope: Scope, receive: Receive, model: type[Request], cap: int = BODY_BYTES) -> Request:
-    """The body of a JSON request as its model; BadEvent for what is none."""
+    """The body of a JSON request as its model; InvalidRequest for what is none."""
     document = read_json(await read_json_body(scope, receive, cap))
     try:
         return model.model_validate(document)
     except ValidationError:
-        raise BadEvent("shape") from None
+        raise InvalidRequest("shape") from None
 
 
 # What JSON lets stand round a value; Python's idea of a blank is wider.
@@ -92,7 +92,7 @@ _BLANK = " \t\n\r"
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """A JSON object in UTF-8 with one value per key and plain numbers; BadEvent for anything else.
+    """A JSON object in UTF-8 with one value per key and plain numbers; InvalidRequest for anything else.
 
     Nobody downstream may read the same bytes differently from us.
     """
@@ -100,9 +100,9 @@ def read_json(body: bytes) -> dict[str, Any]:
         text = body.decode().strip(_BLANK)
         document, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
-        raise BadEvent("json") from error
+        raise InvalidRequest("json") from error
     if not isinstance(document, dict) or end != len(text):
-        raise BadEvent("json")
+        raise InvalidRequest("json")
     return document
 
 

@@ -9,13 +9,13 @@ from starlette.types import Send
 
 from app.errors import (
     AssistantUnavailable,
-    BadEvent,
     BadSignature,
     DatabaseUnavailable,
-    Gone,
-    Missing,
+    InvalidRequest,
+    NotFound,
     ServiceError,
     Unavailable,
+    UserDeleted,
 )
 
 Headers = list[tuple[bytes, bytes]]
@@ -24,7 +24,7 @@ Headers = list[tuple[bytes, bytes]]
 CLOSE: Headers = [(b"connection", b"close")]
 
 
-class Refusal(ServiceError):
+class HttpError(ServiceError):
     """What HTTP itself settles: a path, a method, a size, a token."""
 
     def __init__(self, status: HTTPStatus, reason: str, *, headers: Headers | None = None) -> None:
@@ -61,15 +61,15 @@ _DETAILS = {
 
 _STATUSES = {
     BadSignature: HTTPStatus.BAD_REQUEST,
-    BadEvent: HTTPStatus.UNPROCESSABLE_ENTITY,
-    Missing: HTTPStatus.NOT_FOUND,
-    Gone: HTTPStatus.GONE,
+    InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFound: HTTPStatus.NOT_FOUND,
+    UserDeleted: HTTPStatus.GONE,
 }
 
 
 def problem_of(error: Exception) -> Problem:
     """What to answer for an error; whatever is not ours is a 500."""
-    if isinstance(error, Refusal):
+    if isinstance(error, HttpError):
         return _plain(error.status, error.headers)
     status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
     if status is not None:

@@ -86,7 +86,7 @@ def _supervise(config: uvicorn.Config, listening: socket.socket) -> None:
     while signal.sigwait(_SIGNALS) == signal.SIGCHLD:
         time.sleep(REPLACE_SECONDS)
         for dead in [worker for worker in workers if not worker.is_alive()]:
-            log.say("worker_died", code=dead.exitcode)
+            log.info("worker_died", code=dead.exitcode)
             workers.remove(dead)
             workers.append(_start_worker(config, listening))
     # Ours is closed first: a socket that nobody accepts on would collect clients until the last worker has ended.

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from app.errors import DatabaseUnavailable
-from app.postgres.pipeline import Connection, Rows, Statement, send, transaction
-from app.postgres.pool import Pool, hung_up
+from app.postgres.pipeline import Connection, Rows, Statement, execute, transaction
+from app.postgres.pool import Pool, is_closed_by_server
 from app.postgres.reader import Reader
 
 # From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
@@ -25,7 +25,7 @@ class Batch(Protocol):
     def __call__(self, keys: Sequence[str]) -> Statement: ...
 
 
-class Lookup:
+class BatchLoader:
     """Asks for rows by key, on a connection that it keeps."""
 
     def __init__(self, pool: Pool, batch: Batch, *, key_column: int, limits: bytes) -> None:
@@ -52,7 +52,7 @@ class Lookup:
         if reader is not None:
             reader.close()
         if connection is not None:
-            await self._pool.give_back(connection, broken=broken)
+            await self._pool.release(connection, broken=broken)
 
     async def _run(self) -> None:
         try:
@@ -86,7 +86,7 @@ class Lookup:
         wait at the server too. It does not notice that we hung up, and would soon have no connection left.
         """
         give_up_at = asyncio.get_running_loop().time() + READ_SECONDS
-        if self._connection and self._reader and not hung_up(self._connection):
+        if self._connection and self._reader and not is_closed_by_server(self._connection):
             try:
                 return await self._reader.read(self._batch(keys), seconds=READ_SECONDS)
             except DatabaseUnavailable:
@@ -95,11 +95,11 @@ class Lookup:
         left = give_up_at - asyncio.get_running_loop().time()
         if left <= 0:
             raise DatabaseUnavailable("database_slow")
-        self._connection = await self._pool.take(left)
+        self._connection = await self._pool.acquire(left)
         left = max(0.1, give_up_at - asyncio.get_running_loop().time())
         try:
             whole = transaction(self._limits, self._batch(keys), lock_ms=LOCK_MS)
-            rows = (await send(self._connection, *whole, seconds=left))[2]
+            rows = (await execute(self._connection, *whole, seconds=left))[2]
         except DatabaseUnavailable:
             await self.close(broken=True)
             raise

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from app.errors import BadEvent, DatabaseUnavailable
+from app.errors import DatabaseUnavailable, InvalidRequest
 
 _POOLER_ALONE = "its pooler answers, but cannot reach the server behind it"
 
@@ -38,7 +38,7 @@ _MEANINGS = (
 )
 
 
-def meaning_of(error: Exception) -> str:
+def explain_connect_error(error: Exception) -> str:
     """The sentence for an error of connecting; it never holds a part of the address."""
     said = str(error)
     return next((meaning for words, meaning in _MEANINGS if words in said), "it cannot be reached")
@@ -48,17 +48,17 @@ def meaning_of(error: Exception) -> str:
 LOCK_RETRY_AFTER = 3
 
 
-def translated(error: Exception) -> DatabaseUnavailable | BadEvent:
+def from_psycopg(error: Exception) -> DatabaseUnavailable | InvalidRequest:
     """What a driver's error means. Its message is left behind: it quotes rows, hosts and users."""
     if isinstance(error, UnicodeEncodeError):
-        return BadEvent("unstorable_text")
+        return InvalidRequest("unstorable_text")
     state = getattr(error, "sqlstate", None)
     if state is None:
         if isinstance(error, psycopg.DataError):  # NUL in a text: raised by the driver, without a state.
-            return BadEvent("unstorable_text")
+            return InvalidRequest("unstorable_text")
         return DatabaseUnavailable("database_down")
     if state.startswith("22") or state == "54000":
-        return BadEvent("unstorable_text")
+        return InvalidRequest("unstorable_text")
     constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None
     if state == "55P03":
         return DatabaseUnavailable("lock_timeout", sqlstate=state, retry_after=LOCK_RETRY_AFTER)

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from app.postgres.errors import meaning_of
+from app.postgres.errors import explain_connect_error
 from app.postgres.pipeline import Connection
 from app.postgres.pool import connection_string
 from app.settings import is_local
@@ -98,7 +98,7 @@ async def _connect(url: str) -> Connection:
                 connection_string(url), autocommit=True, prepare_threshold=None
             )
         except psycopg.OperationalError as error:
-            why = meaning_of(error)
+            why = explain_connect_error(error)
             if monotonic() > give_up_at:
                 raise MigrationError(f"The database cannot be used: {why}. Check DATABASE_URL.") from error
             if why != said:

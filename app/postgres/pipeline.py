@@ -22,7 +22,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
 
 from app.errors import DatabaseUnavailable
-from app.postgres.errors import translated
+from app.postgres.errors import from_psycopg
 
 Connection = AsyncConnection[tuple[Any, ...]]
 # Text with %(name)s for values, and the values.
@@ -32,7 +32,7 @@ Rows = list[tuple[Any, ...]]
 _COPIES = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 
 
-async def round_trip(connection: Connection, statements: Sequence[Statement]) -> list[Rows]:
+async def run_pipeline(connection: Connection, statements: Sequence[Statement]) -> list[Rows]:
     """The rows of each statement; the first error of any, which ends them all, as the driver's own exception."""
     types: Types = Transformer(connection)
     commands = [_command(types, *statement) for statement in statements]
@@ -110,7 +110,7 @@ COMMIT: Statement = (b"COMMIT", {})
 ROLLBACK: Statement = (b"ROLLBACK", {})
 
 
-def has_fired(timer: asyncio.TimerHandle) -> bool:
+def timed_out(timer: asyncio.TimerHandle) -> bool:
     """Whether its time is over; uvloop counts in milliseconds, so its clock may be a hair behind.
 
     For less than half of one it makes no timer but calls at once, and what it returns knows no time.
@@ -118,7 +118,7 @@ def has_fired(timer: asyncio.TimerHandle) -> bool:
     return not hasattr(timer, "when") or asyncio.get_running_loop().time() >= timer.when() - 0.001
 
 
-def cut(connection: Connection) -> None:
+def abort(connection: Connection) -> None:
     """End whatever the connection waits for, at once.
 
     A cancelled psycopg query still waits for the server, 5 s and more with a silent one; shutting the socket
@@ -131,23 +131,23 @@ def cut(connection: Connection) -> None:
         under.shutdown(socket.SHUT_RDWR)
 
 
-async def send(connection: Connection, *statements: Statement, seconds: float) -> list[Rows]:
+async def execute(connection: Connection, *statements: Statement, seconds: float) -> list[Rows]:
     """Send statements in one round trip and return the rows of each; the first error ends them all.
 
-    Raises DatabaseUnavailable, or BadEvent for a value that Postgres cannot hold. After `seconds` the
-    connection is cut, so this returns in time whatever the server does.
+    Raises DatabaseUnavailable, or InvalidRequest for a value that Postgres cannot hold. After `seconds` the
+    connection is abort, so this returns in time whatever the server does.
     """
     loop = asyncio.get_running_loop()
-    timer = loop.call_later(seconds, cut, connection)
+    timer = loop.call_later(seconds, abort, connection)
     try:
-        return await round_trip(connection, statements)
+        return await run_pipeline(connection, statements)
     except (psycopg.Error, UnicodeEncodeError) as error:
-        if has_fired(timer):
+        if timed_out(timer):
             raise DatabaseUnavailable("database_slow") from error
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             # It may be the connection's alone: opened while the database was read-only, or to what was the primary.
             await connection.close()
-        raise translated(error) from error
+        raise from_psycopg(error) from error
     finally:
         timer.cancel()
 
@@ -155,17 +155,17 @@ async def send(connection: Connection, *statements: Statement, seconds: float) -
 async def rollback(connection: Connection) -> None:
     """End the transaction; a connection on which that fails is closed, and the server does it."""
     try:
-        await send(connection, ROLLBACK, seconds=1.0)
+        await execute(connection, ROLLBACK, seconds=1.0)
     except DatabaseUnavailable:
         await connection.close()
 
 
 def transaction(limits: bytes, *statements: Statement, lock_ms: int = 3000) -> Sequence[Statement]:
     """The statements of a whole short transaction, its waits bounded by the server itself."""
-    return (BEGIN, set_limits(limits, lock_ms=lock_ms), *statements, COMMIT)
+    return (BEGIN, set_local_timeouts(limits, lock_ms=lock_ms), *statements, COMMIT)
 
 
-def set_limits(limits: bytes, *, lock_ms: int = 3000, statement_ms: int = 3300) -> Statement:
+def set_local_timeouts(limits: bytes, *, lock_ms: int = 3000, statement_ms: int = 3300) -> Statement:
     """Bound the waits of the transaction that has just begun, in milliseconds; the lock's must end first.
 
     A transaction idle for 15 s belongs to a process that has vanished without a word: the server then ends it,

@@ -16,11 +16,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app import log
 from app.errors import DatabaseUnavailable
-from app.postgres.errors import meaning_of, translated
+from app.postgres.errors import explain_connect_error, from_psycopg
 from app.postgres.pipeline import (
     Connection,
+    execute,
     rollback,
-    send,
 )
 from app.postgres.queries import Queries
 
@@ -48,7 +48,7 @@ async def why_refused(url: str) -> str:
     try:
         await (await psycopg.AsyncConnection.connect(connection_string(url))).close()
     except psycopg.Error as error:
-        return meaning_of(error)
+        return explain_connect_error(error)
     return "it was busy"
 
 
@@ -89,7 +89,7 @@ class Pool:
         async with self.connection() as connection:
             return bool(connection.pgconn.ssl_in_use)
 
-    def figures(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """How many connections there are, how many are idle, and how many callers wait."""
         stats = self._pool.get_stats()
         return {
@@ -102,13 +102,13 @@ class Pool:
     @asynccontextmanager
     async def connection(self, seconds: float = CHECKOUT_SECONDS) -> AsyncIterator[Connection]:
         """A connection in autocommit mode; what is still open on it at the end is rolled back."""
-        connection = await self.take(seconds)
+        connection = await self.acquire(seconds)
         try:
             yield connection
         finally:
-            await self.give_back(connection)
+            await self.release(connection)
 
-    async def take(self, seconds: float = CHECKOUT_SECONDS) -> Connection:
+    async def acquire(self, seconds: float = CHECKOUT_SECONDS) -> Connection:
         """Take a connection that the server has not hung up on; DatabaseUnavailable after `seconds`."""
         give_up_at = asyncio.get_running_loop().time() + seconds
         while True:
@@ -120,13 +120,13 @@ class Pool:
                 busy = self._taken >= self.size
                 raise DatabaseUnavailable("saturated" if busy else "database_down") from error
             except psycopg.Error as error:
-                raise translated(error) from error
+                raise from_psycopg(error) from error
             self._taken += 1
-            if not hung_up(connection):
+            if not is_closed_by_server(connection):
                 return connection
-            await self.give_back(connection, broken=True)
+            await self.release(connection, broken=True)
 
-    async def give_back(self, connection: Connection, *, broken: bool = False) -> None:
+    async def release(self, connection: Connection, *, broken: bool = False) -> None:
         """Return a connection, rolling back what is open on it; the pool replaces a broken one."""
         self._taken -= 1
         if broken:
@@ -140,11 +140,11 @@ def _explain(record: logging.LogRecord) -> bool:
     """Give a warning of the pool a reason that may be written; its arguments quote hosts and users."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     error = next((argument for argument in arguments if isinstance(argument, psycopg.Error)), None)
-    record.reason = meaning_of(error) if error else str(record.msg).partition("%")[0].rstrip(" :")
+    record.reason = explain_connect_error(error) if error else str(record.msg).partition("%")[0].rstrip(" :")
     return True
 
 
-def hung_up(connection: Connection) -> bool:
+def is_closed_by_server(connection: Connection) -> bool:
     """Whether the server closed an idle connection, asked of the kernel instead of the server.
 
     An idle connection has nothing to read, unless the server said goodbye. A SELECT 1 would cost a round trip
@@ -161,27 +161,28 @@ CHECK_SECONDS = 5.0
 AGAIN_SECONDS = 30.0
 
 
-def connections_needed(*, processes: int, places: int, dynos: int = 1) -> int:
+def connections_needed(*, processes: int, concurrency: int, dynos: int = 1) -> int:
     """How many connections the service can come to, its restart and our own commands included.
 
     Twice, because a restart overlaps; 5 for a release, a backfill and psql; 3 that Postgres keeps for its owner.
     """
-    return 2 * dynos * processes * (places + LOOKUP_CONNECTIONS) + 5 + 3
+    return 2 * dynos * processes * (concurrency + LOOKUP_CONNECTIONS) + 5 + 3
 
 
-async def warn_if_too_small(pool: Pool, queries: Queries, *, processes: int, places: int) -> None:
+async def warn_if_too_small(pool: Pool, queries: Queries, *, processes: int, concurrency: int) -> None:
     """Say once, when the database can be asked, that one machine like this may need more than it allows."""
     while True:
         try:
             async with pool.connection(CHECK_SECONDS) as connection:
-                (rows,) = await send(connection, (queries.get_server_facts, {}), seconds=CHECK_SECONDS)
+                (rows,) = await execute(connection, (queries.get_server_facts, {}), seconds=CHECK_SECONDS)
             break
         except DatabaseUnavailable:
             await asyncio.sleep(AGAIN_SECONDS)
     _, _, allowed = rows[0]
-    needed = connections_needed(processes=processes, places=places)
+    needed = connections_needed(processes=processes, concurrency=concurrency)
     if needed > allowed:
         formula = (
-            f"2 x {processes} (WEB_CONCURRENCY) x ({places} (PROVISIONING_CONCURRENCY) + {LOOKUP_CONNECTIONS}) + 5 + 3"
+            f"2 x {processes} (WEB_CONCURRENCY) x ({concurrency} (PROVISIONING_CONCURRENCY) + {LOOKUP_CONNECTIONS})"
+            " + 5 + 3"
         )
-        log.warn("too_few_connections", needed=needed, allowed=allowed, reason=formula)
+        log.warning("too_few_connections", needed=needed, allowed=allowed, reason=formula)

@@ -27,18 +27,18 @@ class Queries:
     delete_user_messages: bytes
     delete_user_sessions: bytes
     delete_user_threads: bytes
-    empty_user: bytes
+    clear_user_profile: bytes
     find_deleted_thread: bytes
-    find_holders: bytes
+    find_assistant_owners: bytes
     find_preferences: bytes
     find_session: bytes
     find_session_by_key: bytes
     find_taken_threads: bytes
     find_users: bytes
     get_attempt: bytes
-    get_belongings: bytes
-    get_census: bytes
-    get_facts: bytes
+    count_user_data: bytes
+    get_user_counts: bytes
+    get_user_state: bytes
     get_schema_version: bytes
     get_server_facts: bytes
     get_session_doubt: bytes
@@ -60,10 +60,10 @@ class Queries:
     lock_session: bytes
     lock_sessions: bytes
     lock_user: bytes
-    note_attempt: bytes
-    note_deletion: bytes
+    record_attempt: bytes
+    record_deletion: bytes
     resolve_attempt: bytes
-    set_limits: bytes
+    set_local_timeouts: bytes
     set_preferences: bytes
     update_session: bytes
     update_user: bytes

@@ -1,6 +1,6 @@
 """One reading statement, straight through libpq, on a connection that is listened to all the time.
 
-Every chat message has such a statement on its path. `round_trip` begins and ends to listen for each exchange and asks
+Every chat message has such a statement on its path. `run_pipeline` begins and ends to listen for each exchange and asks
 the driver what kind of value each is; this takes texts and lists of texts, and nothing else.
 """
 
@@ -14,9 +14,9 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from app.errors import BadEvent, DatabaseUnavailable
-from app.postgres.errors import translated
-from app.postgres.pipeline import Connection, Rows, Statement, cut, has_fired, numbered
+from app.errors import DatabaseUnavailable, InvalidRequest
+from app.postgres.errors import from_psycopg
+from app.postgres.pipeline import Connection, Rows, Statement, abort, numbered, timed_out
 
 
 class Reader:
@@ -46,14 +46,14 @@ class Reader:
             self._socket = None
 
     async def read(self, statement: Statement, *, seconds: float) -> Rows:
-        """The rows of a statement; DatabaseUnavailable, or BadEvent for a value that Postgres cannot hold.
+        """The rows of a statement; DatabaseUnavailable, or InvalidRequest for a value that Postgres cannot hold.
 
-        As with `send`, the connection is cut after `seconds`. Whoever is cancelled meanwhile must close it.
+        As with `send`, the connection is abort after `seconds`. Whoever is cancelled meanwhile must close it.
         """
         if self._socket is None:
             raise DatabaseUnavailable("database_down")
         text, names = numbered(statement[0])
-        timer = self._loop.call_later(seconds, cut, self._connection)
+        timer = self._loop.call_later(seconds, abort, self._connection)
         try:
             result = await self._exchange(text, [_parameter(statement[1][name]) for name in names])
             if result.status != ExecStatus.TUPLES_OK:
@@ -61,9 +61,9 @@ class Reader:
             self._rows.set_pgresult(result)
             return self._rows.load_rows(0, result.ntuples, tuple)
         except (psycopg.Error, UnicodeEncodeError) as error:
-            if has_fired(timer):
+            if timed_out(timer):
                 raise DatabaseUnavailable("database_slow") from error
-            raise translated(error) from error
+            raise from_psycopg(error) from error
         finally:
             timer.cancel()
 
@@ -80,7 +80,7 @@ class Reader:
         """Do what can be done without waiting; when there is no further result, the server is ready for more."""
         answer = self._answer
         if answer is None or answer.done():
-            # A goodbye: it stays unread, for `hung_up` to find.
+            # A goodbye: it stays unread, for `is_closed_by_server` to find.
             self.close()
             return
         try:
@@ -106,5 +106,5 @@ def _parameter(value: str | Sequence[str]) -> bytes:
         items = [item.replace("\\", "\\\\").replace('"', '\\"') for item in value]
         text = '{"' + '","'.join(items) + '"}' if items else "{}"
     if "\0" in text:  # libpq would end the text there, and ask for something else.
-        raise BadEvent("unstorable_text")
+        raise InvalidRequest("unstorable_text")
     return text.encode()

@@ -30,7 +30,7 @@ class User(NamedTuple):
         return (profile.email, profile.name, signed_in) != (self.email, self.name, self.last_sign_in_at)
 
 
-class Facts(NamedTuple):
+class UserState(NamedTuple):
     """What stands about one user: a row, a tombstone, and how many tries are noted."""
 
     user: User | None

@@ -26,11 +26,21 @@ from app.backboard.models import LONGEST_WAIT, Assistant
 from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, DatabaseUnavailable
-from app.postgres.batch_loader import Lookup
-from app.postgres.pipeline import BEGIN, COMMIT, Connection, Rows, Statement, rollback, send, set_limits, transaction
+from app.postgres.batch_loader import BatchLoader
+from app.postgres.pipeline import (
+    BEGIN,
+    COMMIT,
+    Connection,
+    Rows,
+    Statement,
+    execute,
+    rollback,
+    set_local_timeouts,
+    transaction,
+)
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.users.models import Facts, User
+from app.users.models import User, UserState
 from app.users.repository import Users, facts, found
 
 Outcome = Literal["created", "updated", "exists", "stale", "gone"]
@@ -62,23 +72,23 @@ class Provisioning:
     short, and neither waits for the other.
     """
 
-    def __init__(self, *, queries: Queries, pool: Pool, places: Pool, backboard: Backboard) -> None:
+    def __init__(self, *, queries: Queries, query_pool: Pool, provisioning_pool: Pool, backboard: Backboard) -> None:
         self._queries = queries
         self._users = Users(queries)
-        self._pool = pool
-        self._places = places
+        self._query_pool = query_pool
+        self._provisioning_pool = provisioning_pool
         self._backboard = backboard
-        self._lookup = Lookup(pool, self._users.find, key_column=1, limits=queries.set_limits)
+        self._lookup = BatchLoader(query_pool, self._users.find, key_column=1, limits=queries.set_local_timeouts)
         self._flights: dict[str, asyncio.Task[Ensured]] = {}
         # Seconds that a try took of late, the last ones counting most.
         self._pace = 1.0
 
-    async def find(self, clerk_id: str) -> Facts:
+    async def find(self, clerk_id: str) -> UserState:
         """Step 0: the row and the tombstone of a user, as the batched lookup sees them."""
-        with log.stopwatch("db_ms"):
+        with log.timed("db_ms"):
             return found(await self._lookup.find(clerk_id))
 
-    async def ensure(self, profile: Profile, deadline: Deadline, *, known: Facts | None = None) -> Ensured:
+    async def ensure(self, profile: Profile, deadline: Deadline, *, known: UserState | None = None) -> Ensured:
         """Make sure that the user of `profile` has a row and an assistant, or is known to be gone.
 
         `known` is what `find` just said, where the caller has asked already. Raises Unavailable or a class below
@@ -95,7 +105,7 @@ class Provisioning:
             await asyncio.wait(self._flights.values(), timeout=seconds)
         await self._lookup.close()
 
-    async def _apply(self, profile: Profile, known: Facts, deadline: Deadline) -> Ensured:
+    async def _apply(self, profile: Profile, known: UserState, deadline: Deadline) -> Ensured:
         """Answer for a user whose row or tombstone stands, storing the profile where it is newer."""
         user = known.user
         if known.gone or user is None:
@@ -111,7 +121,7 @@ class Provisioning:
     async def _update(self, profile: Profile, deadline: Deadline) -> Ensured:
         statements = (
             self._users.update(profile),
-            self._users.get_facts(profile.clerk_id),
+            self._users.get_user_state(profile.clerk_id),
         )
         rows = await self._short_transaction(*statements, deadline=deadline)
         updated, after = rows[0], facts(rows[1][0])
@@ -122,10 +132,10 @@ class Provisioning:
 
     async def _short_transaction(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
         """Run statements in a transaction of their own on the lookup pool; the rows of each."""
-        with log.stopwatch("db_ms"):
-            async with self._pool.connection(deadline.left(2.0)) as connection:
-                whole = transaction(self._queries.set_limits, *statements)
-                rows = await send(connection, *whole, seconds=deadline.left(LOCK_SECONDS))
+        with log.timed("db_ms"):
+            async with self._query_pool.connection(deadline.left(2.0)) as connection:
+                whole = transaction(self._queries.set_local_timeouts, *statements)
+                rows = await execute(connection, *whole, seconds=deadline.left(LOCK_SECONDS))
         return rows[2:-1]
 
     async def _join_flight(self, profile: Profile, deadline: Deadline) -> Ensured:
@@ -141,7 +151,7 @@ class Provisioning:
         else:
             ensured = await asyncio.shield(flight)
         # The row stands, but with somebody else's profile: each caller's own is compared with it.
-        known = Facts(ensured.user, gone=ensured.user is None)
+        known = UserState(ensured.user, gone=ensured.user is None)
         return await self._apply(profile, known, deadline)
 
     def _land(self, clerk_id: str, flight: asyncio.Task[Ensured]) -> None:
@@ -156,21 +166,21 @@ class Provisioning:
         started = monotonic()
         try:
             # Asked again, since much can have happened to those ahead of us.
-            self._backboard.breaker.enter()
+            self._backboard.breaker.acquire()
             ensured = await self._try(connection, profile, deadline)
             self._pace = (self._pace + monotonic() - started) / 2
             return ensured
         finally:
             # Anything wrong on the way ends in a rollback here; the note of step 1 stays.
-            await self._places.give_back(connection)
+            await self._provisioning_pool.release(connection)
 
     async def _take_place(self, deadline: Deadline) -> Connection:
-        self._backboard.breaker.check()
+        self._backboard.breaker.raise_if_open()
         try:
-            return await self._places.take(deadline.left(PLACE_SECONDS))
+            return await self._provisioning_pool.acquire(deadline.left(PLACE_SECONDS))
         except DatabaseUnavailable as error:
             if error.reason == "saturated":
-                turns = self._places.figures()["waiting"] // self._places.size + 1
+                turns = self._provisioning_pool.stats()["waiting"] // self._provisioning_pool.size + 1
                 wait = min(LONGEST_WAIT, ceil(turns * self._pace))
                 raise AssistantUnavailable("saturated", retry_after=wait) from error
             raise
@@ -183,22 +193,22 @@ class Provisioning:
         assistant = await self._adopt_or_create(profile.clerk_id, known.tries, deadline)
         return await self._insert_and_commit(connection, profile, assistant, deadline)
 
-    async def _note_and_lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> Facts:
+    async def _note_and_lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> UserState:
         """Steps 1 and 2, in one round trip: two transactions, the first committed and the second left open.
 
         What a kill, a rollback or a lost answer would erase must be remembered before it can happen. The lock and
         the reading are two statements: in one, the reading would see what stood before the wait.
         """
-        limits, values = self._queries.set_limits, {"clerk_id": clerk_id}
+        limits, values = self._queries.set_local_timeouts, {"clerk_id": clerk_id}
         statements = (
-            *transaction(limits, (self._queries.note_attempt, values), lock_ms=NOTE_LOCK_MS),
+            *transaction(limits, (self._queries.record_attempt, values), lock_ms=NOTE_LOCK_MS),
             BEGIN,
-            set_limits(limits),
+            set_local_timeouts(limits),
             (self._queries.lock_user, values),
-            self._users.get_facts(clerk_id),
+            self._users.get_user_state(clerk_id),
         )
-        with log.stopwatch("db_ms"):
-            *_, rows = await send(connection, *statements, seconds=deadline.left(NOTE_AND_LOCK_SECONDS))
+        with log.timed("db_ms"):
+            *_, rows = await execute(connection, *statements, seconds=deadline.left(NOTE_AND_LOCK_SECONDS))
         return facts(rows[0])
 
     async def _adopt_or_create(self, clerk_id: str, tries: int | None, deadline: Deadline) -> Assistant:
@@ -206,11 +216,11 @@ class Provisioning:
         if tries is None:
             # Reconcile cleared the note; without it, a create could be forgotten.
             raise AssistantUnavailable("attempt_missing")
-        log.note(attempt=tries)
+        log.bind(attempt=tries)
         if tries > 1:
             assistants = await self._backboard.find_assistants(clerk_id, deadline)
             if assistants:
-                log.note(adopted=True)
+                log.bind(adopted=True)
                 return assistants[0]
         return await self._backboard.create_assistant(clerk_id, deadline)
 
@@ -220,8 +230,8 @@ class Provisioning:
         """Steps 4 and 5, in one round trip."""
         statements = (self._users.insert(profile, assistant.id), *self._settle(profile.clerk_id), COMMIT)
         try:
-            with log.stopwatch("db_ms"):
-                rows = await send(connection, *statements, seconds=deadline.left(COMMIT_SECONDS))
+            with log.timed("db_ms"):
+                rows = await execute(connection, *statements, seconds=deadline.left(COMMIT_SECONDS))
         except DatabaseUnavailable as error:
             await rollback(connection)
             return await self._after_lost_commit(profile, assistant, error, deadline)
@@ -238,9 +248,9 @@ class Provisioning:
         """
         clerk_id = profile.clerk_id
         if error.constraint == ASSISTANT_ID_KEY:
-            log.alarm("backboard_id_twice", clerk_id=clerk_id, assistant_id=assistant.id)
+            log.error("backboard_id_twice", clerk_id=clerk_id, assistant_id=assistant.id)
             raise AssistantUnavailable("backboard_id_twice") from error
-        statements = ((self._queries.lock_user, {"clerk_id": clerk_id}), self._users.get_facts(clerk_id))
+        statements = ((self._queries.lock_user, {"clerk_id": clerk_id}), self._users.get_user_state(clerk_id))
         rows = await self._short_transaction(*statements, deadline=deadline)
         known = facts(rows[1][0])
         if known.user is None or known.gone:
@@ -248,15 +258,15 @@ class Provisioning:
         ours = known.user.assistant_id == assistant.id and known.user.holds(profile)
         return Ensured("created" if ours else "exists", known.user)
 
-    async def _leave(self, connection: Connection, clerk_id: str, known: Facts, deadline: Deadline) -> None:
+    async def _leave(self, connection: Connection, clerk_id: str, known: UserState, deadline: Deadline) -> None:
         """Somebody else provisioned or deleted the user meanwhile: settle our own note and let go.
 
         Beside a tombstone another's note may be a deletion's that is not finished, so it is not marked.
         """
         forget, resolve = self._settle(clerk_id)
         settle = (forget,) if known.gone else (forget, resolve)
-        with log.stopwatch("db_ms"):
-            await send(connection, *settle, COMMIT, seconds=deadline.left(COMMIT_SECONDS))
+        with log.timed("db_ms"):
+            await execute(connection, *settle, COMMIT, seconds=deadline.left(COMMIT_SECONDS))
 
     def _settle(self, clerk_id: str) -> tuple[Statement, Statement]:
         """Forget the note if this try is the only one ever noted; else mark that a second assistant may exist."""

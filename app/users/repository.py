@@ -5,7 +5,7 @@ from typing import Any
 from app.clerk.users import EPOCH, Profile
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.queries import Queries
-from app.users.models import Facts, User
+from app.users.models import User, UserState
 
 
 class Users:
@@ -17,39 +17,43 @@ class Users:
     def find(self, keys: Any) -> Statement:
         return self._queries.find_users, {"clerk_ids": keys}
 
-    def get_facts(self, clerk_id: str) -> Statement:
-        return self._queries.get_facts, {"clerk_id": clerk_id}
+    def get_user_state(self, clerk_id: str) -> Statement:
+        return self._queries.get_user_state, {"clerk_id": clerk_id}
 
     def insert(self, profile: Profile, assistant_id: str) -> Statement:
         values = _values(profile) | {"assistant_id": assistant_id}
         return self._queries.insert_user, values
 
-    def bury(self, clerk_id: str) -> tuple[Statement, Statement, Statement]:
+    def mark_deleted(self, clerk_id: str) -> tuple[Statement, Statement, Statement]:
         """The tombstone, the emptied row, and a note where there was a row: its assistant is still to be deleted."""
         values = {"clerk_id": clerk_id}
         queries = self._queries
-        return (queries.insert_tombstone, values), (queries.empty_user, values), (queries.note_deletion, values)
+        return (
+            (queries.insert_tombstone, values),
+            (queries.clear_user_profile, values),
+            (queries.record_deletion, values),
+        )
 
     def update(self, profile: Profile) -> Statement:
         return self._queries.update_user, _values(profile)
 
 
-def found(rows: Rows) -> Facts:
+def found(rows: Rows) -> UserState:
     """The facts in what find_users returned for one id."""
     user, gone = None, False
     for row in rows:
         if row[0] is not None:
             user = User(*row)
         gone = gone or row[-1] is not None
-    return Facts(user, gone)
+    return UserState(user, gone)
 
 
-def facts(row: tuple[Any, ...]) -> Facts:
-    """The facts in a row of get_facts."""
+def facts(row: tuple[Any, ...]) -> UserState:
+    """The facts in a row of get_user_state."""
     *columns, tombstone_at, tries, resolved = row
     user = User(*columns) if columns[0] is not None else None
     gone = tombstone_at is not None or (user is not None and user.deleted_at is not None)
-    return Facts(user, gone=gone, tries=tries, resolved=resolved)
+    return UserState(user, gone=gone, tries=tries, resolved=resolved)
 
 
 def _values(profile: Profile) -> dict[str, Any]:

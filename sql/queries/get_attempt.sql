@@ -1,4 +1,4 @@
--- get_attempt: what reconcile must know beside get_facts, to be read under lock_user. Always one row.
+-- get_attempt: what reconcile must know beside get_user_state, to be read under lock_user. Always one row.
 -- Nothing noted: tries and last_at are NULL. No tombstone: stood_before is NULL.
 -- clerk_id: whom.
 -- started_at: when the run began, by get_time.

@@ -12,11 +12,11 @@ import pytest
 import respx
 
 from app.backboard import circuit_breaker
-from app.backboard.circuit_breaker import Breaker
+from app.backboard.circuit_breaker import CircuitBreaker
 from app.backboard.client import Backboard, build_backboard_client
 from app.backboard.models import Assistant
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, NotSent, Rejected, Throttled, Unknown
+from app.errors import AssistantUnavailable, NotSent, OutcomeUnknown, Rejected, Throttled
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +92,7 @@ async def test_what_may_have_worked_is_unknown_and_not_repeated(backboard: Backb
     """A 500 after the work was done has been seen; a second create could make a second assistant."""
     route = respx.post(ASSISTANTS).respond(status)
 
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         await create(backboard)
 
     assert route.call_count == 1
@@ -125,7 +125,7 @@ async def test_a_2xx_that_cannot_be_used_is_unknown(backboard: Backboard, body: 
     """An assistant may exist, so the next try has to look."""
     respx.post(ASSISTANTS).respond(200, content=body)
 
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         await create(backboard)
 
 
@@ -136,7 +136,7 @@ async def test_a_compressed_answer_is_unreadable(backboard: Backboard) -> None:
         return_value=httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8b"))
     )
 
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         await create(backboard)
 
 
@@ -160,7 +160,7 @@ async def test_a_connection_lost_on_the_way_is_unknown(backboard: Backboard, err
     """The request may have arrived."""
     route = respx.post(ASSISTANTS).mock(side_effect=error("no"))
 
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         await create(backboard)
 
     assert route.call_count == 1
@@ -267,7 +267,7 @@ async def test_a_listing_that_never_ends_is_a_failed_lookup(backboard: Backboard
     """Behind 10,200 assistants nothing can be seen, and "not seen" is not "absent"."""
     respx.get(ASSISTANTS).mock(side_effect=page_of_strangers)
 
-    with pytest.raises(Unknown, match="listing_cut"):
+    with pytest.raises(OutcomeUnknown, match="listing_cut"):
         await find(backboard)
 
 
@@ -277,7 +277,7 @@ async def test_a_listing_that_ignores_where_to_begin_is_a_failed_lookup(backboar
     strangers = [assistant(assistant_id=str(uuid4()), name=f"clerk:user_{number}") for number in range(200)]
     listing = respx.get(ASSISTANTS).respond(json=strangers)
 
-    with pytest.raises(Unknown, match="repeats"):
+    with pytest.raises(OutcomeUnknown, match="repeats"):
         await find(backboard)
 
     assert listing.call_count == 3
@@ -344,11 +344,11 @@ async def test_five_failures_in_a_row_stop_the_asking(backboard: Backboard) -> N
     """From then on nobody is sent to a partner that is known to be down."""
     respx.post(ASSISTANTS).respond(500)
     for _ in range(5):
-        with pytest.raises(Unknown):
+        with pytest.raises(OutcomeUnknown):
             await create(backboard)
 
     with pytest.raises(AssistantUnavailable) as caught:
-        backboard.breaker.check()
+        backboard.breaker.raise_if_open()
 
     assert caught.value.reason == "backboard_down"
     assert 1 <= caught.value.retry_after <= 5
@@ -360,11 +360,11 @@ async def test_a_success_between_failures_starts_the_count_anew(backboard: Backb
     respx.post(ASSISTANTS).mock(side_effect=[*[httpx.Response(500)] * 4, httpx.Response(200, json=assistant())] * 2)
     for _ in range(2):
         for _ in range(4):
-            with pytest.raises(Unknown):
+            with pytest.raises(OutcomeUnknown):
                 await create(backboard)
         await create(backboard)
 
-    backboard.breaker.check()
+    backboard.breaker.raise_if_open()
 
 
 @respx.mock
@@ -376,7 +376,7 @@ async def test_a_refused_key_is_not_tried_again_soon(backboard: Backboard) -> No
             await create(backboard)
 
     with pytest.raises(AssistantUnavailable) as caught:
-        backboard.breaker.check()
+        backboard.breaker.raise_if_open()
 
     assert caught.value.retry_after > 20
 
@@ -388,11 +388,11 @@ async def test_lookups_that_work_say_nothing_about_creates_that_do_not(backboard
     respx.get(ASSISTANTS).respond(json=[])
     for _ in range(5):
         await find(backboard)
-        with pytest.raises(Unknown):
+        with pytest.raises(OutcomeUnknown):
             await create(backboard)
 
     with pytest.raises(AssistantUnavailable):
-        backboard.breaker.check()
+        backboard.breaker.raise_if_open()
 
 
 @respx.mock
@@ -406,7 +406,7 @@ async def test_a_429_is_waited_for_whatever_else_succeeds(backboard: Backboard) 
     await create(backboard)
 
     with pytest.raises(AssistantUnavailable) as caught:
-        backboard.breaker.check()
+        backboard.breaker.raise_if_open()
 
     assert caught.value.retry_after > 15
 
@@ -417,46 +417,46 @@ async def test_a_create_that_works_opens_the_way_whatever_failed_before(backboar
     respx.get(ASSISTANTS).respond(500)
     respx.post(ASSISTANTS).respond(json=assistant())
     for _ in range(5):
-        with pytest.raises(Unknown):
+        with pytest.raises(OutcomeUnknown):
             await find(backboard)
     await create(backboard)
 
-    backboard.breaker.check()
-    backboard.breaker.check()
+    backboard.breaker.raise_if_open()
+    backboard.breaker.raise_if_open()
 
 
 def test_after_the_pause_one_asks_and_its_create_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lookup that works is only the first half of the probe: nobody else goes until the create is answered."""
     now = 1000.0
     monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
-    way = Breaker()
+    way = CircuitBreaker()
     for _ in range(5):
         way.failed("POST")
     now += 5.1
 
-    way.check()
-    way.enter()
+    way.raise_if_open()
+    way.acquire()
     way.succeeded("GET")
 
     with pytest.raises(AssistantUnavailable):
-        way.enter()
+        way.acquire()
     way.succeeded("POST")
-    way.enter()
-    way.enter()
+    way.acquire()
+    way.acquire()
 
 
 def test_who_comes_back_when_told_to_finds_the_way_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """The seconds that are left are rounded up."""
     now = 1000.0
     monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
-    way = Breaker()
+    way = CircuitBreaker()
     for _ in range(5):
         way.failed("POST")
     now += 0.6
 
     with pytest.raises(AssistantUnavailable) as caught:
-        way.check()
+        way.raise_if_open()
 
     assert caught.value.retry_after is not None
     now += caught.value.retry_after
-    way.check()
+    way.raise_if_open()

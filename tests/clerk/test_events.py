@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from svix.webhooks import Webhook, WebhookVerificationError
 
 from app.clerk.events import parse
-from app.clerk.signatures import Delivery, Verifier, sign
-from app.errors import BadEvent, BadSignature
+from app.clerk.signatures import SignatureVerifier, VerifiedDelivery, sign
+from app.errors import BadSignature, InvalidRequest
 from tests.support.factories import OTHER_SECRET, SECRET, Person, event, user_data
 
 NOW = 1_795_000_000
@@ -36,8 +36,8 @@ def headers(family: str = "svix", *, more: Headers | None = None, **changed: str
     return three + (more or [])
 
 
-def verify(given_headers: Headers, body: bytes = BODY, *, secrets: tuple[bytes, ...] = (SECRET,)) -> Delivery:
-    return Verifier(secrets).verify(given_headers, body, NOW + 0.5)
+def verify(given_headers: Headers, body: bytes = BODY, *, secrets: tuple[bytes, ...] = (SECRET,)) -> VerifiedDelivery:
+    return SignatureVerifier(secrets).verify(given_headers, body, NOW + 0.5)
 
 
 TEST_KEY = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -66,9 +66,9 @@ def test_the_public_vectors_are_accepted(
     """The public test secrets of the Svix and Standard Webhooks suites."""
     given_headers = headers(family, id=svix_id, timestamp=str(timestamp), signature=f"v1,{code}")
 
-    delivery = Verifier([base64.b64decode(key)]).verify(given_headers, body, timestamp)
+    delivery = SignatureVerifier([base64.b64decode(key)]).verify(given_headers, body, timestamp)
 
-    assert delivery == Delivery(svix_id, 0)
+    assert delivery == VerifiedDelivery(svix_id, 0)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_wrong_vectors_are_refused(signature: str) -> None:
     key, svix_id, timestamp, body, _ = VECTORS[0]
 
     with pytest.raises(BadSignature):
-        Verifier([base64.b64decode(key)]).verify(
+        SignatureVerifier([base64.b64decode(key)]).verify(
             headers(id=svix_id, timestamp=str(timestamp), signature=signature), body, timestamp
         )
 
@@ -253,7 +253,7 @@ def test_what_we_accept_the_library_accepts(body: str, place: int, mutation: str
     three["svix-signature"] = three["svix-signature"][:place] + mutation + three["svix-signature"][place:]
     raw = [(name.encode(), value.encode()) for name, value in three.items()]
     try:
-        Verifier([SECRET]).verify(raw, body.encode(), datetime.now(UTC).timestamp())
+        SignatureVerifier([SECRET]).verify(raw, body.encode(), datetime.now(UTC).timestamp())
     except BadSignature:
         return
     try:
@@ -289,7 +289,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_what_cannot_be_read_in_one_way_is_no_event(body: bytes) -> None:
     """One encoding, one value per key, plain numbers, an object with a type."""
-    with pytest.raises(BadEvent):
+    with pytest.raises(InvalidRequest):
         parse(body, MOMENT)
 
 
@@ -303,7 +303,7 @@ BAD_IDS: list[Any] = [
 @pytest.mark.parametrize("clerk_id", BAD_IDS, ids=ascii)
 def test_a_user_is_known_by_exactly_a_clerk_id(event_type: str, clerk_id: Any) -> None:
     """It becomes a query, a name and a lock key."""
-    with pytest.raises(BadEvent):
+    with pytest.raises(InvalidRequest):
         parse(event(event_type, user_data(Person()) | {"id": clerk_id}), MOMENT)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from svix.webhooks import Webhook
 
-from app.clerk.signatures import Verifier
+from app.clerk.signatures import SignatureVerifier
 from app.errors import BadSignature
 from tests.api.test_webhook_signatures import BODY, code, entry, three
 from tests.support import asgi, factories
@@ -42,7 +42,7 @@ def test_every_entry_meets_every_secret(place: int | None, compared: list[tuple[
     headers = [*three(timestamp=timestamp)[:2], (b"svix-signature", " ".join(entries).encode())]
 
     try:
-        Verifier([SECRET, OTHER_SECRET]).verify(headers, BODY, NOW)
+        SignatureVerifier([SECRET, OTHER_SECRET]).verify(headers, BODY, NOW)
     except BadSignature:
         assert place is None
 
@@ -72,7 +72,7 @@ def test_whatever_plain_hmac_signs_is_accepted(svix_id: str, off: int, body: byt
     """Any id of the grammar, any age within the tolerance, any bytes, text or not."""
     headers = three(family=family, svix_id=svix_id, timestamp=str(NOW + off), body=body)
 
-    assert Verifier([OTHER_SECRET, SECRET]).verify(headers, body, NOW + 0.999).secret == 1
+    assert SignatureVerifier([OTHER_SECRET, SECRET]).verify(headers, body, NOW + 0.999).secret == 1
 
 
 def is_shaped(one: str) -> bool:
@@ -102,7 +102,7 @@ def test_what_we_accept_plain_hmac_and_the_library_accept(
     names = [name for name, _ in sent]
     headers = [(name, value.encode("latin-1")) for name, value in zip(names, values, strict=True)]
     try:
-        Verifier([SECRET]).verify(headers, body.encode(), now)
+        SignatureVerifier([SECRET]).verify(headers, body.encode(), now)
     except BadSignature:
         return
 

@@ -17,7 +17,7 @@ import pytest
 
 from app.clerk.api import PAGE_LIMIT
 from app.commands.backfill import Backfill, Summary
-from app.components import build_parts, open_parts
+from app.components import build_components, open_components
 from tests.support import commands
 from tests.support.factories import Person, user_data
 from tests.support.services import settings_of, wait_until
@@ -378,12 +378,12 @@ async def run_in_process(
     variables: dict[str, str], *, outage_seconds: float = 60, advance: Callable[[], object] = lambda: None
 ) -> Summary:
     settings = settings_of(variables)
-    parts = build_parts(settings)
-    assert parts.clerk is not None
-    async with open_parts(parts):
+    components = build_components(settings)
+    assert components.clerk is not None
+    async with open_components(components):
         work = Backfill(
-            clerk=parts.clerk,
-            provisioning=parts.provisioning,
+            clerk=components.clerk,
+            provisioning=components.provisioning,
             concurrency=settings.provisioning_concurrency,
             outage_seconds=outage_seconds,
         )

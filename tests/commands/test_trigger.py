@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from app.__main__ import main
 from app.clerk.events import parse
-from app.clerk.signatures import Verifier
+from app.clerk.signatures import SignatureVerifier
 from app.commands import trigger
 from tests.support import commands
 from tests.support.services import free_port
@@ -46,7 +46,7 @@ class Delivery:
     def is_rightly_signed(self) -> bool:
         """Whether the service would believe it; BadSignature if not."""
         raw = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
-        return Verifier([KEY]).verify(raw, self.body, time.time()).svix_id == self.svix_id
+        return SignatureVerifier([KEY]).verify(raw, self.body, time.time()).svix_id == self.svix_id
 
 
 @dataclass

@@ -13,7 +13,7 @@ from app.http import responses
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 RAISED = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
-RAISED |= {BadToken.__name__, responses.Refusal.__name__, "ClerkUnavailable"}
+RAISED |= {BadToken.__name__, responses.HttpError.__name__, "ClerkUnavailable"}
 
 
 def reasons() -> set[str]:

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from app.http import protocol
 from app.http.due import Due
-from app.http.middleware import Frame
+from app.http.middleware import RequestMiddleware
 from app.http.protocol import Protocol
 from app.metrics import Metrics
 from tests.support.asgi import Log
@@ -42,7 +42,7 @@ class Client:
 
 @asynccontextmanager
 async def connected(app: ASGIApp, keep_alive: float = 5.0) -> AsyncIterator[Client]:
-    config = uvicorn.Config(Frame(app, Metrics({})), log_config=None, lifespan="off", proxy_headers=False)
+    config = uvicorn.Config(RequestMiddleware(app, Metrics({})), log_config=None, lifespan="off", proxy_headers=False)
     config.timeout_keep_alive = keep_alive  # type: ignore[assignment]  # It takes any time, if not by its name.
     config.load()
     state: dict[str, Any] = {"stopping": asyncio.Event()}

@@ -40,13 +40,13 @@ async def app(variables: dict[str, str]) -> AsyncIterator[ASGIApp]:
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The name of a pool for each connection that was taken."""
     names: list[str] = []
-    take = Pool.take
+    take = Pool.acquire
 
     async def noting(pool: Pool, *seconds: float) -> Connection:
         names.append(pool.name)
         return await take(pool, *seconds)
 
-    monkeypatch.setattr(Pool, "take", noting)
+    monkeypatch.setattr(Pool, "acquire", noting)
     return names
 
 

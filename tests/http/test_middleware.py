@@ -5,8 +5,8 @@ import re
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import BadEvent, ServiceError, Unavailable
-from app.http.middleware import Frame
+from app.errors import InvalidRequest, ServiceError, Unavailable
+from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
 from tests.support import asgi
 from tests.support.asgi import Headers, Log, ask
@@ -14,8 +14,8 @@ from tests.support.asgi import Headers, Log, ask
 pytestmark = pytest.mark.anyio
 
 
-def asking(app: ASGIApp) -> Frame:
-    return Frame(app, Metrics({}))
+def asking(app: ASGIApp) -> RequestMiddleware:
+    return RequestMiddleware(app, Metrics({}))
 
 
 async def well(_: Scope, __: Receive, send: Send) -> None:
@@ -162,7 +162,7 @@ async def test_every_answer_may_be_kept_by_nobody(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "level"), [(BadEvent("json"), "info"), (Unavailable("deadline"), "warning")], ids=str
+    ("error", "level"), [(InvalidRequest("json"), "info"), (Unavailable("deadline"), "warning")], ids=str
 )
 async def test_a_line_is_a_warning_where_we_could_not_serve(log: Log, error: ServiceError, level: str) -> None:
     """A stranger's mistakes wake nobody."""

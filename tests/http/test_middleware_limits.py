@@ -8,13 +8,13 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from app.http import middleware
-from app.http.middleware import Frame
+from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 
 
-async def get(app: Frame) -> httpx.Response:
+async def get(app: RequestMiddleware) -> httpx.Response:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         return await client.get("/")
 
@@ -26,7 +26,7 @@ async def test_whatever_hangs_is_answered_in_time(monkeypatch: pytest.MonkeyPatc
     async def hang(_: Scope, __: Receive, ___: Send) -> None:
         await asyncio.sleep(60)
 
-    answer = await get(Frame(hang, Metrics({})))
+    answer = await get(RequestMiddleware(hang, Metrics({})))
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
@@ -41,7 +41,7 @@ async def test_what_is_cancelled_for_its_time_is_late_whatever_it_says_of_it(mon
         except asyncio.CancelledError:
             raise ValueError from None
 
-    answer = await get(Frame(complain, Metrics({})))
+    answer = await get(RequestMiddleware(complain, Metrics({})))
 
     assert answer.status_code == 503
 
@@ -52,7 +52,7 @@ async def test_a_bug_is_a_500_that_says_nothing(in_process_log: object) -> None:
     async def fail(_: Scope, __: Receive, ___: Send) -> None:
         raise RuntimeError("somebody's secret")
 
-    answer = await get(Frame(fail, Metrics({})))
+    answer = await get(RequestMiddleware(fail, Metrics({})))
 
     assert answer.status_code == 500
     assert "secret" not in answer.text
@@ -67,6 +67,6 @@ async def test_what_fails_after_an_answer_began_is_not_answered_twice() -> None:
         await send({"type": "http.response.body", "body": b"done"})
         raise RuntimeError("too late")
 
-    answer = await get(Frame(fail_late, Metrics({})))
+    answer = await get(RequestMiddleware(fail_late, Metrics({})))
 
     assert (answer.status_code, answer.text) == (200, "done")

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from app.errors import BadEvent, DatabaseUnavailable
-from app.postgres.pipeline import BEGIN, COMMIT, Connection, Statement, rollback, send
+from app.errors import DatabaseUnavailable, InvalidRequest
+from app.postgres.pipeline import BEGIN, COMMIT, Connection, Statement, execute, rollback
 from app.postgres.pool import Pool
 from tools.bench.relay import Relay
 
@@ -41,7 +41,7 @@ async def test_every_statement_brings_its_own_rows(connection: Connection) -> No
         (b"SELECT 'a', 'b'", {}),
     ]
 
-    assert await send(connection, BEGIN, *statements, COMMIT, seconds=5) == [
+    assert await execute(connection, BEGIN, *statements, COMMIT, seconds=5) == [
         [],
         [(1,), (2,), (3,)],
         [],
@@ -66,7 +66,7 @@ async def test_values_of_every_kind_come_back_as_they_went(connection: Connectio
         b" %(texts)s::TEXT[], %(text)s::TEXT WHERE 'x' LIKE '%%'"
     )
 
-    (rows,) = await send(connection, (text, values), seconds=5)
+    (rows,) = await execute(connection, (text, values), seconds=5)
 
     assert rows == [(*values.values(), values["text"])]
 
@@ -75,7 +75,7 @@ async def test_answers_larger_than_a_packet_arrive_whole(connection: Connection)
     """And questions too, several of them."""
     large: Statement = (b"SELECT %(text)s::TEXT || repeat('y', 3000000)", {"text": "x" * 2_000_000})
 
-    rows = await send(connection, large, ONE, large, seconds=10)
+    rows = await execute(connection, large, ONE, large, seconds=10)
 
     assert [len(one[0][0]) for one in (rows[0], rows[2])] == [5_000_000] * 2
     assert rows[1] == [(1,)]
@@ -84,37 +84,37 @@ async def test_answers_larger_than_a_packet_arrive_whole(connection: Connection)
 async def test_the_first_error_ends_what_is_behind_it(connection: Connection) -> None:
     """Nothing of the transaction stands, and the connection is as good as before."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await send(connection, BEGIN, (b"CREATE TABLE canary ()", {}), FAILS, ONE, COMMIT, seconds=5)
+        await execute(connection, BEGIN, (b"CREATE TABLE canary ()", {}), FAILS, ONE, COMMIT, seconds=5)
     await rollback(connection)
 
     assert caught.value.sqlstate == "42P01"
-    assert await send(connection, (b"SELECT to_regclass('canary')", {}), ONE, seconds=5) == [[(None,)], [(1,)]]
+    assert await execute(connection, (b"SELECT to_regclass('canary')", {}), ONE, seconds=5) == [[(None,)], [(1,)]]
 
 
 async def test_what_cannot_be_sent_sends_nothing(connection: Connection) -> None:
     """Also the statements before it; the next ones find the connection in order."""
-    with pytest.raises(BadEvent):
-        await send(connection, BEGIN, (b"SELECT %(text)s::TEXT", {"text": "a\0b"}), seconds=5)
+    with pytest.raises(InvalidRequest):
+        await execute(connection, BEGIN, (b"SELECT %(text)s::TEXT", {"text": "a\0b"}), seconds=5)
 
     assert connection.info.transaction_status.name == "IDLE"
-    assert await send(connection, ONE, ONE, seconds=5) == [[(1,)], [(1,)]]
+    assert await execute(connection, ONE, ONE, seconds=5) == [[(1,)], [(1,)]]
 
 
 async def test_what_is_no_statement_of_ours_is_an_error(pool: Pool) -> None:
     """COPY has a protocol of its own; whoever tries it is told, and the next one gets a connection in order."""
     async with pool.connection() as connection:
         with pytest.raises(DatabaseUnavailable):
-            await send(connection, ONE, (b"COPY (SELECT 1) TO STDOUT", {}), ONE, seconds=5)
+            await execute(connection, ONE, (b"COPY (SELECT 1) TO STDOUT", {}), ONE, seconds=5)
 
     async with pool.connection() as connection:
-        assert await send(connection, ONE, seconds=5) == [[(1,)]]
+        assert await execute(connection, ONE, seconds=5) == [[(1,)]]
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.0001])
 async def test_what_never_ends_is_cut(connection: Connection, seconds: float) -> None:
     """In the middle of several statements, also where next to no time was left."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await send(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=seconds)
+        await execute(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=seconds)
 
     assert (caught.value.reason, connection.closed) == ("database_slow", True)
 
@@ -122,7 +122,7 @@ async def test_what_never_ends_is_cut(connection: Connection, seconds: float) ->
 async def test_a_server_that_leaves_in_the_middle_is_down(connection: Connection) -> None:
     """At once, not at the limit."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await send(connection, ONE, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), ONE, seconds=30)
+        await execute(connection, ONE, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), ONE, seconds=30)
 
     assert caught.value.reason == "database_down"
 
@@ -131,7 +131,7 @@ async def test_a_server_that_leaves_in_the_middle_is_down(connection: Connection
 async def test_why_the_server_leaves_is_told(connection: Connection, behind: tuple[Statement, ...]) -> None:
     """By the code that it sends before it closes."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await send(connection, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), *behind, seconds=30)
+        await execute(connection, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), *behind, seconds=30)
 
     assert (caught.value.reason, caught.value.sqlstate) == ("database_down", "57P01")
 
@@ -141,7 +141,7 @@ async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) 
 
     async def wait() -> None:
         async with pool.connection() as connection:
-            await send(connection, (b"SELECT 'old'", {}), (b"SELECT pg_sleep(60)", {}), seconds=30)
+            await execute(connection, (b"SELECT 'old'", {}), (b"SELECT pg_sleep(60)", {}), seconds=30)
 
     waiting = asyncio.create_task(wait())
     await asyncio.sleep(0.2)
@@ -150,12 +150,12 @@ async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) 
 
     async with asyncio.timeout(10):
         async with pool.connection() as connection:
-            assert await send(connection, (b"SELECT 'new'", {}), seconds=5) == [[("new",)]]
+            assert await execute(connection, (b"SELECT 'new'", {}), seconds=5) == [[("new",)]]
 
 
 async def test_who_is_cancelled_keeps_the_connection(connection: Connection) -> None:
     """The server ends what was asked of it, and the connection is as good as before."""
-    waiting = asyncio.create_task(send(connection, BEGIN, (b"SELECT pg_sleep(60)", {}), ONE, seconds=30))
+    waiting = asyncio.create_task(execute(connection, BEGIN, (b"SELECT pg_sleep(60)", {}), ONE, seconds=30))
     await asyncio.sleep(0.2)
     waiting.cancel()
     await asyncio.wait([waiting])
@@ -163,7 +163,7 @@ async def test_who_is_cancelled_keeps_the_connection(connection: Connection) -> 
 
     assert waiting.cancelled()
     assert not connection.closed
-    assert await send(connection, (b"SELECT 'new'", {}), ONE, seconds=5) == [[("new",)], [(1,)]]
+    assert await execute(connection, (b"SELECT 'new'", {}), ONE, seconds=5) == [[("new",)], [(1,)]]
 
 
 @pytest.mark.ways("direct")
@@ -173,8 +173,8 @@ async def test_several_statements_are_one_round_trip(database_url: str) -> None:
         pool = Pool(relay.url, name="lookup", size=1)
         await pool.open()
         async with pool.connection() as connection:
-            await send(connection, ONE, seconds=5)
+            await execute(connection, ONE, seconds=5)
             before = relay.trips
-            await send(connection, BEGIN, *[ONE] * 20, COMMIT, seconds=5)
+            await execute(connection, BEGIN, *[ONE] * 20, COMMIT, seconds=5)
             assert relay.trips - before == 1
         await pool.close()

@@ -25,8 +25,8 @@ Database = psycopg.Connection[dict[str, Any]]
 
 # What Postgres calls the types of the row class's members.
 TYPES = {UUID: "uuid", str: "text", datetime: "timestamptz", bool: "bool", int: "int8"}
-# What get_facts knows beside the row.
-FACTS = {"get_facts": ["tombstone_at", "tries", "resolved"]}
+# What get_user_state knows beside the row.
+FACTS = {"get_user_state": ["tombstone_at", "tries", "resolved"]}
 # Words that open a clause, yet may also be names, so that Postgres' own list of reserved words lacks them.
 CLAUSES = frozenset(("by", "conflict", "delete", "insert", "nothing", "over", "set", "update", "values"))
 
@@ -119,7 +119,7 @@ def test_some_queries_return_users(database: Database) -> None:
     """The test above is about these."""
     returning = {stem for stem, text in FILES.items() if "assistant_id" in prepare(database, text).columns}
 
-    assert returning >= {"find_users", "get_facts", "insert_user", "update_user"}
+    assert returning >= {"find_users", "get_user_state", "insert_user", "update_user"}
 
 
 @every_query

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.errors import BadEvent, DatabaseUnavailable
+from app.errors import DatabaseUnavailable, InvalidRequest
 from app.postgres.pipeline import Connection
 from app.postgres.pool import Pool
 from app.postgres.reader import Reader
@@ -54,7 +54,7 @@ async def test_values_arrive_as_they_are(reader: Reader, keys: list[str]) -> Non
 async def test_what_postgres_cannot_hold_is_the_callers_fault(reader: Reader, text: str) -> None:
     """And the connection is good for the next statement."""
     for values in ({"keys": [text], "word": ""}, {"keys": [], "word": text}):
-        with pytest.raises(BadEvent):
+        with pytest.raises(InvalidRequest):
             await reader.read((ECHO, values), seconds=2.0)
 
     assert await reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=2.0) == [("a", "b")]

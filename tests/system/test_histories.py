@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from app.commands.reconcile.command import run as reconcile
-from app.commands.reconcile.models import Waits
+from app.commands.reconcile.models import GracePeriods
 from tests.support.factories import Person, event, user_created, user_data, user_updated
 from tests.support.services import Service, settings_of
 from tools.sandbox.backboard import Sandbox
@@ -151,7 +151,7 @@ async def test_every_history_ends_as_the_newest_facts_say(
 async def reconcile_until_clean(variables: dict[str, str]) -> None:
     """Look at the open doubts, without the waits that are for people; each run deletes at most so many."""
     for _ in range(20):
-        waits = Waits(timedelta(0), timedelta(0))
+        waits = GracePeriods(timedelta(0), timedelta(0))
         report = await reconcile(settings_of(variables), everybody=False, apply=True, waits=waits)
         if not report.survey.findings() and not report.notes_left:
             return

@@ -55,7 +55,7 @@ async def examined() -> tuple[int, str, dict[str, str]]:
 
 async def reason_of(pool: Pool) -> str:
     with pytest.raises(DatabaseUnavailable) as caught:
-        await pool.take(0.5)
+        await pool.acquire(0.5)
     return caught.value.reason
 
 
@@ -76,14 +76,14 @@ async def test_a_pool_whose_places_are_all_held_is_saturated(size: int, database
     pool = Pool(database_url, name="held", size=size)
     await pool.open()
     try:
-        held = [await pool.take(5.0) for _ in range(size)]
+        held = [await pool.acquire(5.0) for _ in range(size)]
         assert await reason_of(pool) == "saturated"
-        await pool.give_back(held.pop(), broken=True)
-        held.append(await pool.take(5.0))
+        await pool.release(held.pop(), broken=True)
+        held.append(await pool.acquire(5.0))
         assert await reason_of(pool) == "saturated"
         for connection in held:
-            await pool.give_back(connection)
-        await pool.give_back(await pool.take(5.0))
+            await pool.release(connection)
+        await pool.release(await pool.acquire(5.0))
     finally:
         await pool.close()
 
@@ -95,7 +95,7 @@ async def test_a_pool_that_has_served_and_lost_its_database_is_not_called_satura
         pool = Pool(url, name="lost", size=1)
         await pool.open()
         try:
-            await pool.give_back(await pool.take(5.0))
+            await pool.release(await pool.acquire(5.0))
             name = urlsplit(url).path.removeprefix("/")
             owner.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
             owner.execute(b"SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname = %s", [name])

@@ -13,7 +13,7 @@ import pytest
 from app.application import create_app
 from app.backboard.models import Assistant
 from app.clerk.users import Profile
-from app.components import build_parts, open_parts
+from app.components import build_components, open_components
 from app.deadline import Deadline
 from app.errors import DatabaseUnavailable
 from tests.support.factories import Person, event, user_created, user_data, user_updated
@@ -458,10 +458,10 @@ async def test_a_row_that_another_try_wrote_for_an_older_event_is_not_taken_for_
     same = Profile(person.clerk_id, row["email"], row["name"], row["clerk_updated_at"], row["last_sign_in_at"])
     lost = DatabaseUnavailable("database_down")
 
-    parts = build_parts(settings_of(variables))
-    async with open_parts(parts):
+    components = build_components(settings_of(variables))
+    async with open_components(components):
         outcomes = [
-            (await parts.provisioning._after_lost_commit(profile, assistant, lost, Deadline())).outcome
+            (await components.provisioning._after_lost_commit(profile, assistant, lost, Deadline())).outcome
             for profile in (newer, same)
         ]
 

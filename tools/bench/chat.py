@@ -17,7 +17,7 @@ from uuid import UUID
 
 import psycopg
 
-from app.chat.models import Said
+from app.chat.models import NewMessage
 from app.chat.repository import Messages, Sessions
 from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
@@ -100,7 +100,7 @@ def _history(name: str, session: dict[str, str], said: Messages) -> Case:
 
 def _append(name: str, session: dict[str, str], said: Messages) -> Case:
     words = "I have three days and I like walking."
-    statement = said.insert(UUID(session["id"]), None, [Said("user", words)])
+    statement = said.insert(UUID(session["id"]), None, [NewMessage("user", words)])
     path, body = f"/sessions/{session['id']}/messages", {"role": "user", "content": words}
     return Case(f"append, {name} session", "POST", path, body, statement)
 

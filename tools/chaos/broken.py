@@ -19,12 +19,12 @@ from app.backboard.client import Backboard
 from app.backboard.models import Assistant
 from app.clerk.users import Profile
 from app.deadline import Deadline
-from app.errors import ServiceError, Unknown
+from app.errors import OutcomeUnknown, ServiceError
 from app.http import client
-from app.postgres.pipeline import COMMIT, send
+from app.postgres.pipeline import COMMIT, execute
 from app.postgres.pool import LOOKUP_CONNECTIONS
 from app.postgres.queries import Queries
-from app.users.models import Facts, User
+from app.users.models import User, UserState
 from app.users.provisioning import Ensured, Provisioning
 
 # mypy sees no sense in assigning to what is imported, and it is right: so that is done under other names.
@@ -65,18 +65,18 @@ def _acknowledge_before_commit() -> None:
     """The answer goes out when the row is written, and COMMIT after it."""
 
     async def provision(self: Any, profile: Profile, deadline: Deadline) -> Ensured:
-        connection = await self._places.take(deadline.left(2.0))
+        connection = await self._provisioning_pool.acquire(deadline.left(2.0))
         try:
             known = await self._note_and_lock(connection, profile.clerk_id, deadline)
             if known.gone or known.user is not None:
                 await self._leave(connection, profile.clerk_id, known, deadline)
-                await self._places.give_back(connection)
+                await self._provisioning_pool.release(connection)
                 return Ensured("gone", None) if known.gone else Ensured("exists", known.user)
             assistant = await self._adopt_or_create(profile.clerk_id, known.tries, deadline)
             statements = (self._users.insert(profile, assistant.id), *self._settle(profile.clerk_id))
-            rows = await send(connection, *statements, seconds=3.0)
+            rows = await execute(connection, *statements, seconds=3.0)
         except BaseException:
-            await self._places.give_back(connection)
+            await self._provisioning_pool.release(connection)
             raise
         _afterwards(self, connection)
         return Ensured("created", User(*rows[0][0]))
@@ -90,8 +90,8 @@ _under_way: set[asyncio.Task[None]] = set()
 def _afterwards(service: Any, connection: Any) -> None:
     async def commit() -> None:
         with suppress(ServiceError):
-            await send(connection, COMMIT, seconds=3.0)
-        await service._places.give_back(connection)
+            await execute(connection, COMMIT, seconds=3.0)
+        await service._provisioning_pool.release(connection)
 
     task = asyncio.create_task(commit())
     _under_way.add(task)
@@ -105,7 +105,7 @@ def _blind_retry() -> None:
     async def adopt_or_create(self: Any, clerk_id: str, tries: int | None, deadline: Deadline) -> Assistant:  # noqa: ARG001  # As the original.
         try:
             return await create(self._backboard, clerk_id, deadline)
-        except Unknown:
+        except OutcomeUnknown:
             return await create(self._backboard, clerk_id, deadline)
 
     _service._adopt_or_create = adopt_or_create
@@ -148,7 +148,7 @@ def _no_order_check() -> None:
     """Whatever comes last is stored."""
     _sql(update_user=(b"AND clerk_updated_at <= %(clerk_updated_at)s", b""))()
 
-    async def apply(self: Any, profile: Profile, known: Facts, deadline: Deadline) -> Ensured:
+    async def apply(self: Any, profile: Profile, known: UserState, deadline: Deadline) -> Ensured:
         if known.gone or known.user is None:
             return Ensured("gone", None)
         if profile.updated_at is None:
@@ -208,8 +208,8 @@ BREAKS = {
     "acknowledge-before-commit": Break(_acknowledge_before_commit, "lost"),
     "forget-the-attempt": Break(
         _sql(
-            note_attempt=(b"", b"SELECT 1 AS tries WHERE %(clerk_id)s::TEXT IS NOT NULL"),
-            get_facts=(b"provisioning_attempts.tries,", b"1 AS tries,"),
+            record_attempt=(b"", b"SELECT 1 AS tries WHERE %(clerk_id)s::TEXT IS NOT NULL"),
+            get_user_state=(b"provisioning_attempts.tries,", b"1 AS tries,"),
         ),
         "duplicate",
     ),

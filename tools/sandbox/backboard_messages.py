@@ -40,7 +40,7 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     def __init__(self, status: int, detail: Any) -> None:
         super().__init__(status)
         self.reply = json_reply(status, {"detail": detail})
@@ -50,8 +50,8 @@ def json_reply(status: int, payload: Any) -> Reply:
     return Reply(status, json.dumps(payload, separators=(",", ":")).encode())
 
 
-def unprocessable(kind: str, message: str, *loc: str | int) -> Refusal:
-    return Refusal(422, [{"type": kind, "loc": loc, "msg": message}])
+def unprocessable(kind: str, message: str, *loc: str | int) -> HttpError:
+    return HttpError(422, [{"type": kind, "loc": loc, "msg": message}])
 
 
 def checked_uuid(text: str, parameter: str) -> str:

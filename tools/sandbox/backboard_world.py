@@ -14,7 +14,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from tools.sandbox.backboard_messages import (
-    Refusal,
+    HttpError,
     Reply,
     Request,
     assistant_fields,
@@ -91,7 +91,7 @@ class World:
     def answer(self, request: Request) -> Reply:
         try:
             status, payload = self._route(request)
-        except Refusal as refusal:
+        except HttpError as refusal:
             return refusal.reply
         return json_reply(status, payload)
 
@@ -127,7 +127,7 @@ class World:
     def _route(self, request: Request) -> tuple[int, Any]:
         match request.method, request.path.removeprefix("/api/").split("/"):
             case _, [*_, ""]:
-                raise Refusal(404, "Not Found")
+                raise HttpError(404, "Not Found")
             case "POST", ["assistants"]:
                 return self._switches.create_status, self._create(request)
             case "GET", ["assistants"]:
@@ -141,8 +141,8 @@ class World:
             case "GET" | "DELETE" as method, ["threads", uuid]:
                 return 200, self._thread(method, uuid)
             case _, ["assistants" | "threads"] | ["assistants" | "threads", _] | ["assistants", _, "threads"]:
-                raise Refusal(405, "Method Not Allowed")
-        raise Refusal(404, "Not Found")
+                raise HttpError(405, "Method Not Allowed")
+        raise HttpError(404, "Not Found")
 
     def _create(self, request: Request) -> dict[str, Any]:
         sent = assistant_fields(request, required=True)
@@ -187,7 +187,7 @@ class World:
     def _thread(self, method: str, uuid: str) -> dict[str, Any]:
         thread = self.threads.get(checked_uuid(uuid, "thread_id"))
         if thread is None:
-            raise Refusal(404, "Thread not found")
+            raise HttpError(404, "Thread not found")
         if method == "GET":
             return self._shown_thread(thread)
         del self.threads[thread.id]
@@ -197,7 +197,7 @@ class World:
     def _living(self, uuid: str) -> Assistant:
         assistant = self.made.get(checked_uuid(uuid, "assistant_id"))
         if assistant is None or assistant.deleted_at is not None:
-            raise Refusal(404, "Assistant not found")
+            raise HttpError(404, "Assistant not found")
         return assistant
 
     def _paging(self, query: dict[str, str]) -> tuple[int, int]:

@@ -33,7 +33,7 @@ class Switches:
     uncounted: int = 0
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     def __init__(self, status: int, code: str, *headers: tuple[str, str]) -> None:
         super().__init__(status)
         self.reply = error_reply(status, code, *headers)
@@ -80,19 +80,19 @@ class Directory:
             self._check_key(request.headers.get("authorization", ""))
             with self._changed:
                 return json_reply(200, self._find(request))
-        except Refusal as refusal:
+        except HttpError as refusal:
             return refusal.reply
 
     def _check_key(self, authorization: str) -> None:
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not key:
-            raise Refusal(401, "authentication_invalid")
+            raise HttpError(401, "authentication_invalid")
         if key not in self._keys:
-            raise Refusal(401, "clerk_key_invalid")
+            raise HttpError(401, "clerk_key_invalid")
 
     def _find(self, request: Request) -> Any:
         if request.method != "GET":
-            raise Refusal(405, "method_not_allowed")
+            raise HttpError(405, "method_not_allowed")
         match request.path.removeprefix("/v1").split("/")[1:]:
             case ["users"]:
                 return self._page(parse_qs(request.raw_query, keep_blank_values=True))
@@ -101,8 +101,8 @@ class Directory:
             case ["users", clerk_id]:
                 if clerk_id in self.users:
                     return self.users[clerk_id]
-                raise Refusal(404, "resource_not_found")
-        raise Refusal(404, "no_such_route")
+                raise HttpError(404, "resource_not_found")
+        raise HttpError(404, "no_such_route")
 
     def _page(self, query: dict[str, list[str]]) -> list[dict[str, Any]]:
         limit = _number(query, "limit", DEFAULT_LIMIT, low=1)
@@ -116,7 +116,7 @@ class Directory:
         first = _number(query, "offset", 0, low=0)
         if "starting_after" in query:
             if "offset" in query or field != "created_at":
-                raise Refusal(422, "form_param_invalid")
+                raise HttpError(422, "form_param_invalid")
             first = self._after(query["starting_after"][0], users, backwards=backwards)
         return users[first : first + limit]
 
@@ -127,7 +127,7 @@ class Directory:
         place = self._places.get(cursor)
         gone = cursor not in self.users
         if place is None or (gone and self.switches.gone_cursor == "refused"):
-            raise Refusal(422, "form_param_invalid")
+            raise HttpError(422, "form_param_invalid")
         if gone and self.switches.gone_cursor == "empty":
             return len(users)
         passed = (_place(user, "created_at") for user in users)
@@ -141,7 +141,7 @@ def _place(user: dict[str, Any], field: str) -> tuple[Any, str]:
 def _number(query: dict[str, list[str]], name: str, default: int, *, low: int) -> int:
     text = query.get(name, [str(default)])[0]
     if not text.isdigit() or int(text) < low:
-        raise Refusal(422, "form_param_format_invalid")
+        raise HttpError(422, "form_param_format_invalid")
     return int(text)
 
 
@@ -149,7 +149,7 @@ def _order(text: str) -> tuple[str, bool]:
     """The field, and whether it descends. A plus that was not escaped arrives as a blank, and is none."""
     field = text[1:] if text[:1] in {"+", "-"} else text
     if field not in ORDERS:
-        raise Refusal(422, "form_param_value_invalid")
+        raise HttpError(422, "form_param_value_invalid")
     return field, text.startswith("-")
 
 
@@ -157,7 +157,7 @@ def _wanted(query: dict[str, list[str]]) -> set[str] | None:
     if "user_id" not in query:
         return None
     if len(query["user_id"]) > MOST_IDS:
-        raise Refusal(422, "form_param_exceeds_allowed_size")
+        raise HttpError(422, "form_param_exceeds_allowed_size")
     return set(query["user_id"])
 
 

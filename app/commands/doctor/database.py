@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from app.errors import DatabaseUnavailable
 from app.postgres.migrations import newest
-from app.postgres.pipeline import Statement, send
+from app.postgres.pipeline import Statement, execute
 from app.postgres.pool import Pool, connections_needed, why_refused
 from app.postgres.queries import Queries
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
@@ -101,7 +101,7 @@ def _connections(settings: Settings, allowed: int) -> Finding:
 
     def needed(dynos: int) -> int:
         processes, places = settings.web_concurrency, settings.provisioning_concurrency
-        return connections_needed(processes=processes, places=places, dynos=dynos)
+        return connections_needed(processes=processes, concurrency=places, dynos=dynos)
 
     if needed(1) > allowed:
         todo = "Lower WEB_CONCURRENCY or PROVISIONING_CONCURRENCY, or take a database with more connections."
@@ -133,7 +133,7 @@ async def _schema(pool: Pool, queries: Queries) -> Finding:
 async def _census(pool: Pool, queries: Queries) -> Findings:
     ages = {"min_age": DOUBT_SECONDS, "settled_age": SETTLED_SECONDS}
     try:
-        users, doubts, silence = await _ask(pool, (queries.get_census, ages))
+        users, doubts, silence = await _ask(pool, (queries.get_user_counts, ages))
     except DatabaseUnavailable as error:
         yield Finding("wrong", "open doubts", f"the tables cannot be read: {error.reason}", "Look at the database.")
         return
@@ -161,5 +161,5 @@ def _ago(seconds: int) -> str:
 async def _ask(pool: Pool, statement: Statement) -> Any:
     """The only row of an answer."""
     async with pool.connection(CONNECT_SECONDS) as connection:
-        (rows,) = await send(connection, statement, seconds=QUERY_SECONDS)
+        (rows,) = await execute(connection, statement, seconds=QUERY_SECONDS)
     return rows[0]

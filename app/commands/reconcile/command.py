@@ -12,18 +12,18 @@ import click
 from app import log
 from app.backboard.client import Backboard
 from app.clerk.api import ClerkApi
-from app.commands.reconcile.models import Names, NoClerkKey, Refused, Waits
+from app.commands.reconcile.models import AssistantNames, GracePeriods, NoClerkKey, UnsafeToProceed
 from app.commands.reconcile.readers import Tables
-from app.commands.reconcile.repair import Mending
+from app.commands.reconcile.repair import Repair
 from app.commands.reconcile.report import Report, as_json, as_table, refusal_as_json
-from app.commands.reconcile.scan import Surveyor
-from app.commands.runtime import Harmful, Misconfigured, load_settings, until_sigterm
-from app.components import build_parts, open_parts
+from app.commands.reconcile.scan import Scanner
+from app.commands.runtime import Misconfigured, RefusedExit, load_settings, until_sigterm
+from app.components import build_components, open_components
 from app.errors import DatabaseUnavailable
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.settings import Settings
-from app.users.deletion import Lifecycle
+from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
 # Far more than anybody waits for, and no date of a calendar is left behind.
@@ -59,13 +59,13 @@ def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: 
     """Compare Clerk, users and Backboard, and mend what differs."""
     settings = load_settings(Settings)
     log.configure(settings.log_format, settings.log_level, stream=sys.stderr)
-    waits = Waits(timedelta(seconds=min_age), timedelta(days=keep_days))
+    waits = GracePeriods(timedelta(seconds=min_age), timedelta(days=keep_days))
     try:
         report = asyncio.run(until_sigterm(run(settings, everybody=everybody, apply=apply, waits=waits)))
-    except Refused as error:
+    except UnsafeToProceed as error:
         if machine_readable:
             click.echo(refusal_as_json(error.reason))
-        raise Harmful(error.reason) from None
+        raise RefusedExit(error.reason) from None
     except NoClerkKey as error:
         raise Misconfigured(f"CLERK_SECRET_KEY is not set: {error.reason}") from None
     except DatabaseUnavailable as error:
@@ -80,47 +80,47 @@ def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: 
         sys.exit(1)
 
 
-async def run(settings: Settings, *, everybody: bool, apply: bool, waits: Waits) -> Report:
-    parts = build_parts(settings)
-    async with open_parts(parts):
+async def run(settings: Settings, *, everybody: bool, apply: bool, waits: GracePeriods) -> Report:
+    components = build_components(settings)
+    async with open_components(components):
         work = Reconcile(
-            queries=parts.queries,
-            pool=parts.pool,
-            backboard=parts.backboard,
-            clerk=parts.clerk,
-            provisioning=parts.provisioning,
-            lifecycle=parts.lifecycle,
-            names=Names(settings.assistant_name_prefix),
+            queries=components.queries,
+            query_pool=components.query_pool,
+            backboard=components.backboard,
+            clerk=components.clerk,
+            provisioning=components.provisioning,
+            deletion=components.deletion,
+            names=AssistantNames(settings.assistant_name_prefix),
         )
         return await work.run(everybody=everybody, apply=apply, waits=waits)
 
 
 class Reconcile:
-    """The command, built on the same parts as the web process."""
+    """The command, built on the same components as the web process."""
 
     def __init__(
         self,
         *,
         queries: Queries,
-        pool: Pool,
+        query_pool: Pool,
         backboard: Backboard,
         clerk: ClerkApi | None,
         provisioning: Provisioning,
-        lifecycle: Lifecycle,
-        names: Names,
+        deletion: UserDeletion,
+        names: AssistantNames,
     ) -> None:
         self._queries = queries
-        self._pool = pool
+        self._query_pool = query_pool
         self._backboard = backboard
         self._clerk = clerk
         self._provisioning = provisioning
-        self._lifecycle = lifecycle
+        self._deletion = deletion
         self._names = names
 
-    async def run(self, *, everybody: bool, apply: bool, waits: Waits) -> Report:
-        """Look, and with `apply` mend; Refused or NoClerkKey before anything is changed."""
-        tables = Tables(self._queries, self._pool, waits.min_age.total_seconds())
-        surveyor = Surveyor(
+    async def run(self, *, everybody: bool, apply: bool, waits: GracePeriods) -> Report:
+        """Look, and with `apply` mend; UnsafeToProceed or NoClerkKey before anything is changed."""
+        tables = Tables(self._queries, self._query_pool, waits.min_age.total_seconds())
+        surveyor = Scanner(
             tables=tables,
             backboard=self._backboard,
             clerk=self._clerk,
@@ -131,12 +131,12 @@ class Reconcile:
         survey = await surveyor.look()
         if not apply:
             return Report(everybody, applied=False, survey=survey, notes_left=survey.attempts)
-        mending = Mending(
+        mending = Repair(
             queries=self._queries,
-            pool=self._pool,
+            query_pool=self._query_pool,
             backboard=self._backboard,
             provisioning=self._provisioning,
-            lifecycle=self._lifecycle,
+            deletion=self._deletion,
             names=self._names,
             waits=waits,
             started_at=survey.started_at,

@@ -28,7 +28,7 @@ FEW_CANDIDATES = 20
 CHANGES_A_RUN = 50
 
 
-class Refused(ServiceError):
+class UnsafeToProceed(ServiceError):
     """Reconcile could do harm here, so it does nothing; `reason` is a sentence for a person."""
 
 
@@ -56,7 +56,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class GracePeriods:
     """How old an assistant or a note must be, and how long what was put aside is kept."""
 
     min_age: timedelta
@@ -74,7 +74,7 @@ class Waits:
         return stood_before or named.assistant.created_at <= now - self.min_age
 
 
-class Names:
+class AssistantNames:
     """Reads assistants' names: exactly the prefix and a Clerk id, or that behind the mark of an earlier run."""
 
     def __init__(self, prefix: str) -> None:
@@ -103,7 +103,7 @@ def set_aside(name: str) -> str:
 
 
 @dataclass(slots=True)
-class Budget:
+class ChangeLimit:
     """How many changes at Backboard this run may still make."""
 
     left: int = CHANGES_A_RUN
@@ -117,20 +117,20 @@ class Budget:
 
 
 @dataclass(slots=True)
-class Case:
+class UserDrift:
     """One user with everything that was found about them, and what may mend it."""
 
     clerk_id: str
     # What Clerk says of a user who has no row, or an older one.
     profile: Profile | None = None
     # Clerk has said for certain that there is no such user.
-    vanished: bool = False
+    missing_in_clerk: bool = False
     # An assistant of their name was seen, or may be out of sight: look by name before creating.
     look_first: bool = False
     # A note of theirs is open.
     noted: bool = False
     # The listing was cut and no note leads here: what is known is not enough to take anything away.
-    hands_off: bool = False
+    skip_destructive: bool = False
     renamed: list[Named] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -149,11 +149,11 @@ class Case:
 
 
 @dataclass(slots=True)
-class Survey:
+class ScanResult:
     """What stands at Clerk, in users and at Backboard, user by user."""
 
     started_at: datetime
-    cases: dict[str, Case] = field(default_factory=dict)
+    cases: dict[str, UserDrift] = field(default_factory=dict)
     # Assistants with exactly one of our names, and others under the prefix.
     matching: int = 0
     strange: int = 0
@@ -163,8 +163,8 @@ class Survey:
     # Seconds since a row last changed, whoever changed it; a webhook that is no longer delivered shows only here.
     silence: int | None = None
 
-    def case(self, clerk_id: str) -> Case:
-        return self.cases.setdefault(clerk_id, Case(clerk_id))
+    def case(self, clerk_id: str) -> UserDrift:
+        return self.cases.setdefault(clerk_id, UserDrift(clerk_id))
 
     def findings(self) -> list[Finding]:
         return [finding for _, case in sorted(self.cases.items()) for finding in case.findings]
@@ -174,31 +174,31 @@ class Survey:
         return sum(one.kind == kind and one.state in wanted for case in self.cases.values() for one in case.findings)
 
 
-def check_candidates(survey: Survey) -> None:
+def check_candidates(survey: ScanResult) -> None:
     """Refuse a run that would take away more than can be explained by accidents."""
     candidates = sum(survey.count(kind, "found") for kind in KINDS if kind in DESTRUCTIVE)
     most = max(FEW_CANDIDATES, int(survey.matching * SHARE))
     if candidates > most:
-        raise Refused(
+        raise UnsafeToProceed(
             f"{candidates} assistants or users would go, and more than {most} of {survey.matching} is no accident:"
             " are the keys of Clerk and Backboard and ASSISTANT_NAME_PREFIX those of this database?"
         )
 
 
-def check_vanished(vanished: int, live: int) -> None:
+def check_missing_in_clerk(missing_in_clerk: int, live: int) -> None:
     """Refuse when Clerk's listing lacks more of our users than can be explained by lost events."""
     most = max(FEW_CANDIDATES, int(live * SHARE))
-    if vanished > most or (live and vanished == live):
-        raise Refused(
-            f"{vanished} of {live} users are not in Clerk's listing: CLERK_SECRET_KEY belongs to another instance"
-            " than this database, as it seems"
+    if missing_in_clerk > most or (live and missing_in_clerk == live):
+        raise UnsafeToProceed(
+            f"{missing_in_clerk} of {live} users are not in Clerk's listing: CLERK_SECRET_KEY belongs to another"
+            " instance than this database, as it seems"
         )
 
 
 def check_unclaimed(total_rows: int, claimed: Iterable[str], seen: Iterable[str]) -> None:
     """Refuse when users is empty while assistants of ours exist that no note explains."""
     if total_rows == 0 and set(seen) - set(claimed):
-        raise Refused(
+        raise UnsafeToProceed(
             "users is empty while Backboard has assistants with this prefix: the database or the key is another"
             " environment's, or the rows are lost and a backup has to bring them back first"
         )

@@ -8,15 +8,15 @@ from functools import partial
 
 from app.backboard.client import LAST_SKIP, PAGE_LIMIT, Backboard
 from app.backboard.models import Assistant, add_page
-from app.commands.reconcile.models import Refused
+from app.commands.reconcile.models import UnsafeToProceed
 from app.deadline import Deadline
 from app.errors import DatabaseUnavailable
 from app.http.client import retry_reads
 from app.postgres.migrations import newest
-from app.postgres.pipeline import Rows, Statement, send
+from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.users.models import Facts
+from app.users.models import UserState
 from app.users.repository import Users, found
 
 PAGE_SIZE = 500
@@ -39,14 +39,14 @@ class Row:
 class Tables:
     """Our tables, read page by page in the order of clerk_id; `min_age` is from when on something counts as old."""
 
-    def __init__(self, queries: Queries, pool: Pool, min_age: float) -> None:
+    def __init__(self, queries: Queries, query_pool: Pool, min_age: float) -> None:
         self._queries = queries
         self._users = Users(queries)
-        self._pool = pool
+        self._query_pool = query_pool
         self._min_age = min_age
 
     async def begin(self) -> datetime:
-        """The database's time; Refused unless the schema is the one that this code knows."""
+        """The database's time; UnsafeToProceed unless the schema is the one that this code knows."""
         try:
             ((version,),) = await self._read((self._queries.get_schema_version, {}))
         except DatabaseUnavailable as error:
@@ -54,7 +54,7 @@ class Tables:
                 raise
             version = None
         if version != newest():
-            raise Refused(f"the schema is {version or 'missing'} and not {newest()}: run `migrate` first")
+            raise UnsafeToProceed(f"the schema is {version or 'missing'} and not {newest()}: run `migrate` first")
         ((now,),) = await self._read((self._queries.get_time, {}))
         began: datetime = now
         return began
@@ -62,7 +62,7 @@ class Tables:
     async def silence(self) -> int | None:
         """Seconds since a row last changed, None without rows: what the tables know of the last event."""
         ages = {"min_age": self._min_age, "settled_age": self._min_age}
-        ((_, _, seconds),) = await self._read((self._queries.get_census, ages))
+        ((_, _, seconds),) = await self._read((self._queries.get_user_counts, ages))
         return None if seconds is None else int(seconds)
 
     async def notes(self) -> AsyncIterator[Row]:
@@ -80,7 +80,7 @@ class Tables:
                 yield Row(clerk_id, held_id, live, not live, old)
             after_id = rows[-1][0]
 
-    async def find(self, clerk_ids: list[str]) -> dict[str, Facts]:
+    async def find(self, clerk_ids: list[str]) -> dict[str, UserState]:
         """Row and tombstone of each of these users."""
         rows: dict[str, Rows] = {clerk_id: [] for clerk_id in clerk_ids}
         for first in range(0, len(clerk_ids), PAGE_SIZE):
@@ -92,8 +92,8 @@ class Tables:
         return await self._read((query, {"after_id": after_id, "page_size": PAGE_SIZE, "min_age": self._min_age}))
 
     async def _read(self, statement: Statement) -> Rows:
-        async with self._pool.connection() as connection:
-            (rows,) = await send(connection, statement, seconds=READ_SECONDS)
+        async with self._query_pool.connection() as connection:
+            (rows,) = await execute(connection, statement, seconds=READ_SECONDS)
         return rows
 
 

@@ -11,14 +11,14 @@ from datetime import datetime
 
 from app import log
 from app.backboard.client import Backboard
-from app.commands.reconcile.models import Budget, Case, Named, Names, State, Waits, set_aside
+from app.commands.reconcile.models import AssistantNames, ChangeLimit, GracePeriods, Named, State, UserDrift, set_aside
 from app.deadline import Deadline
 from app.errors import ServiceError
-from app.postgres.pipeline import BEGIN, COMMIT, Connection, send, set_limits
+from app.postgres.pipeline import BEGIN, COMMIT, Connection, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.users.deletion import Lifecycle
-from app.users.models import Facts
+from app.users.deletion import UserDeletion
+from app.users.models import UserState
 from app.users.provisioning import Provisioning
 from app.users.repository import Users, facts
 
@@ -28,10 +28,10 @@ LOCK_SECONDS = 3.5
 
 
 @dataclass(slots=True)
-class Under:
+class LockedState:
     """What was read about one user under the lock."""
 
-    known: Facts
+    known: UserState
     tries: int | None
     last_at: datetime | None
     # The tombstone is older than this run.
@@ -39,7 +39,7 @@ class Under:
 
 
 @dataclass(slots=True)
-class Settled:
+class RepairResult:
     """What became of each assistant that was too many; `judged` when a fact stood by which to judge."""
 
     judged: bool = False
@@ -47,39 +47,39 @@ class Settled:
     states: dict[str, State] = field(default_factory=dict)
 
 
-class Mending:
+class Repair:
     """Mends one case after the other; what a case could not get done, the next run does."""
 
     def __init__(
         self,
         *,
         queries: Queries,
-        pool: Pool,
+        query_pool: Pool,
         backboard: Backboard,
         provisioning: Provisioning,
-        lifecycle: Lifecycle,
-        names: Names,
-        waits: Waits,
+        deletion: UserDeletion,
+        names: AssistantNames,
+        waits: GracePeriods,
         started_at: datetime,
     ) -> None:
         self._queries = queries
         self._users = Users(queries)
-        self._pool = pool
+        self._query_pool = query_pool
         self._backboard = backboard
         self._provisioning = provisioning
-        self._lifecycle = lifecycle
+        self._deletion = deletion
         self._names = names
         self._waits = waits
         self._started_at = started_at
-        self._budget = Budget()
+        self._budget = ChangeLimit()
         self.failures = 0
         self.forgotten = 0
 
-    async def mend(self, case: Case) -> None:
+    async def mend(self, case: UserDrift) -> None:
         """Do what the case needs, and write into its findings what became of each."""
-        settled = Settled()
+        settled = RepairResult()
         done = False
-        if not case.hands_off:
+        if not case.skip_destructive:
             try:
                 await self._make_sure(case)
                 buried = await self._bury(case)
@@ -91,39 +91,39 @@ class Mending:
             except ServiceError as error:
                 self._failed(case, error.reason)
             except Exception as error:  # noqa: BLE001  # One user's bug must not keep the others from being mended.
-                log.bug(error)
+                log.exception(error)
                 self._failed(case, "bug")
         _close(case, settled, done=done)
 
-    def _failed(self, case: Case, reason: str) -> None:
-        log.alarm("reconcile_failed", clerk_id=case.clerk_id, reason=reason)
+    def _failed(self, case: UserDrift, reason: str) -> None:
+        log.error("reconcile_failed", clerk_id=case.clerk_id, reason=reason)
         self.failures += 1
 
-    async def _make_sure(self, case: Case) -> None:
+    async def _make_sure(self, case: UserDrift) -> None:
         """A missing or stale user goes the way that every sign-up and update goes."""
         if case.profile is None:
             return
         if case.look_first:
             # A second try looks by name before it creates. Where the notes were lost with the rows, or the
             # listing is cut, that is what adopts the assistant that is there.
-            note = (self._queries.note_attempt, {"clerk_id": case.clerk_id})
-            async with self._pool.connection() as connection:
-                await send(connection, note, seconds=STATEMENT_SECONDS)
+            note = (self._queries.record_attempt, {"clerk_id": case.clerk_id})
+            async with self._query_pool.connection() as connection:
+                await execute(connection, note, seconds=STATEMENT_SECONDS)
         await self._provisioning.ensure(case.profile, Deadline())
 
-    async def _bury(self, case: Case) -> bool:
+    async def _bury(self, case: UserDrift) -> bool:
         """A user that Clerk has deleted goes the way of user.deleted: the tombstone first."""
-        if not case.vanished:
+        if not case.missing_in_clerk:
             return True
         if not self._budget.take(case.at_stake()):
             return False
-        await self._lifecycle.delete(case.clerk_id, Deadline())
+        await self._deletion.delete(case.clerk_id, Deadline())
         return True
 
-    async def _settle(self, case: Case, settled: Settled) -> None:
+    async def _settle(self, case: UserDrift, settled: RepairResult) -> None:
         """Under the lock: what is too many goes, one step at a time; a note of which nothing is left is forgotten."""
         deadline = Deadline()
-        async with self._pool.connection(deadline.left(2.0)) as connection:
+        async with self._query_pool.connection(deadline.left(2.0)) as connection:
             under = await self._lock(connection, case.clerk_id, deadline)
             surplus = await self._surplus(connection, case, under, deadline)
             if surplus is None:
@@ -141,20 +141,20 @@ class Mending:
             if not left_over:
                 await self._forget(connection, case.clerk_id, under, deadline)
 
-    async def _lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> Under:
+    async def _lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> LockedState:
         statements = (
             BEGIN,
-            set_limits(self._queries.set_limits),
+            set_local_timeouts(self._queries.set_local_timeouts),
             (self._queries.lock_user, {"clerk_id": clerk_id}),
-            self._users.get_facts(clerk_id),
+            self._users.get_user_state(clerk_id),
             (self._queries.get_attempt, {"clerk_id": clerk_id, "started_at": self._started_at}),
         )
-        *_, rows, attempts = await send(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
+        *_, rows, attempts = await execute(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
         tries, last_at, stood_before = attempts[0]
-        return Under(facts(rows[0]), tries, last_at, bool(stood_before))
+        return LockedState(facts(rows[0]), tries, last_at, bool(stood_before))
 
     async def _surplus(
-        self, connection: Connection, case: Case, under: Under, deadline: Deadline
+        self, connection: Connection, case: UserDrift, under: LockedState, deadline: Deadline
     ) -> list[Named] | None:
         """Everything of this user's name that no row keeps; None when no fact stands by which to judge."""
         known, user = under.known, under.known.user
@@ -169,12 +169,12 @@ class Mending:
         if own is not None and under.stood_before:
             # Whatever name it bears by now, it is the tombstoned row's own.
             named.setdefault(own.id, Named(own, case.clerk_id))
-        query = (self._queries.find_holders, {"assistant_ids": list(named)})
-        (holders,) = await send(connection, query, seconds=deadline.left(STATEMENT_SECONDS))
+        query = (self._queries.find_assistant_owners, {"assistant_ids": list(named)})
+        (holders,) = await execute(connection, query, seconds=deadline.left(STATEMENT_SECONDS))
         kept = {held_id for held_id, holder in holders if not (known.gone and holder == case.clerk_id)}
         return [one for assistant_id, one in named.items() if assistant_id not in kept]
 
-    async def _still_aside(self, case: Case, deadline: Deadline) -> dict[str, Named]:
+    async def _still_aside(self, case: UserDrift, deadline: Deadline) -> dict[str, Named]:
         """Those that an earlier run has put aside, as long as they bear the same name as when they were listed."""
         aside: dict[str, Named] = {}
         for listed in case.renamed:
@@ -193,7 +193,7 @@ class Mending:
         await self._backboard.rename_assistant(assistant.id, set_aside(assistant.name), deadline)
         return False
 
-    async def _forget(self, connection: Connection, clerk_id: str, under: Under, deadline: Deadline) -> None:
+    async def _forget(self, connection: Connection, clerk_id: str, under: LockedState, deadline: Deadline) -> None:
         if under.tries is None:
             return
         values = {
@@ -203,11 +203,11 @@ class Mending:
             "min_age": self._waits.min_age.total_seconds(),
         }
         forget = (self._queries.delete_settled_attempt, values)
-        rows, _ = await send(connection, forget, COMMIT, seconds=deadline.left(STATEMENT_SECONDS))
+        rows, _ = await execute(connection, forget, COMMIT, seconds=deadline.left(STATEMENT_SECONDS))
         self.forgotten += len(rows)
 
 
-def _close(case: Case, settled: Settled, *, done: bool) -> None:
+def _close(case: UserDrift, settled: RepairResult, *, done: bool) -> None:
     """What became of each finding; what turned up only under the lock is added."""
     for finding in case.findings:
         if finding.kind in ("duplicate", "orphaned") and finding.assistant_id in settled.states:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from app.commands.reconcile.models import DESTRUCTIVE, KINDS, State, Survey
+from app.commands.reconcile.models import DESTRUCTIVE, KINDS, ScanResult, State
 
 # A terminal is no place for ten thousand lines; --json has them all.
 LINES = 200
@@ -16,7 +16,7 @@ class Report:
 
     everybody: bool
     applied: bool
-    survey: Survey
+    survey: ScanResult
     failures: int = 0
     notes_left: int = 0
 

@@ -11,16 +11,16 @@ from app.clerk.users import Profile
 from app.commands.reconcile.models import (
     FEW_ROWS,
     SHARE,
-    Case,
+    AssistantNames,
+    GracePeriods,
     Named,
-    Names,
     NoClerkKey,
-    Refused,
-    Survey,
-    Waits,
+    ScanResult,
+    UnsafeToProceed,
+    UserDrift,
     check_candidates,
+    check_missing_in_clerk,
     check_unclaimed,
-    check_vanished,
 )
 from app.commands.reconcile.readers import Row, Tables, assistant_at_backboard, assistants_by_name, listing_of_backboard
 from app.errors import Unavailable
@@ -29,7 +29,7 @@ from app.errors import Unavailable
 SAMPLE = 20
 
 
-class Surveyor:
+class Scanner:
     """Looks once; each run has a new one."""
 
     def __init__(
@@ -38,8 +38,8 @@ class Surveyor:
         tables: Tables,
         backboard: Backboard,
         clerk: ClerkApi | None,
-        names: Names,
-        waits: Waits,
+        names: AssistantNames,
+        waits: GracePeriods,
         everybody: bool,
     ) -> None:
         self._tables = tables
@@ -58,14 +58,14 @@ class Surveyor:
         self._undecided: dict[str, bool] = {}
         self._clerk_knows_us = False
 
-    async def look(self) -> Survey:
-        """Everything that is not as it should be; Refused when what was read is not to be believed.
+    async def look(self) -> ScanResult:
+        """Everything that is not as it should be; UnsafeToProceed when what was read is not to be believed.
 
         DatabaseUnavailable when there is no database to begin with.
         """
         if self._everybody and self._clerk is None:
             raise NoClerkKey("--all compares with Clerk's users")
-        survey = Survey(await self._tables.begin())
+        survey = ScanResult(await self._tables.begin())
         try:
             survey.silence = await self._tables.silence()
             await self._read_notes(survey)
@@ -75,15 +75,15 @@ class Surveyor:
             await self._look_by_name(survey)
             await self._ask_clerk(survey)
         except Unavailable as error:
-            raise Refused(f"not everything could be read ({error.reason})") from error
+            raise UnsafeToProceed(f"not everything could be read ({error.reason})") from error
         except Incomplete as error:
-            raise Refused(error.reason) from error
+            raise UnsafeToProceed(error.reason) from error
         for clerk_id, named in self._named.items():
             self._judge(survey, clerk_id, named)
         check_candidates(survey)
         return survey
 
-    async def _read_notes(self, survey: Survey) -> None:
+    async def _read_notes(self, survey: ScanResult) -> None:
         async for note in self._tables.notes():
             self._notes[note.clerk_id] = note
             survey.case(note.clerk_id).noted = True
@@ -91,7 +91,7 @@ class Surveyor:
                 self._undecided[note.clerk_id] = note.old
         survey.attempts = len(self._notes)
 
-    async def _read_clerk(self, survey: Survey) -> None:
+    async def _read_clerk(self, survey: ScanResult) -> None:
         if not self._everybody or self._clerk is None:
             return
         async for page in pages_of_clerk(self._clerk, await count_of_clerk(self._clerk)):
@@ -110,7 +110,7 @@ class Surveyor:
                 if version > user.clerk_updated_at or (same and user.differs_from(profile)):
                     _needs(survey, profile).add("stale", user.assistant_id)
 
-    async def _read_backboard(self, survey: Survey) -> None:
+    async def _read_backboard(self, survey: ScanResult) -> None:
         listed, survey.cut = await listing_of_backboard(self._backboard)
         self._listed = set(listed)
         for assistant in listed.values():
@@ -121,7 +121,7 @@ class Surveyor:
             elif self._names.is_under_prefix(assistant):
                 survey.strange += 1
 
-    async def _read_rows(self, survey: Survey) -> None:
+    async def _read_rows(self, survey: ScanResult) -> None:
         """Keep the rows that the rest depends on, and those whose assistant is not listed."""
         total, unlisted = 0, []
         async for row in self._tables.users():
@@ -137,7 +137,7 @@ class Surveyor:
         check_unclaimed(total, self._notes, self._named)
         await self._check_key(survey, unlisted)
 
-    async def _check_key(self, survey: Survey, unlisted: list[Row]) -> None:
+    async def _check_key(self, survey: ScanResult, unlisted: list[Row]) -> None:
         """Refuse when more rows point at nothing than accidents explain: the key is another environment's."""
         asked = unlisted[:SAMPLE] if survey.cut else unlisted
         of = len(asked) if survey.cut else survey.live
@@ -147,14 +147,14 @@ class Surveyor:
             if row.held_id and await assistant_at_backboard(self._backboard, row.held_id) is None:
                 lost.append(row)
             if len(lost) > most or len(lost) == survey.live:
-                raise Refused(
+                raise UnsafeToProceed(
                     f"the assistants of {len(lost)} or more of {of} users are not at Backboard, which is no accident:"
                     " BACKBOARD_API_KEY belongs to another account than this database, as it seems"
                 )
         for row in lost:
             survey.case(row.clerk_id).add("missing", row.held_id, "left")
 
-    async def _look_by_name(self, survey: Survey) -> None:
+    async def _look_by_name(self, survey: ScanResult) -> None:
         """Where the listing is cut, it says nothing about who is not in it: ask for each known user by name."""
         if not survey.cut:
             return
@@ -165,12 +165,12 @@ class Surveyor:
             listed = self._named.setdefault(clerk_id, [])
             listed += [Named(one, clerk_id) for one in assistants if one.id not in self._listed]
 
-    async def _ask_clerk(self, survey: Survey) -> None:
+    async def _ask_clerk(self, survey: ScanResult) -> None:
         """A definite word about every single user whom neither row, tombstone nor Clerk's listing decides about."""
         absent = [row for row in self._rows.values() if row.live and row.clerk_id not in self._clerk_ids]
         asked = dict(self._undecided)
         if self._everybody:
-            check_vanished(len(absent), survey.live)
+            check_missing_in_clerk(len(absent), survey.live)
             asked |= {row.clerk_id: row.old for row in absent}
             unknown = [one for one in self._named if one not in self._rows and one not in self._notes]
             known = await self._tables.find(unknown)
@@ -184,10 +184,10 @@ class Surveyor:
             raise NoClerkKey(f"{len(asked)} users have neither a row nor a tombstone, and only Clerk can decide")
         for clerk_id, old in asked.items():
             self._decide(survey, clerk_id, await user_at_clerk(self._clerk, clerk_id), old=old)
-        if any(case.vanished for case in survey.cases.values()):
+        if any(case.missing_in_clerk for case in survey.cases.values()):
             await self._check_clerk_key(self._clerk)
 
-    def _decide(self, survey: Survey, clerk_id: str, profile: Profile | None, *, old: bool) -> None:
+    def _decide(self, survey: ScanResult, clerk_id: str, profile: Profile | None, *, old: bool) -> None:
         row = self._rows.get(clerk_id)
         if profile is not None:
             self._clerk_knows_us = True
@@ -195,7 +195,7 @@ class Surveyor:
                 _needs(survey, profile).add("missing")
             return
         case = survey.case(clerk_id)
-        case.vanished = old
+        case.missing_in_clerk = old
         # A young one waits: Clerk may tell of a new user a moment before it answers for them.
         case.add("deleted", row.held_id if row else None, "found" if old else "waiting")
 
@@ -210,12 +210,12 @@ class Surveyor:
                 if self._clerk_knows_us or asked >= SAMPLE:
                     break
         if not self._clerk_knows_us:
-            raise Refused(
+            raise UnsafeToProceed(
                 "Clerk knows none of the users that were asked for: CLERK_SECRET_KEY belongs to another instance"
                 " than this database, as it seems"
             )
 
-    def _judge(self, survey: Survey, clerk_id: str, named: list[Named]) -> None:
+    def _judge(self, survey: ScanResult, clerk_id: str, named: list[Named]) -> None:
         """What each assistant is to its user. What an earlier run has put aside is looked at in every run."""
         noted = clerk_id in self._notes
         renamed = [one for one in named if one.renamed_on is not None]
@@ -234,14 +234,14 @@ class Surveyor:
             # To be adopted; what is left over then is found under the lock.
             case.look_first = True
             return
-        case.hands_off = survey.cut and not (live or noted)
+        case.skip_destructive = survey.cut and not (live or noted)
         stood_before = not live and clerk_id not in self._undecided
         for one in surplus if self._everybody or noted else renamed:
             due = self._waits.are_over(one, stood_before=stood_before)
             case.add("duplicate" if live else "orphaned", one.assistant.id, "found" if due else "waiting")
 
 
-def _needs(survey: Survey, profile: Profile) -> Case:
+def _needs(survey: ScanResult, profile: Profile) -> UserDrift:
     """The case of a user whose profile has to be stored."""
     case = survey.case(profile.clerk_id)
     case.profile = profile

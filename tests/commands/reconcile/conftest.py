@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.commands.reconcile import command
-from app.commands.reconcile.models import Waits
+from app.commands.reconcile.models import GracePeriods
 from app.commands.reconcile.report import Report
 from tests.commands.reconcile.drifting import AT_ONCE, KEY, Run
 from tests.support.services import settings_of
@@ -28,7 +28,7 @@ def run(with_clerk: dict[str, str]) -> Run:
     """Reconcile everybody, without waiting for anything, unless told otherwise."""
 
     async def run(
-        *, everybody: bool = True, apply: bool = True, waits: Waits = AT_ONCE, without: str | None = None
+        *, everybody: bool = True, apply: bool = True, waits: GracePeriods = AT_ONCE, without: str | None = None
     ) -> Report:
         variables = {key: value for key, value in with_clerk.items() if key != without}
         return await command.run(settings_of(variables), everybody=everybody, apply=apply, waits=waits)

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from app.commands.reconcile.models import Waits
+from app.commands.reconcile.models import GracePeriods
 from app.commands.reconcile.report import Report
 from tests.support.factories import Person, user_created, user_data
 from tests.support.services import Service
@@ -16,8 +16,8 @@ from tools.sandbox.clerk import Clerk
 Database = psycopg.Connection[dict[str, Any]]
 Run = Callable[..., Coroutine[Any, Any, Report]]
 KEY = "sk_test_canary"
-AT_ONCE = Waits(timedelta(0), timedelta(0))
-USUAL = Waits(timedelta(hours=1), timedelta(days=7))
+AT_ONCE = GracePeriods(timedelta(0), timedelta(0))
+USUAL = GracePeriods(timedelta(hours=1), timedelta(days=7))
 LONG_AGO = datetime.now(UTC) - timedelta(days=30)
 
 
@@ -45,7 +45,7 @@ def note(database: Database, person: Person, *, tries: int = 2, age: str = "2 ho
     )
 
 
-def bury(database: Database, person: Person) -> None:
+def mark_deleted(database: Database, person: Person) -> None:
     """A tombstone, as user.deleted left it an hour ago."""
     database.execute(
         "INSERT INTO deleted_users (clerk_id, deleted_at) VALUES (%s, now() - interval '1 hour')", [person.clerk_id]
@@ -71,5 +71,5 @@ async def make_a_mess(service: Service, clerk: Clerk, database: Database, backbo
     clerk.remove_user(deleted.clerk_id)
     backboard.make_assistant(duplicate.assistant_name)
     backboard.make_assistant(orphaned.assistant_name)
-    bury(database, orphaned)
+    mark_deleted(database, orphaned)
     return {"missing": missing, "stale": stale, "deleted": deleted, "duplicate": duplicate, "orphaned": orphaned}

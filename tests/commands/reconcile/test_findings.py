@@ -7,10 +7,10 @@ from tests.commands.reconcile.drifting import (
     LONG_AGO,
     Database,
     Run,
-    bury,
     found,
     know,
     make_a_mess,
+    mark_deleted,
     note,
     sign_up,
     state_of,
@@ -145,7 +145,7 @@ async def test_beyond_a_cut_listing_no_orphan_is_taken_and_doubts_are_settled_by
     monkeypatch.setattr(readers, "LAST_SKIP", 0)
     person, *_ = await sign_up(service, clerk, 2)
     orphan = Person()
-    bury(database, orphan)
+    mark_deleted(database, orphan)
     backboard.make_assistant(orphan.assistant_name, created_at=LONG_AGO)
     lost = Person()
     know(clerk, lost)

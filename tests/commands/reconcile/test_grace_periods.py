@@ -5,7 +5,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.commands.reconcile import models
-from tests.commands.reconcile.drifting import LONG_AGO, USUAL, Database, Run, bury, found, note, sign_up, state_of
+from tests.commands.reconcile.drifting import (
+    LONG_AGO,
+    USUAL,
+    Database,
+    Run,
+    found,
+    mark_deleted,
+    note,
+    sign_up,
+    state_of,
+)
 from tests.support.factories import Person
 from tests.support.services import Service
 from tools.sandbox.backboard import Sandbox
@@ -27,7 +37,7 @@ async def test_a_run_makes_at_most_fifty_changes(
     await sign_up(service, clerk)
     for _ in range(60):
         gone = Person()
-        bury(database, gone)
+        mark_deleted(database, gone)
         backboard.make_assistant(gone.assistant_name)
 
     first = await run()

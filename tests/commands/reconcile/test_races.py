@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from app.commands.reconcile.models import Case
-from app.commands.reconcile.repair import Mending, Settled
-from tests.commands.reconcile.drifting import Database, Run, bury, found, know, make_a_mess, note, sign_up
+from app.commands.reconcile.models import UserDrift
+from app.commands.reconcile.repair import Repair, RepairResult
+from tests.commands.reconcile.drifting import Database, Run, found, know, make_a_mess, mark_deleted, note, sign_up
 from tests.support.factories import Person, event, user_created
 from tests.support.services import ServerProcess, Service, talking_to
 from tools.sandbox.backboard import Sandbox
@@ -163,7 +163,7 @@ async def test_one_user_that_fails_does_not_stop_the_others(
     await sign_up(service, clerk)
     unlucky, lucky = Person(), Person()
     for gone in (unlucky, lucky):
-        bury(database, gone)
+        mark_deleted(database, gone)
         backboard.make_assistant(gone.assistant_name)
     backboard.next_delete(status(500), where=unlucky.assistant_name.__eq__)
 
@@ -186,16 +186,16 @@ async def test_a_bug_about_one_user_does_not_stop_the_others(
     await sign_up(service, clerk)
     unlucky, lucky = Person(), Person()
     for gone in (unlucky, lucky):
-        bury(database, gone)
+        mark_deleted(database, gone)
         backboard.make_assistant(gone.assistant_name)
-    settle = Mending._settle
+    settle = Repair._settle
 
-    async def settle_with_a_bug(self: Mending, case: Case, settled: Settled) -> None:
+    async def settle_with_a_bug(self: Repair, case: UserDrift, settled: RepairResult) -> None:
         if case.clerk_id == unlucky.clerk_id:
             raise KeyError(case.clerk_id)
         await settle(self, case, settled)
 
-    monkeypatch.setattr(Mending, "_settle", settle_with_a_bug)
+    monkeypatch.setattr(Repair, "_settle", settle_with_a_bug)
 
     report = await run()
 

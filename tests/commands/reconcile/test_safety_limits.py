@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.commands.reconcile.models import NoClerkKey, Refused
+from app.commands.reconcile.models import NoClerkKey, UnsafeToProceed
 from app.http import client
 from tests.commands.reconcile.drifting import LONG_AGO, Database, Run, found, know, make_a_mess, note, sign_up, state_of
 from tests.support.factories import Person
@@ -93,7 +93,7 @@ async def test_what_could_do_harm_is_refused_and_nothing_is_changed(
     before, asked = state_of(database, backboard), len(backboard.calls())
 
     for apply in (False, True):
-        with pytest.raises(Refused, match=reason):
+        with pytest.raises(UnsafeToProceed, match=reason):
             await run(apply=apply)
 
     assert state_of(database, backboard) == before
@@ -110,7 +110,7 @@ async def test_the_rails_stand_beside_the_attempt_rows_too(
         database.execute("INSERT INTO provisioning_attempts (clerk_id, tries) VALUES (%s, 2)", [row["clerk_id"]])
     before = state_of(database, backboard)
 
-    with pytest.raises(Refused):
+    with pytest.raises(UnsafeToProceed):
         await run(everybody=False)
 
     assert state_of(database, backboard) == before
@@ -121,7 +121,7 @@ async def test_an_unknown_schema_is_refused(service: Service, database: Database
     del service
     database.execute("INSERT INTO schema_migrations (version) VALUES ('9999')")
     try:
-        with pytest.raises(Refused, match="the schema is 9999"):
+        with pytest.raises(UnsafeToProceed, match="the schema is 9999"):
             await run()
     finally:
         database.execute("DELETE FROM schema_migrations WHERE version = '9999'")
@@ -136,7 +136,7 @@ async def test_another_instances_key_gives_nobody_a_tombstone(
     note(database, Person())
     before = state_of(database, backboard)
 
-    with pytest.raises(Refused, match="CLERK_SECRET_KEY"):
+    with pytest.raises(UnsafeToProceed, match="CLERK_SECRET_KEY"):
         await run(everybody=False)
 
     assert state_of(database, backboard) == before

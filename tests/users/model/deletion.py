@@ -16,7 +16,7 @@ from tests.users.model.world import (
 )
 
 
-def bury(world: World, me: Actor, around: Around) -> Moves:
+def mark_deleted(world: World, me: Actor, around: Around) -> Moves:
     """Lock; tombstone, emptied row and, where a row was there and none yet, an attempt row; COMMIT."""
     if not around.lock_is_free and Wrong.BURIES_WITHOUT_LOCK not in around.wrong:
         yield "waits for the lock in vain", world, failed(me)
@@ -78,7 +78,7 @@ def tries_after_burying(world: World, wrong: Design) -> int:
 
 
 STEPS = {
-    "bury": bury,
+    "mark_deleted": mark_deleted,
     "delete own": delete_own,
     "list": list_named,
     "delete named": delete_named,

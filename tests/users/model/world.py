@@ -100,7 +100,7 @@ class Around(NamedTuple):
 Move = tuple[str, World, Actor]
 Moves = Iterator[Move]
 
-FIRST_STEPS = {"ensure": "look", "deletion": "bury", "reconcile": "read"}
+FIRST_STEPS = {"ensure": "look", "deletion": "mark_deleted", "reconcile": "read"}
 ACKNOWLEDGED = "acknowledged"
 GAVE_UP = "gave up"
 RESTING = frozenset({*FIRST_STEPS.values(), ACKNOWLEDGED, GAVE_UP})

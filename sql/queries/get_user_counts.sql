@@ -1,4 +1,4 @@
--- get_census: figures that tell whether all is well. Always one row; newest_seconds is NULL where nobody is.
+-- get_user_counts: figures that tell whether all is well. Always one row; newest_seconds is NULL where nobody is.
 -- min_age: from how many seconds on an open doubt is not simply a sign-up under way.
 -- settled_age: the same for a note whose row or tombstone stands; reconcile clears it when it is old enough.
 SELECT

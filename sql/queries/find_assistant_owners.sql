@@ -1,4 +1,4 @@
--- find_holders: which of these assistants some row names, and whose row; the emptied rows count as well.
+-- find_assistant_owners: which of these assistants some row names, and whose row; the emptied rows count as well.
 -- assistant_ids: Backboard's ids, in lower case.
 SELECT assistant_id AS held_id, clerk_id
 FROM users

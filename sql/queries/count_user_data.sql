@@ -1,4 +1,4 @@
--- get_belongings: how many rows of each kind belong to a user. Always one row.
+-- count_user_data: how many rows of each kind belong to a user. Always one row.
 -- clerk_id: whose.
 WITH person AS (
     SELECT id

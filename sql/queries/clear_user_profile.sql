@@ -1,4 +1,4 @@
--- empty_user: take the personal data out of a row that stays. No row comes back.
+-- clear_user_profile: take the personal data out of a row that stays. No row comes back.
 -- clerk_id: whose.
 UPDATE users
 SET email = NULL, name = NULL, last_sign_in_at = NULL, deleted_at = coalesce(deleted_at, now()), updated_at = now()

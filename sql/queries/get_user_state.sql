@@ -1,4 +1,4 @@
--- get_facts: everything that decides about one user, to be read under lock_user. Always one row.
+-- get_user_state: everything that decides about one user, to be read under lock_user. Always one row.
 -- No users row: id is NULL. No tombstone: tombstone_at is NULL. Nothing noted: tries is NULL.
 -- clerk_id: whom.
 SELECT

@@ -1,4 +1,4 @@
--- note_deletion: where there is a row, remember that its assistant is still to be deleted. No row comes back.
+-- record_deletion: where there is a row, remember that its assistant is still to be deleted. No row comes back.
 -- It counts as a try of its own even beside another's note: whoever leaves because of the tombstone removes a
 -- note that is only theirs, and this one must outlive that.
 -- clerk_id: whose.

@@ -1,4 +1,4 @@
--- note_attempt: remember that a create may be sent, before it is. Always one row.
+-- record_attempt: remember that a create may be sent, before it is. Always one row.
 -- clerk_id: whose assistant.
 INSERT INTO provisioning_attempts (clerk_id)
 VALUES (%(clerk_id)s)
