@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from app.errors import Unavailable
+from app.errors import DeadlineExceeded
 
 # Clerk's sender gives up after 15 s and punishes a timeout more than a 503, so every request is answered
 # within 12 s (Svix documentation, retries). One second of them is kept for rolling back and answering.
@@ -16,8 +16,8 @@ class Deadline:
         self._at = monotonic() + seconds
 
     def left(self, limit: float, *, at_least: float = 0.05) -> float:
-        """Seconds that a step may take: its own limit, or what is left; Unavailable below `at_least`."""
+        """Seconds that a step may take: its own limit, or what is left; DeadlineExceeded below `at_least`."""
         seconds = min(limit, self._at - monotonic())
         if seconds < at_least:
-            raise Unavailable("deadline")
+            raise DeadlineExceeded
         return seconds

@@ -1,100 +1,250 @@
 """Everything this service can fail with, as a tree.
 
 ServiceError
-├── BadSignature        the webhook's sender is not who holds our secret: a stranger (400)
-├── InvalidRequest            rightly signed, but not a usable event (422)
-├── NotFound             not there, or somebody else's (404)
-├── UserDeleted                its user was deleted (410)
-└── Unavailable         may heal; the caller should come again (503)
-    ├── DatabaseUnavailable      Postgres is down, slow or refuses
-    └── AssistantUnavailable    the user's assistant could not be made sure of
-        ├── Rejected            Backboard said no: nothing was made
-        ├── NotSent             nothing reached Backboard
-        ├── Throttled           Backboard said later (429)
-        └── OutcomeUnknown             Backboard may have made an assistant
+├── BadSignature                 the webhook's sender does not hold our signing secret (400)
+├── InvalidRequest               a body, parameter or header that cannot be used (422)
+│   └── InvalidEvent             signed by Clerk, but not a usable event
+├── NotFound                     not there, or another user's (404)
+├── UserDeleted                  its user was deleted (410)
+└── Unavailable                  may heal; the caller should try again (503)
+    ├── DeadlineExceeded         the request's time is over
+    ├── DatabaseUnavailable      Postgres did not do what was asked
+    │   └── DatabaseDown, DatabaseSlow, LockTimeout, SchemaMissing, PoolSaturated ...
+    └── AssistantUnavailable     the user's assistant or thread could not be made ready
+        ├── CircuitOpen          Backboard is known to be down
+        ├── ProvisioningSaturated, AttemptMissing, IdTaken
+        ├── Rejected             Backboard said no: nothing was made
+        ├── NotSent              nothing reached Backboard
+        ├── Throttled            Backboard said later (429)
+        └── OutcomeUnknown       Backboard may have done what was asked
 
-Every one carries a `reason`, a word of a fixed list that goes to the log; none carries a driver's message,
-since those quote rows, hosts and addresses.
+Every class has a `reason`, a word for the log; where several causes share a class, the instance says which. What each
+word means, and what to do about it, stands in `app.reasons`. No error carries a driver's message, since those quote
+rows, hosts and addresses.
 """
 
+from http import HTTPStatus
 from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """What the service knows how to answer; everything else is a bug and is loud."""
+    """What the service knows how to answer; any other exception is a bug and is logged as one."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    reason: str
+    status: HTTPStatus
+
+    def __init__(self, reason: str | None = None) -> None:
+        if reason is not None:
+            self.reason = reason
+        super().__init__(self.reason)
 
 
 class BadSignature(ServiceError):
     """Anything wrong with a webhook's headers or signature."""
 
+    status = HTTPStatus.BAD_REQUEST
+    reason = "signature"
+
 
 class InvalidRequest(ServiceError):
-    """A body that cannot be used, whoever sent it."""
+    """A body, a parameter or a header that cannot be used."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    reason = "shape"
+
+
+class InvalidEvent(InvalidRequest):
+    """An event with a good signature that cannot be used."""
 
 
 class NotFound(ServiceError):
-    """What was asked for is not there, or belongs to somebody else; the caller is not told which."""
+    """Not there, or another user's; the caller is not told which."""
 
-    def __init__(self, reason: str = "missing") -> None:
-        super().__init__(reason)
+    status = HTTPStatus.NOT_FOUND
+    reason = "missing"
 
 
 class UserDeleted(ServiceError):
-    """The user was deleted; what was theirs is out of reach."""
+    """The user was deleted; their data is out of reach."""
 
-    def __init__(self) -> None:
-        super().__init__("deleted")
+    status = HTTPStatus.GONE
+    reason = "deleted"
 
 
 class Unavailable(ServiceError):
     """The caller should try again after `retry_after` seconds."""
 
-    default_retry_after: ClassVar[int] = 5
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after: int = 5
+    # Every user would meet the same: what is down or full is not this user's own trouble.
+    is_outage: ClassVar[bool] = False
+    # Whether asking again soon can help; not where a person has to change a key or an account first.
+    is_transient: ClassVar[bool] = True
 
-    def __init__(self, reason: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, reason: str | None = None, *, retry_after: int | None = None) -> None:
         super().__init__(reason)
-        self.retry_after = self.default_retry_after if retry_after is None else retry_after
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+class DeadlineExceeded(Unavailable):
+    reason = "deadline"
+
+
+class ThrottledBy(Unavailable):
+    """The other side asked us to wait, and `retry_after` is its own word."""
 
 
 class DatabaseUnavailable(Unavailable):
-    """Postgres did not do what was asked; `sqlstate` says why where it said so."""
+    """Postgres did not do what was asked; `sqlstate` says why where Postgres said so."""
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        sqlstate: str | None = None,
-        constraint: str | None = None,
-        retry_after: int | None = None,
-    ) -> None:
-        super().__init__(reason, retry_after=retry_after)
+    reason = "database_error"
+
+    def __init__(self, *, sqlstate: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(retry_after=retry_after)
         self.sqlstate = sqlstate
+
+
+class DatabaseDown(DatabaseUnavailable):
+    reason = "database_down"
+    is_outage = True
+
+
+class DatabaseSlow(DatabaseUnavailable):
+    reason = "database_slow"
+
+
+class DatabaseFull(DatabaseUnavailable):
+    reason = "database_full"
+    is_outage = True
+
+
+class DatabaseReadOnly(DatabaseUnavailable):
+    reason = "database_read_only"
+    is_outage = True
+
+
+class DatabaseMissing(DatabaseUnavailable):
+    reason = "database_missing"
+    is_outage = True
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    reason = "database_refused"
+    is_outage = True
+
+
+class SchemaMissing(DatabaseUnavailable):
+    reason = "schema_missing"
+    is_outage = True
+
+
+class TransactionConflict(DatabaseUnavailable):
+    reason = "database_conflict"
+
+
+class LockTimeout(DatabaseUnavailable):
+    """Another process works on the same user, and is done sooner than an outage is over."""
+
+    reason = "lock_timeout"
+    retry_after = 3
+
+
+class ConstraintViolated(DatabaseUnavailable):
+    """A constraint of the schema; `constraint` is its name."""
+
+    reason = "database_constraint"
+
+    def __init__(self, constraint: str | None, *, sqlstate: str) -> None:
+        super().__init__(sqlstate=sqlstate)
         self.constraint = constraint
 
 
+class PoolSaturated(DatabaseUnavailable):
+    """Every connection of a pool is in use."""
+
+    reason = "saturated"
+    is_outage = True
+
+
 class AssistantUnavailable(Unavailable):
-    """The assistant of a user could not be made sure of."""
+    """The assistant or the thread of a user could not be made ready."""
+
+
+class CircuitOpen(AssistantUnavailable):
+    reason = "backboard_down"
+    is_outage = True
+
+
+class ProvisioningSaturated(AssistantUnavailable):
+    """More sign-ups wait than can be served in time."""
+
+    reason = "saturated"
+    is_outage = True
+
+
+class AttemptMissing(AssistantUnavailable):
+    reason = "attempt_missing"
+
+
+class IdTaken(AssistantUnavailable):
+    """Backboard answered with an id that another row holds."""
+
+    reason = "backboard_id_twice"
 
 
 class Rejected(AssistantUnavailable):
-    """Backboard refused; nothing was made. `status` is its answer."""
+    """Backboard refused; nothing was made. `answer_status` is its answer."""
 
-    def __init__(self, reason: str, *, status: int) -> None:
-        super().__init__(reason)
-        self.status = status
+    reason = "backboard_refused"
+    is_transient = False
+
+    def __init__(self, answer_status: int) -> None:
+        super().__init__()
+        self.answer_status = answer_status
+
+    @property
+    def refuses_key(self) -> bool:
+        """Whether the key or the account is refused, so that every call would be."""
+        return self.answer_status in (401, 402, 403)
+
+    @property
+    def is_misconfiguration(self) -> bool:
+        """Whether a person has to look: the key, the account, or an address that is not Backboard's API."""
+        return (
+            self.refuses_key
+            or self.answer_status == HTTPStatus.NOT_FOUND
+            or self.answer_status < HTTPStatus.BAD_REQUEST
+        )
 
 
 class NotSent(AssistantUnavailable):
     """The request never reached Backboard, so it may be repeated."""
 
+    reason = "backboard_unreachable"
 
-class Throttled(AssistantUnavailable):
-    """Backboard asked to wait."""
+
+class CertificateRejected(NotSent):
+    """Backboard's certificate is expired or another host's."""
+
+    reason = "backboard_certificate"
+
+
+class NoFreeConnection(NotSent):
+    """Our own connections to Backboard were all in use, which says nothing about Backboard."""
+
+    reason = "saturated"
+    is_outage = True
+
+
+class Throttled(AssistantUnavailable, ThrottledBy):
+    """Backboard asked us to wait."""
+
+    reason = "backboard_throttled"
+    is_outage = True
 
 
 class OutcomeUnknown(AssistantUnavailable):
-    """Backboard may have done what was asked; only a lookup by name can tell."""
+    """Backboard may have done what was asked; only a look at Backboard can tell."""
+
+    reason = "backboard_error"

@@ -1,7 +1,6 @@
 """What the tests stand on: a real Postgres, a Backboard that is a program, the service in process and as one."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,11 +13,11 @@ from psycopg.rows import dict_row
 from starlette.types import ASGIApp
 
 from app.application import create_app
-from app.clerk.api import Incomplete
-from app.commands.reconcile.models import NoClerkKey, UnsafeToProceed
+from app.clerk.session_tokens import BadToken
 from app.errors import ServiceError
 from app.log import configure
 from app.postgres.migrations import migrate
+from app.reasons import REASONS
 from app.settings import DATABASE_VARIABLES, Settings
 from tests.support import asgi, canaries, factories
 from tests.support.services import (
@@ -68,21 +67,19 @@ def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def discreet_errors() -> Iterator[None]:
-    """Our own exceptions carry a word of a fixed list, whatever they were made of; reconcile's, a sentence of ours."""
+    """Every error of ours carries a reason of the table, however it was made."""
     reasons: set[str] = set()
-    sentences: set[str] = set()
-    begin = ServiceError.__init__
+    init = ServiceError.__init__
 
-    def noting(self: ServiceError, reason: str) -> None:
-        (sentences if isinstance(self, UnsafeToProceed | NoClerkKey | Incomplete) else reasons).add(reason)
-        begin(self, reason)
+    def noting(self: ServiceError, reason: str | None = None) -> None:
+        init(self, reason)
+        if not isinstance(self, BadToken):
+            reasons.add(self.reason)
 
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(ServiceError, "__init__", noting)
         yield
-    wordy = [reason for reason in reasons if not re.fullmatch("[a-z_0-9]+", reason)]
-    wordy += [said for said in reasons | sentences if "canary" in said.lower()]
-    assert not wordy, f"no reason of ours: {wordy[:3]}"
+    assert reasons <= set(REASONS), f"no reason of the table: {sorted(reasons - set(REASONS))[:3]}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,7 @@
 from math import ceil
 from time import monotonic
 
-from app.errors import AssistantUnavailable
+from app.errors import CircuitOpen
 
 FAILURES = 5
 # A partner that is down is asked again soon; one that refuses our key or account needs a person.
@@ -27,10 +27,10 @@ class CircuitBreaker:
         self._probing_until = 0.0
 
     def raise_if_open(self) -> None:
-        """Raise AssistantUnavailable while Backboard is known to be down."""
+        """Raise CircuitOpen while Backboard is known to be down."""
         left = max(self._open_until, self._throttled_until, self._probing_until) - monotonic()
         if left > 0:
-            raise AssistantUnavailable("backboard_down", retry_after=ceil(left))
+            raise CircuitOpen(retry_after=ceil(left))
 
     def acquire(self) -> None:
         """Check, and become the probe if one is due; others wait for its answer, or for it to be overdue."""

@@ -26,7 +26,15 @@ from app.backboard.models import (
     read_thread,
 )
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, NotSent, OutcomeUnknown, Rejected, Throttled
+from app.errors import (
+    AssistantUnavailable,
+    CertificateRejected,
+    NoFreeConnection,
+    NotSent,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+)
 from app.http.client import HttpResponse, UnusableBody, build_client, fetch, is_untrusted
 
 LOOKUP_SECONDS = 2.0
@@ -221,19 +229,20 @@ class Backboard:
             self.breaker.throttled(error.retry_after)
             raise
         except Rejected as error:
-            refused = error.status in (401, 402, 403)
-            if refused or error.status == 404 or error.status < 400:  # noqa: PLR2004  # HTTP's own numbers.
-                log.error("backboard_refused", status=error.status)
-            if refused:
+            if error.is_misconfiguration:
+                log.error(error.reason, status=error.answer_status)
+            if error.refuses_key:
                 self.breaker.failed(kind, refused=True)
             else:
                 self.breaker.succeeded(kind)
             raise
+        except NoFreeConnection:
+            raise
         except AssistantUnavailable as error:
-            if not (error.reason == "saturated" or (again and isinstance(error, NotSent))):
+            if not (again and isinstance(error, NotSent)):
                 self.breaker.failed(kind)
-                if error.reason == "backboard_certificate":
-                    log.error("backboard_certificate")
+                if isinstance(error, CertificateRejected):
+                    log.error(error.reason)
             raise
         self.breaker.succeeded(kind)
         return answer
@@ -246,9 +255,9 @@ class Backboard:
             raise OutcomeUnknown("backboard_unreadable") from error
         except httpx.PoolTimeout as error:
             # Our own connections were all in use: that says nothing about Backboard.
-            raise NotSent("saturated") from error
+            raise NoFreeConnection from error
         except _NOTHING_SENT as error:
-            raise NotSent("backboard_certificate" if is_untrusted(error) else "backboard_unreachable") from error
+            raise (CertificateRejected if is_untrusted(error) else NotSent) from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise OutcomeUnknown("backboard_timeout") from error
         except httpx.HTTPError as error:

@@ -44,10 +44,10 @@ def raise_for_status(answer: HttpResponse) -> None:
     if status in (200, 201):
         return
     if status == 429:  # noqa: PLR2004  # HTTP's own number.
-        raise Throttled("backboard_throttled", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
+        raise Throttled(retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
-        raise OutcomeUnknown("backboard_error", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
-    raise Rejected("backboard_refused", status=status)
+        raise OutcomeUnknown(retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
+    raise Rejected(status)
 
 
 def is_not_found(answer: HttpResponse) -> bool:

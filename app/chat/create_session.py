@@ -25,7 +25,14 @@ from app.backboard.models import Thread
 from app.chat.models import Session
 from app.chat.repository import Sessions, session_in
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, DatabaseUnavailable, InvalidRequest, UserDeleted
+from app.errors import (
+    DatabaseUnavailable,
+    IdTaken,
+    InvalidRequest,
+    PoolSaturated,
+    ProvisioningSaturated,
+    UserDeleted,
+)
 from app.postgres.pipeline import (
     BEGIN,
     COMMIT,
@@ -92,10 +99,8 @@ class CreateSession:
         self._backboard.breaker.raise_if_open()
         try:
             connection = await self._provisioning_pool.acquire(deadline.left(2.0))
-        except DatabaseUnavailable as error:
-            if error.reason == "saturated":
-                raise AssistantUnavailable("saturated") from error
-            raise
+        except PoolSaturated as error:
+            raise ProvisioningSaturated from error
         try:
             # Asked again, since much can have happened to those ahead of us.
             self._backboard.breaker.acquire()
@@ -199,7 +204,7 @@ class CreateSession:
             await execute(connection, forget, seconds=deadline.left(STATEMENT_SECONDS))
             raise UserDeleted
         log.error("backboard_id_twice", clerk_id=clerk_id, thread_id=found.thread.id)
-        raise AssistantUnavailable("backboard_id_twice")
+        raise IdTaken
 
     async def _after_lost_commit(
         self, wish: SessionRequest, session_id: UUID, error: DatabaseUnavailable, deadline: Deadline

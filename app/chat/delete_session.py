@@ -9,7 +9,7 @@ from uuid import UUID
 from app import log
 from app.backboard.client import Backboard
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, NotFound, UserDeleted
+from app.errors import NotFound, ProvisioningSaturated, UserDeleted
 from app.postgres.pipeline import BEGIN, COMMIT, Connection, Rows, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -44,7 +44,7 @@ class DeleteSession:
         try:
             await asyncio.wait_for(self._turns.acquire(), deadline.left(TURN_SECONDS))
         except TimeoutError:
-            raise AssistantUnavailable("saturated") from None
+            raise ProvisioningSaturated from None
         try:
             self._backboard.breaker.acquire()
             await self._backboard.delete_thread(thread_id, deadline)

@@ -14,7 +14,7 @@ from app import log
 from app.chat.models import Message, NewMessage, Session, SessionCursor, Stats
 from app.chat.repository import Messages, Sessions, listed, session_in
 from app.deadline import Deadline
-from app.errors import DatabaseUnavailable, InvalidRequest
+from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, PoolSaturated
 from app.postgres.pipeline import BEGIN, COMMIT, Rows, Statement, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -110,9 +110,11 @@ class ChatService:
                 async with self._query_pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
                     whole = self._bounded(statements) if bounded else statements
                     rows = await execute(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
-        except DatabaseUnavailable as error:
+        except ConstraintViolated as error:
             if error.constraint in _TOO_LARGE:
                 raise InvalidRequest("too_large") from error
+            raise
+        except DatabaseUnavailable:
             self._is_failing = True
             raise
         self._is_failing = False
@@ -140,7 +142,7 @@ class ChatService:
         try:
             await asyncio.wait_for(self._turn.acquire(), deadline.left(TURN_SECONDS))
         except TimeoutError:
-            raise DatabaseUnavailable("saturated") from None
+            raise PoolSaturated from None
         try:
             yield
         finally:

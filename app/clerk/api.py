@@ -17,7 +17,7 @@ import httpx
 from app import log
 from app.clerk.users import CLERK_ID, Profile, profile_of
 from app.deadline import Deadline
-from app.errors import InvalidRequest, ServiceError, Unavailable
+from app.errors import InvalidRequest, ThrottledBy, Unavailable
 from app.http.client import HttpResponse, UnusableBody, build_client, fetch, retry_reads, seconds_to_wait
 
 API_VERSION = "2026-05-12"
@@ -32,7 +32,20 @@ LONGEST_WAIT = 60
 
 
 class ClerkUnavailable(Unavailable):
-    """Clerk did not say whether there is such a user: down, slow, throttled, or our key is wrong."""
+    """Clerk did not say whether there is such a user: down, slow, or its answer cannot be read."""
+
+    reason = "clerk_error"
+
+
+class ClerkThrottled(ClerkUnavailable, ThrottledBy):
+    reason = "clerk_throttled"
+
+
+class ClerkKeyRejected(ClerkUnavailable):
+    """Clerk refuses our key, or the address is not Clerk's."""
+
+    reason = "clerk_refused"
+    is_transient = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +138,12 @@ def _document(answer: HttpResponse) -> Any:
     if status == HTTPStatus.NOT_FOUND and _speaks_of_user(document):
         return document
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise ClerkUnavailable("clerk_throttled", retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
+        raise ClerkThrottled(retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
         # A wrong base URL answers 404 as well; only Clerk's own code says that the user is unknown.
         log.error("clerk_refused", status=status)
-        raise ClerkUnavailable("clerk_refused")
-    raise ClerkUnavailable("clerk_error")
+        raise ClerkKeyRejected
+    raise ClerkUnavailable
 
 
 def _speaks_of_user(document: Any) -> bool:
@@ -157,8 +170,8 @@ def _profile(item: Any) -> Profile:
         raise ClerkUnavailable("clerk_unreadable") from error
 
 
-class Incomplete(ServiceError):
-    """Clerk's listing lacks users; `reason` is a sentence for a person, without its full stop."""
+class IncompleteListing(Exception):
+    """Clerk's listing lacks users; the text is a sentence for a person, without its full stop."""
 
 
 async def count_of_clerk(clerk: ClerkApi) -> int:
@@ -167,7 +180,10 @@ async def count_of_clerk(clerk: ClerkApi) -> int:
 
 
 async def pages_of_clerk(clerk: ClerkApi, counted: int) -> AsyncIterator[Page]:
-    """Every user once, page by page; Incomplete at the end when they are fewer than `counted` before and after."""
+    """Every user once, page by page.
+
+    Raises IncompleteListing at the end when they are fewer than `counted` before and after.
+    """
     seen: set[str] = set()
     cursor: str | None = None
     while True:
@@ -178,12 +194,12 @@ async def pages_of_clerk(clerk: ClerkApi, counted: int) -> AsyncIterator[Page]:
         if page.cursor is None:
             break
         if not fresh:
-            raise Incomplete("Clerk's listing repeats itself")
+            raise IncompleteListing("Clerk's listing repeats itself")
         cursor = page.cursor
     # Users may come and go while the pages are read.
     count = min(counted, await count_of_clerk(clerk))
     if len(seen) < count:
-        raise Incomplete(f"Clerk listed {len(seen)} users, and Clerk counts {count}")
+        raise IncompleteListing(f"Clerk listed {len(seen)} users, and Clerk counts {count}")
 
 
 async def user_at_clerk(clerk: ClerkApi, clerk_id: str) -> Profile | None:

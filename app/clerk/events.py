@@ -1,7 +1,7 @@
 """Clerk's events, without I/O: from headers and bytes to an event, and back for whoever plays the sender.
 
 Three steps, three errors of their own: the headers' grammar and the signature (BadSignature, a stranger), then
-JSON and shape (InvalidRequest, Clerk's or ours to mend). The scheme is Svix's, which is also Standard Webhooks 1.0.0:
+JSON and shape (InvalidEvent, Clerk's or ours to mend). The scheme is Svix's, which is also Standard Webhooks 1.0.0:
 HMAC-SHA256 over `id.timestamp.body`. The library's own verify() is not used, because on hostile headers it
 raises errors of other kinds, lets one malformed entry hide a right one, takes signs and fractions in the
 timestamp, and has no clock to set; its sign() computes the code, and we compare.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.clerk.users import Profile, clerk_id_of, profile_of
-from app.errors import InvalidRequest
+from app.errors import InvalidEvent
 from app.http.requests import read_json
 
 
@@ -26,7 +26,7 @@ class Event:
 
 
 def parse(body: bytes, now: datetime) -> Event:
-    """Read a verified body; InvalidRequest when it cannot be used.
+    """Read a verified body; InvalidEvent when it cannot be used.
 
     `type`, `data` and `data.id` identify, so they must be right. Everything else decorates: what is unusable
     counts as absent and never costs the user the row.
@@ -34,7 +34,7 @@ def parse(body: bytes, now: datetime) -> Event:
     document = read_json(body)
     event_type = document.get("type")
     if not isinstance(event_type, str) or not event_type:
-        raise InvalidRequest("type")
+        raise InvalidEvent("type")
     instance_id = document.get("instance_id")
     event = Event(event_type, instance_id if isinstance(instance_id, str) else None)
     return _with_user(event, document.get("data"), now)
@@ -49,7 +49,7 @@ def _with_user(event: Event, data: object, now: datetime) -> Event:
             return replace(event, deleted=clerk_id_of(data))
         case "session.created":
             if not isinstance(data, dict):
-                raise InvalidRequest("data")
+                raise InvalidEvent("data")
             # `data.id` is the session's. Older deliveries carry no user.
             user = data.get("user")
             return event if user is None else replace(event, profile=profile_of(user, now))

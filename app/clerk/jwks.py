@@ -65,6 +65,12 @@ def build_keys_client(issuer: str) -> httpx.AsyncClient:
     )
 
 
+class ClerkKeysUnavailable(Unavailable):
+    """The key of a session token could not be fetched."""
+
+    reason = "clerk_keys_unreachable"
+
+
 class KeySet:
     """The instance's keys, kept in memory; however many callers wait for a fetch, there is one."""
 
@@ -72,7 +78,7 @@ class KeySet:
         self._client = client
         self._keys: dict[str, RSAPublicKey] = {}
         self._flight: asyncio.Task[None] | None = None
-        self._failed = ""
+        self._failed: str | None = None
         self._fetched_at = self._asked_at = float("-inf")
 
     def __len__(self) -> int:
@@ -91,7 +97,7 @@ class KeySet:
         key = self._keys.get(kid)
         if key is None and (self._failed or (flight is not None and not flight.done())):
             wait = max(1, round(self._asked_at + RETRY_SECONDS - monotonic()))
-            raise Unavailable(self._failed or "clerk_keys_unreachable", retry_after=wait)
+            raise ClerkKeysUnavailable(self._failed, retry_after=wait)
         return key
 
     async def close(self) -> None:
@@ -120,7 +126,7 @@ class KeySet:
         except (UnusableBody, ValueError, RecursionError):
             self._failed = "clerk_keys_unreadable"
         else:
-            self._keys, self._failed, self._fetched_at = keys, "", monotonic()
+            self._keys, self._failed, self._fetched_at = keys, None, monotonic()
             return
         log.error(self._failed)
 

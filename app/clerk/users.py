@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from app.errors import InvalidRequest
+from app.errors import InvalidEvent
 
 # Whole and ASCII: the id becomes a query, an assistant's name and a lock key.
 CLERK_ID = re.compile(r"user_[A-Za-z0-9]{1,64}", re.ASCII)
@@ -46,12 +46,12 @@ AHEAD = timedelta(days=1)
 
 
 def clerk_id_of(data: object) -> str:
-    """The `id` of a user object; InvalidRequest when it is not exactly a Clerk user's id."""
+    """The `id` of a user object; InvalidEvent when it is not exactly a Clerk user's id."""
     if not isinstance(data, dict):
-        raise InvalidRequest("data")
+        raise InvalidEvent("data")
     clerk_id = data.get("id")
     if not isinstance(clerk_id, str) or not CLERK_ID.fullmatch(clerk_id):
-        raise InvalidRequest("clerk_id")
+        raise InvalidEvent("clerk_id")
     return clerk_id
 
 

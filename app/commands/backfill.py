@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from app import log
-from app.clerk.api import ClerkApi, ClerkUnavailable, Incomplete, Page, count_of_clerk, pages_of_clerk
+from app.clerk.api import ClerkApi, ClerkUnavailable, IncompleteListing, Page, count_of_clerk, pages_of_clerk
 from app.clerk.users import Profile
 from app.commands.runtime import Misconfigured, load_settings, progress
 from app.components import build_components, open_components
@@ -38,21 +38,6 @@ OUTAGE_SECONDS = 300.0
 READ_AHEAD = 500
 # Why nothing moves is said so often.
 WAIT_LINE_SECONDS = 10.0
-
-# What is nobody's own trouble: Backboard or the database is down or busy, and every user would meet the same.
-OUTAGES = frozenset(
-    {
-        "backboard_down",
-        "backboard_throttled",
-        "saturated",
-        "database_down",
-        "database_full",
-        "database_read_only",
-        "database_missing",
-        "database_refused",
-        "schema_missing",
-    }
-)
 
 Advance = Callable[[], object]
 
@@ -181,7 +166,7 @@ class Backfill:
                 await self._put(page)
         except ClerkUnavailable as error:
             self._summary.broken = f"Clerk could not be read ({error.reason})"
-        except (Incomplete, BrokenOff) as error:
+        except (IncompleteListing, BrokenOff) as error:
             self._summary.broken = str(error)
 
     async def _put(self, page: Page) -> None:
@@ -216,7 +201,7 @@ class Backfill:
             try:
                 ensured = await self._provisioning.ensure(profile, Deadline(), known=known)
             except Unavailable as error:
-                tried += error.reason not in OUTAGES
+                tried += not error.is_outage
                 if tried == TRIES:
                     return self._failed(profile, error.reason)
                 if not await self._waited(error):
@@ -244,7 +229,7 @@ class Backfill:
         self._failing_since = self._failing_since or monotonic()
         if monotonic() - self._failing_since > self._outage_seconds:
             raise BrokenOff(f"Nobody got done for {self._outage_seconds:.0f} s ({error.reason})") from error
-        if error.reason in OUTAGES and monotonic() > self._silent_until:
+        if error.is_outage and monotonic() > self._silent_until:
             self._silent_until = monotonic() + WAIT_LINE_SECONDS
             log.error("backfill_waits", reason=error.reason)
         with suppress(TimeoutError):

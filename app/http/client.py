@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import httpx
 
-from app.errors import Unavailable
+from app.errors import ThrottledBy, Unavailable
 
 
 class UnusableBody(Exception):
@@ -80,14 +80,14 @@ def is_untrusted(error: BaseException) -> bool:
 def seconds_to_wait(retry_after: str | None, *, longest: int) -> int:
     """Retry-After in seconds or as a date, kept within 1 and `longest`; 5 when it is missing or garbage."""
     if retry_after is None:
-        return Unavailable.default_retry_after
+        return Unavailable.retry_after
     if retry_after.isascii() and retry_after.isdigit():
         # Sliced, since int() of thousands of digits is an error of its own.
         return min(longest, max(1, int(retry_after[:6])))
     try:
         until = parsedate_to_datetime(retry_after)
     except (ValueError, OverflowError, TypeError):
-        return Unavailable.default_retry_after
+        return Unavailable.retry_after
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
     return min(longest, max(1, round((until - datetime.now(UTC)).total_seconds())))
@@ -97,8 +97,6 @@ Result = TypeVar("Result")
 
 # Seconds before each further try; a partner that names a time of its own is given that.
 PAUSES = (1.0, 2.0, 4.0)
-REFUSALS = frozenset({"clerk_refused", "backboard_refused"})
-THROTTLED = frozenset({"clerk_throttled", "backboard_throttled"})
 
 
 async def retry_reads(ask: Callable[[], Awaitable[Result]]) -> Result:
@@ -107,7 +105,7 @@ async def retry_reads(ask: Callable[[], Awaitable[Result]]) -> Result:
         try:
             return await ask()
         except Unavailable as error:
-            if error.reason in REFUSALS:
+            if not error.is_transient:
                 raise
-            await asyncio.sleep(error.retry_after if error.reason in THROTTLED else pause)
+            await asyncio.sleep(error.retry_after if isinstance(error, ThrottledBy) else pause)
     return await ask()

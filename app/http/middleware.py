@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import log
-from app.errors import ServiceError, Unavailable
+from app.errors import DeadlineExceeded, ServiceError
 from app.http.requests import HEAD_BYTES, HEAD_FIELDS, REFUSED, headers_named, index_headers
 from app.http.responses import CLOSE, HttpError, problem_of
 from app.metrics import Metrics
@@ -94,7 +94,7 @@ class Limit:
         if task is not None and task in self._overdue:
             self._overdue.remove(task)
             if task.uncancel() == 0 and kind is not None:
-                raise Unavailable("deadline")
+                raise DeadlineExceeded
 
     def _look(self) -> None:
         """Cancel those whose time is over, and look again when it is for the next."""

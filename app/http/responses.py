@@ -9,14 +9,13 @@ from starlette.types import Send
 
 from app.errors import (
     AssistantUnavailable,
-    BadSignature,
     DatabaseUnavailable,
+    DeadlineExceeded,
     InvalidRequest,
-    NotFound,
     ServiceError,
     Unavailable,
-    UserDeleted,
 )
+from app.reasons import REASONS
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -54,44 +53,40 @@ _DETAILS = {
     HTTPStatus.GONE: "This user was deleted.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send application/json without a content encoding.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "The request is not what this path takes.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's header is too large.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something unexpected happened; the log has the request id.",
 }
 
-_STATUSES = {
-    BadSignature: HTTPStatus.BAD_REQUEST,
-    InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
-    NotFound: HTTPStatus.NOT_FOUND,
-    UserDeleted: HTTPStatus.GONE,
-}
-
 
 def problem_of(error: Exception) -> Problem:
-    """What to answer for an error; whatever is not ours is a 500."""
-    if isinstance(error, HttpError):
-        return _plain(error.status, error.headers)
-    status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
-    if status is not None:
-        return _plain(status)
-    if isinstance(error, Unavailable):
-        return _unavailable(error)
-    return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+    """What to answer for an error; an exception that is not ours is a 500."""
+    match error:
+        case HttpError():
+            return _problem(error.status, headers=error.headers)
+        case Unavailable():
+            return _unavailable(error)
+        case InvalidRequest():
+            # Only callers who are let in get as far as this, so they may know which part cannot be used.
+            return _problem(error.status, detail=REASONS[error.reason].meaning)
+        case ServiceError():
+            return _problem(error.status)
+        case _:
+            return _problem(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _plain(status: HTTPStatus, headers: Headers | None = None) -> Problem:
-    return Problem(status, status.phrase, _DETAILS[status], headers or [])
+def _problem(status: HTTPStatus, *, detail: str | None = None, headers: Headers | None = None) -> Problem:
+    return Problem(status, status.phrase, detail or _DETAILS[status], headers or [])
 
 
 def _unavailable(error: Unavailable) -> Problem:
-    retry_after = [(b"retry-after", b"%d" % error.retry_after)]
-    if isinstance(error, DatabaseUnavailable):
-        detail = "The database cannot be used at the moment; try again."
-        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable", detail, retry_after)
-    detail = "The user's assistant could not be made ready; try again."
-    if isinstance(error, AssistantUnavailable) or error.reason == "deadline":
-        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service initialization failed", detail, retry_after)
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable", "Try again.", retry_after)
+    match error:
+        case DatabaseUnavailable():
+            title, detail = "Service unavailable", "The database cannot be used at the moment; try again."
+        case AssistantUnavailable() | DeadlineExceeded():
+            title, detail = "Service initialization failed", "The user's assistant could not be made ready; try again."
+        case _:
+            title, detail = "Service unavailable", "Try again."
+    return Problem(error.status, title, detail, [(b"retry-after", b"%d" % error.retry_after)])
 
 
 async def answer_nothing(send: Send) -> None:

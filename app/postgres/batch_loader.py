@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseSlow, DatabaseUnavailable
 from app.postgres.pipeline import Connection, Rows, Statement, execute, transaction
 from app.postgres.pool import Pool, is_closed_by_server
 from app.postgres.reader import Reader
@@ -94,7 +94,7 @@ class BatchLoader:
         await self.close(broken=True)
         left = give_up_at - asyncio.get_running_loop().time()
         if left <= 0:
-            raise DatabaseUnavailable("database_slow")
+            raise DatabaseSlow
         self._connection = await self._pool.acquire(left)
         left = max(0.1, give_up_at - asyncio.get_running_loop().time())
         try:

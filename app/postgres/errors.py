@@ -4,7 +4,20 @@ from collections.abc import Mapping
 
 import psycopg
 
-from app.errors import DatabaseUnavailable, InvalidRequest
+from app.errors import (
+    ConstraintViolated,
+    DatabaseDown,
+    DatabaseFull,
+    DatabaseMissing,
+    DatabaseReadOnly,
+    DatabaseRefused,
+    DatabaseSlow,
+    DatabaseUnavailable,
+    InvalidRequest,
+    LockTimeout,
+    SchemaMissing,
+    TransactionConflict,
+)
 
 _POOLER_ALONE = "its pooler answers, but cannot reach the server behind it"
 
@@ -44,10 +57,6 @@ def explain_connect_error(error: Exception) -> str:
     return next((meaning for words, meaning in _MEANINGS if words in said), "it cannot be reached")
 
 
-# A lost race for a user's lock is over sooner than an outage.
-LOCK_RETRY_AFTER = 3
-
-
 def from_psycopg(error: Exception) -> DatabaseUnavailable | InvalidRequest:
     """What a driver's error means. Its message is left behind: it quotes rows, hosts and users."""
     if isinstance(error, UnicodeEncodeError):
@@ -56,34 +65,31 @@ def from_psycopg(error: Exception) -> DatabaseUnavailable | InvalidRequest:
     if state is None:
         if isinstance(error, psycopg.DataError):  # NUL in a text: raised by the driver, without a state.
             return InvalidRequest("unstorable_text")
-        return DatabaseUnavailable("database_down")
+        return DatabaseDown()
     if state.startswith("22") or state == "54000":
         return InvalidRequest("unstorable_text")
-    constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None
-    if state == "55P03":
-        return DatabaseUnavailable("lock_timeout", sqlstate=state, retry_after=LOCK_RETRY_AFTER)
-    return DatabaseUnavailable(_reason(state), sqlstate=state, constraint=constraint)
+    if state.startswith("23"):
+        constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None
+        return ConstraintViolated(constraint, sqlstate=state)
+    return _class_of(state)(sqlstate=state)
 
 
 # By SQLSTATE class or code: PostgreSQL documentation, appendix A.
-_REASONS: Mapping[str, str] = {
-    "08": "database_down",
-    "57P": "database_down",
-    "57014": "database_slow",
-    "53": "database_full",
-    "25006": "database_read_only",
-    "25P03": "database_slow",
-    "40": "database_conflict",
-    "23": "database_constraint",
-    "3D": "database_missing",
-    "28": "database_refused",
-    "42P01": "schema_missing",
-    "42703": "schema_missing",
+_CLASSES: Mapping[str, type[DatabaseUnavailable]] = {
+    "08": DatabaseDown,
+    "57P": DatabaseDown,
+    "57014": DatabaseSlow,
+    "25P03": DatabaseSlow,
+    "53": DatabaseFull,
+    "25006": DatabaseReadOnly,
+    "40": TransactionConflict,
+    "3D": DatabaseMissing,
+    "28": DatabaseRefused,
+    "42P01": SchemaMissing,
+    "42703": SchemaMissing,
+    "55P03": LockTimeout,
 }
 
 
-def _reason(state: str) -> str:
-    for length in (5, 3, 2):
-        if reason := _REASONS.get(state[:length]):
-            return reason
-    return "database_error"
+def _class_of(state: str) -> type[DatabaseUnavailable]:
+    return next((_CLASSES[state[:length]] for length in (5, 3, 2) if state[:length] in _CLASSES), DatabaseUnavailable)

@@ -21,7 +21,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseSlow, DatabaseUnavailable
 from app.postgres.errors import from_psycopg
 
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -143,7 +143,7 @@ async def execute(connection: Connection, *statements: Statement, seconds: float
         return await run_pipeline(connection, statements)
     except (psycopg.Error, UnicodeEncodeError) as error:
         if timed_out(timer):
-            raise DatabaseUnavailable("database_slow") from error
+            raise DatabaseSlow from error
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             # It may be the connection's alone: opened while the database was read-only, or to what was the primary.
             await connection.close()

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app import log
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseDown, DatabaseUnavailable, PoolSaturated
 from app.postgres.errors import explain_connect_error, from_psycopg
 from app.postgres.pipeline import (
     Connection,
@@ -115,10 +115,10 @@ class Pool:
             try:
                 connection = await self._pool.getconn(give_up_at - asyncio.get_running_loop().time())
             except TooManyRequests as error:
-                raise DatabaseUnavailable("saturated") from error
+                raise PoolSaturated from error
             except PoolTimeout as error:
                 busy = self._taken >= self.size
-                raise DatabaseUnavailable("saturated" if busy else "database_down") from error
+                raise (PoolSaturated if busy else DatabaseDown) from error
             except psycopg.Error as error:
                 raise from_psycopg(error) from error
             self._taken += 1

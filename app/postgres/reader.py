@@ -14,7 +14,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from app.errors import DatabaseUnavailable, InvalidRequest
+from app.errors import DatabaseDown, DatabaseSlow, InvalidRequest
 from app.postgres.errors import from_psycopg
 from app.postgres.pipeline import Connection, Rows, Statement, abort, numbered, timed_out
 
@@ -51,7 +51,7 @@ class Reader:
         As with `send`, the connection is abort after `seconds`. Whoever is cancelled meanwhile must close it.
         """
         if self._socket is None:
-            raise DatabaseUnavailable("database_down")
+            raise DatabaseDown
         text, names = numbered(statement[0])
         timer = self._loop.call_later(seconds, abort, self._connection)
         try:
@@ -62,7 +62,7 @@ class Reader:
             return self._rows.load_rows(0, result.ntuples, tuple)
         except (psycopg.Error, UnicodeEncodeError) as error:
             if timed_out(timer):
-                raise DatabaseUnavailable("database_slow") from error
+                raise DatabaseSlow from error
             raise from_psycopg(error) from error
         finally:
             timer.cancel()

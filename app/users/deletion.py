@@ -10,7 +10,7 @@ from typing import Literal
 from app import log
 from app.backboard.client import Backboard
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable
+from app.errors import ProvisioningSaturated
 from app.postgres.pipeline import BEGIN, COMMIT, Connection, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -73,7 +73,7 @@ class UserDeletion:
         try:
             await asyncio.wait_for(self._turns.acquire(), deadline.left(TURN_SECONDS))
         except TimeoutError:
-            raise AssistantUnavailable("saturated") from None
+            raise ProvisioningSaturated from None
 
     async def _delete_assistants(self, clerk_id: str, before: UserState, deadline: Deadline) -> None:
         """The row's own, and, where somebody had noted a try, whatever else bears the user's name.

@@ -25,7 +25,14 @@ from app.backboard.client import Backboard
 from app.backboard.models import LONGEST_WAIT, Assistant
 from app.clerk.users import Profile
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, DatabaseUnavailable
+from app.errors import (
+    AttemptMissing,
+    ConstraintViolated,
+    DatabaseUnavailable,
+    IdTaken,
+    PoolSaturated,
+    ProvisioningSaturated,
+)
 from app.postgres.batch_loader import BatchLoader
 from app.postgres.pipeline import (
     BEGIN,
@@ -178,12 +185,10 @@ class Provisioning:
         self._backboard.breaker.raise_if_open()
         try:
             return await self._provisioning_pool.acquire(deadline.left(PLACE_SECONDS))
-        except DatabaseUnavailable as error:
-            if error.reason == "saturated":
-                turns = self._provisioning_pool.stats()["waiting"] // self._provisioning_pool.size + 1
-                wait = min(LONGEST_WAIT, ceil(turns * self._pace))
-                raise AssistantUnavailable("saturated", retry_after=wait) from error
-            raise
+        except PoolSaturated as error:
+            turns = self._provisioning_pool.stats()["waiting"] // self._provisioning_pool.size + 1
+            wait = min(LONGEST_WAIT, ceil(turns * self._pace))
+            raise ProvisioningSaturated(retry_after=wait) from error
 
     async def _try(self, connection: Connection, profile: Profile, deadline: Deadline) -> Ensured:
         known = await self._note_and_lock(connection, profile.clerk_id, deadline)
@@ -215,7 +220,7 @@ class Provisioning:
         """Step 3. Only `tries` as read under the lock can say that nobody has sent a create before."""
         if tries is None:
             # Reconcile cleared the note; without it, a create could be forgotten.
-            raise AssistantUnavailable("attempt_missing")
+            raise AttemptMissing
         log.bind(attempt=tries)
         if tries > 1:
             assistants = await self._backboard.find_assistants(clerk_id, deadline)
@@ -247,9 +252,9 @@ class Provisioning:
         our profile as well: another try may have adopted the same assistant meanwhile, for an older event.
         """
         clerk_id = profile.clerk_id
-        if error.constraint == ASSISTANT_ID_KEY:
+        if isinstance(error, ConstraintViolated) and error.constraint == ASSISTANT_ID_KEY:
             log.error("backboard_id_twice", clerk_id=clerk_id, assistant_id=assistant.id)
-            raise AssistantUnavailable("backboard_id_twice") from error
+            raise IdTaken from error
         statements = ((self._queries.lock_user, {"clerk_id": clerk_id}), self._users.get_user_state(clerk_id))
         rows = await self._short_transaction(*statements, deadline=deadline)
         known = facts(rows[1][0])

@@ -125,7 +125,7 @@ def test_some_queries_return_users(database: Database) -> None:
 @every_query
 def test_a_query_says_what_it_is(stem: str) -> None:
     """A header whose first word is the file's name, verb first, and that ends in a whole sentence."""
-    assert re.fullmatch(r"(find|get|list|count|insert|update|empty|delete|lock|note|settle|resolve|set)_[a-z_]+", stem)
+    assert re.fullmatch(r"(find|get|list|count|insert|update|delete|lock|record|resolve|set|clear)_[a-z_]+", stem)
     assert header(stem)[0].startswith(f"{stem}: ")
     assert header(stem)[-1].endswith(".")
 

@@ -203,9 +203,9 @@ async def test_every_thing_has_its_line_when_nothing_can_be_asked(
         (status(402), "BACKBOARD_API_KEY", "BACKBOARD_API_KEY"),
         (redirect("http://127.0.0.1/canary"), "BACKBOARD_API_URL", "BACKBOARD_API_URL"),
         (status(429), "come back later", "BACKBOARD_API_URL"),
-        (status(503), "a fault of its own", "BACKBOARD_API_URL"),
-        (html(), "not its API", "BACKBOARD_API_URL"),
-        (drops(), "hangs up", "BACKBOARD_API_URL"),
+        (status(503), "answered with an error", "BACKBOARD_API_URL"),
+        (html(), "cannot be read", "BACKBOARD_API_URL"),
+        (drops(), "closed the connection early", "BACKBOARD_API_URL"),
     ],
     ids=["402", "redirect", "429", "503", "html", "drops"],
 )
@@ -230,10 +230,10 @@ async def test_backboards_failure_is_told_in_plain_words(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (refuses(401), "refuses us"),
+        (refuses(401), "refuses our key"),
         (refuses(429, retry_after="7"), "come back later"),
-        (refuses(500), "a fault of its own"),
-        (garbage(b'{"total_count": "canary"}'), "not its API"),
+        (refuses(500), "answers with an error"),
+        (garbage(b'{"total_count": "canary"}'), "not Clerk's API"),
         (drops(), "does not answer"),
     ],
     ids=["401", "429", "500", "no_number", "drops"],

@@ -15,7 +15,7 @@ from app.backboard.models import Assistant
 from app.clerk.users import Profile
 from app.components import build_components, open_components
 from app.deadline import Deadline
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseDown
 from tests.support.factories import Person, event, user_created, user_data, user_updated
 from tests.support.services import Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
@@ -456,7 +456,7 @@ async def test_a_row_that_another_try_wrote_for_an_older_event_is_not_taken_for_
     assistant = Assistant(row["assistant_id"], person.assistant_name, row["created_at"])
     newer = Profile(person.clerk_id, name="Newer", updated_at=row["clerk_updated_at"] + timedelta(milliseconds=1))
     same = Profile(person.clerk_id, row["email"], row["name"], row["clerk_updated_at"], row["last_sign_in_at"])
-    lost = DatabaseUnavailable("database_down")
+    lost = DatabaseDown()
 
     components = build_components(settings_of(variables))
     async with open_components(components):

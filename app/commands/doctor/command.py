@@ -10,25 +10,15 @@ import click
 
 from app import log
 from app.backboard.client import Backboard, build_backboard_client
-from app.clerk.api import ClerkApi, ClerkUnavailable, build_clerk_client
+from app.clerk.api import ClerkApi, ClerkKeyRejected, ClerkUnavailable, build_clerk_client
 from app.clerk.session_tokens import build_session_tokens
 from app.commands.doctor.database import Finding, Findings, look_at_database
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, Rejected, Unavailable
+from app.reasons import meaning_of
 from app.settings import ConfigurationError, Settings, load
 
 MISCONFIGURED = 78
-
-# What a partner's failure means, by the last word of its reason.
-_MEANINGS = {
-    "unreachable": "it does not answer",
-    "timeout": "it does not answer in time",
-    "dropped": "it hangs up in the middle",
-    "unreadable": "what answers there is not its API",
-    "throttled": "it asks us to come back later",
-    "refused": "it refuses us",
-    "error": "it has a fault of its own",
-}
 
 
 @click.command()
@@ -88,10 +78,10 @@ async def _backboard(settings: Settings) -> Finding:
     try:
         await backboard.check_key(Deadline())
     except Rejected as error:
-        if error.status in (401, 402, 403):
-            said = f"it refuses BACKBOARD_API_KEY ({error.status})"
+        if error.refuses_key:
+            said = f"it refuses BACKBOARD_API_KEY ({error.answer_status})"
             return Finding("wrong", "Backboard", said, "Compare BACKBOARD_API_KEY with Backboard, and the account.")
-        said = f"BACKBOARD_API_URL is not its API ({error.status})"
+        said = f"BACKBOARD_API_URL is not its API ({error.answer_status})"
         return Finding("wrong", "Backboard", said, "Take BACKBOARD_API_URL out, unless you mean a stand-in.")
     except AssistantUnavailable as error:
         todo = (
@@ -110,10 +100,11 @@ async def _clerk(settings: Settings) -> Finding:
     client = build_clerk_client(url=settings.clerk_api_url, secret_key=key, connections=1)
     try:
         users = await ClerkApi(client).count_users()
+    except ClerkKeyRejected as error:
+        todo = "Compare CLERK_SECRET_KEY with Clerk's dashboard, and CLERK_API_URL with .env.example."
+        return Finding("wrong", "Clerk", _plain(error), todo)
     except ClerkUnavailable as error:
-        todo = "Check CLERK_API_URL and whether Clerk is up; until then ensure-user makes nobody new."
-        if error.reason == "clerk_refused":
-            todo = "Compare CLERK_SECRET_KEY with Clerk's dashboard, and CLERK_API_URL with .env.example."
+        todo = "Check CLERK_API_URL and whether Clerk is up; until then ensure-user makes no new users."
         return Finding("wrong", "Clerk", _plain(error), todo)
     finally:
         await client.aclose()
@@ -139,4 +130,4 @@ async def _callers(settings: Settings) -> Finding:
 
 
 def _plain(error: Unavailable) -> str:
-    return "no usable answer: " + _MEANINGS.get(error.reason.rpartition("_")[2], error.reason)
+    return f"no usable answer: {meaning_of(error)}"

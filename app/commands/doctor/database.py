@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseDown, DatabaseUnavailable, SchemaMissing
 from app.postgres.migrations import newest
 from app.postgres.pipeline import Statement, execute
 from app.postgres.pool import Pool, connections_needed, why_refused
 from app.postgres.queries import Queries
+from app.reasons import meaning_of
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
 
 # gen_random_uuid() is built in from here on.
@@ -51,9 +52,9 @@ async def look_at_database(settings: Settings | None) -> Findings:
             async for finding in _postgres(pool, settings):
                 yield finding
         except DatabaseUnavailable as error:
-            reason = await why_refused(url) if error.reason == "database_down" else error.reason
+            why = await why_refused(url) if isinstance(error, DatabaseDown) else meaning_of(error)
             yield Finding(
-                "wrong", "database", f"it cannot be used: {reason}", "Compare DATABASE_URL with what its host says."
+                "wrong", "database", f"it cannot be used: {why}", "Compare DATABASE_URL with what its host says."
             )
             for what in ("connections", *_OF_THE_ROWS):
                 yield Finding("unknown", what, "not asked: first the database")
@@ -115,10 +116,10 @@ def _connections(settings: Settings, allowed: int) -> Finding:
 async def _schema(pool: Pool, queries: Queries) -> Finding:
     try:
         (version,) = await _ask(pool, (queries.get_schema_version, {}))
-    except DatabaseUnavailable as error:
-        if error.reason != "schema_missing":
-            return Finding("wrong", "schema", f"it cannot be read: {error.reason}", "Look at the database's own log.")
+    except SchemaMissing:
         version = None
+    except DatabaseUnavailable as error:
+        return Finding("wrong", "schema", f"it cannot be read: {meaning_of(error)}", "Look at the database's own log.")
     if version == newest():
         return Finding("ok", "schema", f"version {version}, as this code expects")
     migrate = f"Run `python -m app migrate`; it applies {newest()} and whatever comes before."

@@ -64,10 +64,10 @@ def reconcile(*, everybody: bool, apply: bool, machine_readable: bool, min_age: 
         report = asyncio.run(until_sigterm(run(settings, everybody=everybody, apply=apply, waits=waits)))
     except UnsafeToProceed as error:
         if machine_readable:
-            click.echo(refusal_as_json(error.reason))
-        raise RefusedExit(error.reason) from None
+            click.echo(refusal_as_json(str(error)))
+        raise RefusedExit(str(error)) from None
     except NoClerkKey as error:
-        raise Misconfigured(f"CLERK_SECRET_KEY is not set: {error.reason}") from None
+        raise Misconfigured(f"CLERK_SECRET_KEY is not set: {error}") from None
     except DatabaseUnavailable as error:
         raise click.ClickException(f"The database cannot be used ({error.reason}); `doctor` says more.") from None
     except asyncio.CancelledError:

@@ -11,7 +11,6 @@ from typing import Literal, get_args
 
 from app.backboard.models import Assistant
 from app.clerk.users import CLERK_ID, Profile
-from app.errors import ServiceError
 
 Kind = Literal["missing", "stale", "deleted", "duplicate", "orphaned"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -28,11 +27,11 @@ FEW_CANDIDATES = 20
 CHANGES_A_RUN = 50
 
 
-class UnsafeToProceed(ServiceError):
-    """Reconcile could do harm here, so it does nothing; `reason` is a sentence for a person."""
+class UnsafeToProceed(Exception):
+    """Reconcile could do harm here, so it does nothing; the text is a sentence for a person."""
 
 
-class NoClerkKey(ServiceError):
+class NoClerkKey(Exception):
     """Only Clerk can decide, and CLERK_SECRET_KEY is not set."""
 
 

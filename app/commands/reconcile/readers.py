@@ -10,7 +10,7 @@ from app.backboard.client import LAST_SKIP, PAGE_LIMIT, Backboard
 from app.backboard.models import Assistant, add_page
 from app.commands.reconcile.models import UnsafeToProceed
 from app.deadline import Deadline
-from app.errors import DatabaseUnavailable
+from app.errors import SchemaMissing
 from app.http.client import retry_reads
 from app.postgres.migrations import newest
 from app.postgres.pipeline import Rows, Statement, execute
@@ -49,9 +49,7 @@ class Tables:
         """The database's time; UnsafeToProceed unless the schema is the one that this code knows."""
         try:
             ((version,),) = await self._read((self._queries.get_schema_version, {}))
-        except DatabaseUnavailable as error:
-            if error.reason != "schema_missing":
-                raise
+        except SchemaMissing:
             version = None
         if version != newest():
             raise UnsafeToProceed(f"the schema is {version or 'missing'} and not {newest()}: run `migrate` first")

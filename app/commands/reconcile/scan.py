@@ -6,7 +6,7 @@ by its id, and a user by theirs.
 """
 
 from app.backboard.client import Backboard
-from app.clerk.api import ClerkApi, Incomplete, count_of_clerk, pages_of_clerk, user_at_clerk
+from app.clerk.api import ClerkApi, IncompleteListing, count_of_clerk, pages_of_clerk, user_at_clerk
 from app.clerk.users import Profile
 from app.commands.reconcile.models import (
     FEW_ROWS,
@@ -76,8 +76,8 @@ class Scanner:
             await self._ask_clerk(survey)
         except Unavailable as error:
             raise UnsafeToProceed(f"not everything could be read ({error.reason})") from error
-        except Incomplete as error:
-            raise UnsafeToProceed(error.reason) from error
+        except IncompleteListing as error:
+            raise UnsafeToProceed(str(error)) from error
         for clerk_id, named in self._named.items():
             self._judge(survey, clerk_id, named)
         check_candidates(survey)
