@@ -61,7 +61,6 @@ NOTE_LOCK_MS = 1000
 # The locks' own limits are the server's (1 s and 3 s); the socket is given a little longer to bring its refusal.
 LOCK_SECONDS = 3.6
 NOTE_AND_LOCK_SECONDS = 4.6
-
 ASSISTANT_ID_KEY = "users_assistant_id_key"
 
 
