@@ -1,37 +1,30 @@
-"""README's part on the log: whatever a refusal can say there has its line."""
+"""The pages for a first visit are short, and every command that a document names exists."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
-from app import errors
-from app.clerk.session_tokens import BadToken
-from app.http import responses
+from app.__main__ import COMMANDS
+from tests.docs.pages import ROOT, page
+from tests.docs.test_links import PAGES
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-RAISED = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
-RAISED |= {BadToken.__name__, responses.HttpError.__name__, "ClerkUnavailable"}
+SCRIPT = {"run", "test", "check", "bench", "chaos", "help"}
 
 
-def reasons() -> set[str]:
-    """Every reason that an error is raised with somewhere in the code."""
-    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "app").glob("*.py"))]
-    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    raised = [call for call in calls if ast.unparse(call.func).rpartition(".")[2] in RAISED]
-    words = [argument.value for call in raised for argument in call.args if isinstance(argument, ast.Constant)]
-    return {word for word in words if isinstance(word, str)}
+@pytest.mark.parametrize(("name", "lines"), [("README.md", 160)])
+def test_a_page_for_a_first_visit_is_short(name: str, lines: int) -> None:
+    assert len(page(name).splitlines()) < lines
 
 
-def is_told(reason: str) -> bool:
-    """By its name, or with its family, as `database_*`."""
-    family = reason.partition("_")[0]
-    return bool(re.search(rf"`({re.escape(reason)}|{family}_\*)`", README))
+@pytest.mark.parametrize("name", [str(path.relative_to(ROOT)) for path in PAGES])
+def test_every_command_that_a_document_names_exists(name: str) -> None:
+    text = page(name)
+
+    assert set(re.findall(r"\./dev ([a-z]+)", text)) <= {*SCRIPT, *COMMANDS}
+    assert set(re.findall(r"python -m app\s+([a-z]+)", text)) <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("reason", sorted(reasons()))
-def test_every_reason_is_explained(reason: str) -> None:
-    """Whoever reads it in the log finds it."""
-    assert is_told(reason)
+def test_the_usage_of_the_script_has_its_own_commands() -> None:
+    usage = (ROOT / "dev").read_text().split("USAGE", 1)[1].split("Any other word", 1)[0]
+
+    assert set(re.findall(r"^  ([a-z]+) ", usage, re.MULTILINE)) == SCRIPT
