@@ -1,4 +1,4 @@
-"""What the code can write into the log, read from its calls of `app.log` and from its routes."""
+"""What the code can write into the log, read from its calls of `app.log`, its routes and its exceptions."""
 
 import ast
 from collections.abc import Iterator
@@ -52,3 +52,8 @@ def fields() -> set[str]:
     """The names of all fields that a call names."""
     named = {keyword.arg for call in _calls(_FIELDS) for keyword in call.keywords if keyword.arg is not None}
     return named | set().union(*(_words(call.args[0]) for call in _calls(_TIMED)))
+
+
+def raised(error: str) -> set[str]:
+    """The words that an exception of this name is raised with."""
+    return set().union(*(_words(call.args[0]) for call in _calls({error})))
