@@ -1,10 +1,10 @@
-"""The environment, read in one place, once; every problem is reported at the same time, by variable name."""
+"""The environment, read here and nowhere else; all problems are reported at once, by variable name."""
 
 import base64
 import binascii
 import ipaddress
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretBytes, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
 # Standard Webhooks 1.0.0: 24 to 64 bytes.
@@ -28,29 +28,27 @@ Text = TypeVar("Text", str, SecretStr)
 
 
 class ConfigurationError(Exception):
-    """The environment cannot be used; `problems` has a sentence for each variable, without any value."""
+    """The environment cannot be used; `problems` has a sentence for each variable, without its value."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
 
 
-def _matching(pattern: str, sentence: str) -> AfterValidator:
-    """Whole values of this pattern, or the sentence."""
+def _matching(pattern: str, message: str) -> AfterValidator:
+    """Accept values that match as a whole. pydantic's own message would quote the pattern."""
 
     def check(value: Text) -> Text:
         if not re.fullmatch(pattern, value.get_secret_value() if isinstance(value, SecretStr) else value):
-            raise ValueError(sentence)
+            raise ValueError(message)
         return value
 
     return AfterValidator(check)
 
 
-def _split(value: Any) -> Any:
-    """A comma-separated list; blanks around an entry and empty entries do not count."""
-    if isinstance(value, str):
-        return [part for part in (piece.strip() for piece in value.split(",")) if part]
-    return value
+def _split(text: str) -> list[str]:
+    """Split at commas; blanks around an entry and empty entries are dropped."""
+    return [part for piece in text.split(",") if (part := piece.strip())]
 
 
 def _database_url(url: SecretStr) -> SecretStr:
@@ -66,11 +64,11 @@ def _database_url(url: SecretStr) -> SecretStr:
             "cannot be read by libpq: look for a character that needs percent-encoding, and take out parameters"
             " that only an ORM knows (schema, pgbouncer, connection_limit)"
         ) from None
-    # libpq looks at a port only when it connects. One of several hosts may leave its port empty.
+    # libpq checks a port only when it connects. One of several hosts may leave its port empty.
     ports = str(parts.get("port") or "").split(",")
     if not all(re.fullmatch(r"[0-9]{0,5}", port) and 0 < int(port or "1") <= LAST_PORT for port in ports):
         raise ValueError(f"must have a port of 1 to {LAST_PORT}, or none")
-    # hostaddr, where given, is where libpq really connects to.
+    # libpq connects to hostaddr where that is given.
     hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
     if all(is_local(host) for host in hosts):
         return url
@@ -81,7 +79,7 @@ def _database_url(url: SecretStr) -> SecretStr:
 
 
 def is_local(host: str) -> bool:
-    """Whether a libpq host means this machine: a socket's folder, localhost, a loopback address."""
+    """Whether a libpq host is this machine: the directory of a socket, localhost, a loopback address."""
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return True
     try:
@@ -90,16 +88,8 @@ def is_local(host: str) -> bool:
         return False
 
 
-def _signing_secrets(value: Any) -> Any:
-    """Each `whsec_` and strict base64 of 24 to 64 bytes; the library would take almost anything for a key."""
-    if not isinstance(value, str):
-        return value
-    if not (secrets := _split(value)):
-        raise ValueError("holds no secret")
-    return [_signing_key(secret) for secret in secrets]
-
-
 def _signing_key(secret: str) -> SecretBytes:
+    """The key of a `whsec_` secret, strictly: Svix's library accepts almost any text."""
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
@@ -110,32 +100,37 @@ def _signing_key(secret: str) -> SecretBytes:
     return SecretBytes(key)
 
 
-def _is_readable(url: str) -> bool:
-    """Whether the client that will use it can, host and port included."""
-    import httpx  # noqa: PLC0415  # Whoever has such an address needs it anyway; migrate and psql do not.
+def _not_empty(secrets: list[SecretBytes]) -> list[SecretBytes]:
+    if not secrets:
+        raise ValueError("holds no secret")
+    return secrets
+
+
+def _is_url(text: str) -> bool:
+    """Whether httpx can use the address; urlsplit refuses some brackets and ports that httpx accepts at first."""
+    import httpx  # noqa: PLC0415  # Only an environment that sets an address pays for it; migrate and psql do not.
 
     try:
-        # The host is decoded only when it is asked for.
-        return url.isprintable() and " " not in url and urlsplit(url).port != 0 and bool(httpx.URL(url).host)
+        # Both decode the host and the port only when they are read.
+        return text.isprintable() and " " not in text and urlsplit(text).port != 0 and bool(httpx.URL(text).host)
     except (ValueError, httpx.InvalidURL):
         return False
 
 
-def _partner_url(url: str) -> str:
-    if not _is_readable(url):
+def _api_url(text: str) -> str:
+    if not _is_url(text):
         raise ValueError("is not an address: look at the host, the port and for stray characters")
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    plain = parts.scheme == "http" and (host == "localhost" or (bool(host) and is_local(host)))
-    if not host or not (parts.scheme == "https" or plain):
+    url = urlsplit(text)
+    host = url.hostname or ""
+    if not host or not (url.scheme == "https" or (url.scheme == "http" and is_local(host))):
         raise ValueError("must be an https:// address (http:// only for this machine)")
-    if parts.username or parts.password or parts.query or parts.fragment or not url.isascii():
+    if url.username or url.password or url.query or url.fragment or not text.isascii():
         raise ValueError("must not carry a user, a query or a fragment")
-    return url.rstrip("/")
+    return text.rstrip("/")
 
 
 def _public_key(pem: str) -> str:
-    """PEM, on several lines or on one, with a backslash and an n for each end of a line."""
+    r"""PEM on several lines, or on one line with \n for each line break."""
     text = pem.replace("\\n", "\n").strip()
     try:
         key = load_pem_public_key(text.encode())
@@ -159,20 +154,30 @@ _Origin = Annotated[
     ),
 ]
 _NamePrefix = Annotated[str, _matching(r"[!-~]{1,100}", "must be 1 to 100 printable ASCII characters without blanks")]
-# Backboard echoes it, perhaps twice and escaped, in an answer that is read up to 256 KiB.
+# Backboard echoes it, perhaps twice and escaped, in a response that is read up to 256 KiB.
 _SystemPrompt = Annotated[
     str, _matching("[^\ud800-\udfff]{1,20000}", "must be text in UTF-8 of no more than 20000 characters")
 ]
 _InstanceId = Annotated[
     str, _matching(r"ins_[A-Za-z0-9]+", "must be ins_ and letters and digits, as Clerk's dashboard shows it")
 ]
+_ApiUrl = Annotated[str, AfterValidator(_api_url)]
+_SigningSecrets = Annotated[
+    list[Annotated[SecretBytes, BeforeValidator(_signing_key)]], BeforeValidator(_split), AfterValidator(_not_empty)
+]
 
 
 class DatabaseSettings(BaseSettings):
-    """What the commands need that only touch the database."""
+    """For the commands that use only the database."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        enable_decoding=False,
+        hide_input_in_errors=True,
+        validate_default=False,
+        frozen=True,
     )
 
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
@@ -181,33 +186,33 @@ class DatabaseSettings(BaseSettings):
 
 
 class PsqlSettings(DatabaseSettings):
-    """What it takes to start psql on the database."""
+    """For `psql`."""
 
-    # A folder with Postgres' programs, for machines where PATH has none.
+    # The folder of Postgres' programs, where they are not on PATH.
     postgres_bin: str | None = None
 
 
 class SenderSettings(BaseSettings):
-    """What it takes to play Clerk's sender against a server on this machine."""
+    """For `trigger`, which sends events to a server on this machine."""
 
     model_config = DatabaseSettings.model_config
 
-    clerk_webhook_signing_secret: Annotated[list[SecretBytes], NoDecode, BeforeValidator(_signing_secrets)]
+    clerk_webhook_signing_secret: _SigningSecrets
     port: int = Field(default=8000, ge=1, le=LAST_PORT)
 
 
 class Settings(DatabaseSettings, SenderSettings):
-    """Everything, as .env.example explains it variable by variable."""
+    """All variables; .env.example explains each."""
 
     backboard_api_key: _HeaderValue
-    backboard_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://app.backboard.io/api"
-    service_tokens: Annotated[list[_Token], NoDecode, BeforeValidator(_split)] = []
+    backboard_api_url: _ApiUrl = "https://app.backboard.io/api"
+    service_tokens: Annotated[list[_Token], BeforeValidator(_split)] = []
     assistant_name_prefix: _NamePrefix = "clerk:"
     assistant_system_prompt: _SystemPrompt | None = None
     clerk_secret_key: _ClerkKey | None = None
-    clerk_api_url: Annotated[str, AfterValidator(_partner_url)] = "https://api.clerk.com/v1"
-    clerk_issuer: Annotated[str, AfterValidator(_partner_url)] | None = None
-    clerk_authorized_parties: Annotated[list[_Origin], NoDecode, BeforeValidator(_split)] = []
+    clerk_api_url: _ApiUrl = "https://api.clerk.com/v1"
+    clerk_issuer: _ApiUrl | None = None
+    clerk_authorized_parties: Annotated[list[_Origin], BeforeValidator(_split)] = []
     clerk_jwt_key: Annotated[str, AfterValidator(_public_key)] | None = None
     clerk_instance_id: _InstanceId | None = None
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
@@ -216,11 +221,11 @@ class Settings(DatabaseSettings, SenderSettings):
     log_format: Literal["logfmt", "json", "console"] = "logfmt"
 
 
-Read = TypeVar("Read", bound=BaseSettings)
+SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 
 
-def load(settings: type[Read]) -> Read:
-    """Read the environment; ConfigurationError names everything that is wrong with it."""
+def load(settings: type[SettingsType]) -> SettingsType:
+    """Read the environment; ConfigurationError names every problem."""
     try:
         return settings()
     except UnicodeDecodeError:
@@ -231,11 +236,10 @@ def load(settings: type[Read]) -> Read:
 
 
 def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:
-    """A problem by variable name; pydantic's messages say what is expected, and its inputs stay out."""
+    """A problem by variable name; pydantic's messages say what is expected and leave the value out."""
     name = str(loc[0]).upper()
     if name == DATABASE_VARIABLES[0]:
         name += f" (or {', '.join(DATABASE_VARIABLES[1:])})"
     if kind == "missing":
         return f"{name} is not set"
-    text = message.removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {text}"
+    return f"{name} {message.removeprefix('Value error, ').removeprefix('Input ')}"

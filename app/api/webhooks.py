@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import log
 from app.api.health import LastEvent
-from app.clerk.events import Event, parse
+from app.clerk.events import Event, IgnoredEvent, UserDeletedEvent, UserUpsertedEvent, parse
 from app.clerk.signatures import SignatureVerifier
 from app.deadline import Deadline
 from app.http.requests import read_json_body
@@ -54,16 +54,18 @@ class ClerkWebhook:
     async def _handle(self, event: Event, deadline: Deadline) -> str:
         if self._is_foreign(event):
             return "ignored"
-        if event.deleted is not None:
-            log.bind(clerk_id=event.deleted)
-            return await self._deletion.delete(event.deleted, deadline)
-        if event.profile is None:
-            return "ignored"
-        log.bind(clerk_id=event.profile.clerk_id)
-        ensured = await self._provisioning.ensure(event.profile, deadline)
-        if ensured.user is not None:
-            log.bind(assistant_id=ensured.user.assistant_id)
-        return ensured.outcome
+        match event:
+            case UserUpsertedEvent(profile=profile):
+                log.bind(clerk_id=profile.clerk_id)
+                ensured = await self._provisioning.ensure(profile, deadline)
+                if ensured.user is not None:
+                    log.bind(assistant_id=ensured.user.assistant_id)
+                return ensured.outcome
+            case UserDeletedEvent(clerk_id=clerk_id):
+                log.bind(clerk_id=clerk_id)
+                return await self._deletion.delete(clerk_id, deadline)
+            case IgnoredEvent():
+                return "ignored"
 
     def _is_foreign(self, event: Event) -> bool:
         """Whether another Clerk instance sent this. Samples of the dashboard name none and are ours."""

@@ -35,7 +35,7 @@ from app.errors import (
     Rejected,
     Throttled,
 )
-from app.http.client import HttpResponse, UnusableBody, build_client, fetch, is_untrusted
+from app.http.client import HttpResponse, UnusableBody, build_client, fetch, is_certificate_error
 
 LOOKUP_SECONDS = 2.0
 CREATE_SECONDS = 6.0
@@ -257,7 +257,7 @@ class Backboard:
             # Our own connections were all in use: that says nothing about Backboard.
             raise NoFreeConnection from error
         except _NOTHING_SENT as error:
-            raise (CertificateRejected if is_untrusted(error) else NotSent) from error
+            raise (CertificateRejected if is_certificate_error(error) else NotSent) from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise OutcomeUnknown("backboard_timeout") from error
         except httpx.HTTPError as error:

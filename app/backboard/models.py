@@ -1,21 +1,22 @@
-"""What Backboard answers, read strictly: a status that says no or perhaps, a body that is an assistant or is not."""
+"""Backboard's responses, read strictly: what a status means for a create, assistants, threads, pages."""
 
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 from uuid import UUID
 
 from app.errors import OutcomeUnknown, Rejected, Throttled
 from app.http.client import HttpResponse, seconds_to_wait
 
-# However long Backboard asks us to wait, whoever asked us comes again within this many seconds.
+# Seconds; Backboard may ask us to wait for longer, but our callers are told no more than this.
 LONGEST_WAIT = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Assistant:
-    """An assistant at Backboard. `id` is a UUID in lower case; `created_at` orders, and may be a guess."""
+    """An assistant at Backboard. `id` is a UUID in lower case; `created_at` is for ordering, and may be a guess."""
 
     id: str
     name: str
@@ -24,7 +25,7 @@ class Assistant:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation at Backboard; `is_empty` only where it surely is."""
+    """A thread at Backboard; `is_empty` only where that is certain."""
 
     id: str
     created_at: datetime
@@ -34,44 +35,46 @@ class Thread:
 Listed = TypeVar("Listed", Assistant, Thread)
 
 
-def raise_for_status(answer: HttpResponse) -> None:
-    """Raise what a status that is not 200 or 201 means for a create.
+def raise_for_status(response: HttpResponse) -> None:
+    """Raise for every status but 200 and 201.
 
-    Any 5xx, 408 and 409 leave it open whether the work was done: a 500 after the commit has been reported for
-    other endpoints of Backboard.
+    5xx, 408 and 409 leave open whether a create was done: for other endpoints of Backboard, a 500 after the commit has
+    been reported.
     """
-    status = answer.status
-    if status in (200, 201):
+    status = response.status
+    if status in (HTTPStatus.OK, HTTPStatus.CREATED):
         return
-    if status == 429:  # noqa: PLR2004  # HTTP's own number.
-        raise Throttled(retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
-    if status >= 500 or status in (408, 409) or status < 300:  # noqa: PLR2004  # HTTP's own numbers.
-        raise OutcomeUnknown(retry_after=seconds_to_wait(answer.retry_after, longest=LONGEST_WAIT))
-    raise Rejected(status)
+    wait = seconds_to_wait(response.retry_after, longest=LONGEST_WAIT)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise Throttled(retry_after=wait)
+    is_refusal = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_refusal and status not in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT):
+        raise Rejected(status)
+    raise OutcomeUnknown(retry_after=wait)
 
 
-def is_not_found(answer: HttpResponse) -> bool:
+def is_not_found(response: HttpResponse) -> bool:
     """Whether this is Backboard's own 404, `{"detail": string}`, and not a gateway's."""
-    if answer.status != 404:  # noqa: PLR2004  # HTTP's own number.
+    if response.status != HTTPStatus.NOT_FOUND:
         return False
     try:
-        document = read_json(answer)
+        document = read_json(response)
     except OutcomeUnknown:
         return False
     return isinstance(document, dict) and isinstance(document.get("detail"), str)
 
 
 def add_page(listed: dict[str, Listed], page: list[Listed]) -> None:
-    """Add a page to what is listed by id; OutcomeUnknown when nothing in it is new, since `skip` was ignored then."""
+    """Add a page to `listed`, by id; OutcomeUnknown when the page has nothing new, since `skip` was ignored then."""
     before = len(listed)
     listed |= {one.id: one for one in page}
     if page and len(listed) == before:
         raise OutcomeUnknown("backboard_listing_repeats")
 
 
-def read_json(answer: HttpResponse) -> Any:
+def read_json(response: HttpResponse) -> Any:
     try:
-        return json.loads(answer.body.decode(), parse_constant=_refuse_constant)
+        return json.loads(response.body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise OutcomeUnknown("backboard_unreadable") from error
 
@@ -81,7 +84,7 @@ def _refuse_constant(constant: str) -> None:
 
 
 def read_assistant(item: Any) -> Assistant:
-    """Read only what is needed, and nothing that is not exactly so."""
+    """An assistant; OutcomeUnknown when a field that is needed is missing or malformed."""
     try:
         return Assistant(str(UUID(item["assistant_id"])), _text(item["name"]), _time(item.get("created_at")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -89,7 +92,7 @@ def read_assistant(item: Any) -> Assistant:
 
 
 def read_thread(item: Any) -> Thread:
-    """As read_assistant; a thread that does not show its messages may have some."""
+    """A thread, read like an assistant; without a list of its messages it may have some."""
     try:
         created_at = _time(item.get("created_at"))
         return Thread(str(UUID(item["thread_id"])), created_at, is_empty=item.get("messages") == [])
@@ -104,7 +107,7 @@ def _text(value: object) -> str:
 
 
 def _time(value: object) -> datetime:
-    """Backboard's timestamp; naive ones are UTC, and an unreadable one counts as the youngest."""
+    """Backboard's timestamp. A naive one is UTC; a malformed one counts as the youngest."""
     try:
         time = datetime.fromisoformat(_text(value))
     except (TypeError, ValueError):

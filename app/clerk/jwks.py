@@ -1,6 +1,6 @@
-"""The public keys of Clerk's session tokens: one that the settings hold, or the instance's own set (JWKS).
+"""The public keys of Clerk's session tokens: one key from the settings, or the instance's key set (JWKS).
 
-The set is fetched with our own client, because PyJWT's blocks the whole process while it waits.
+The key set is fetched with our own client, because PyJWT's blocks the event loop while it waits.
 """
 
 import asyncio
@@ -22,44 +22,42 @@ from app.http.client import HttpResponse, UnusableBody, build_client, fetch
 PATH = "/.well-known/jwks.json"
 FETCH_SECONDS = 2.0
 SET_BYTES = 256 * 1024
-# RFC 7518 asks for 2048 bits or more; the upper end keeps a mistake from costing seconds of arithmetic.
+# RFC 7518 asks for 2048 bits or more; the upper limit keeps a misconfigured key from costing seconds of CPU.
 KEY_BITS = (2048, 8192)
-# Whoever makes up key ids can cause this many requests to Clerk and no more.
+# Tokens with invented key ids can cause one request to Clerk in this time and no more.
 REFRESH_SECONDS = 60.0
-# After a failure people with a good token wait, so it is repaired sooner.
+# Shorter after a failure, since users with a valid token are waiting.
 RETRY_SECONDS = 5.0
-# A key that Clerk has withdrawn is forgotten after this time.
+# The set is fetched again after this time, so that a key that Clerk has withdrawn is forgotten.
 KEEP_SECONDS = 3600.0
 
 
-class Keys(Protocol):
-    """Where a token's key comes from."""
+class KeySource(Protocol):
+    """Where the public key of a token comes from."""
 
-    async def find(self, kid: str, seconds: float) -> RSAPublicKey | None:
-        """The key of this id, None if there surely is none; Unavailable when that cannot be told."""
+    async def get_key(self, kid: str, seconds: float) -> RSAPublicKey | None:
+        """The key with this id; None if there is none, Unavailable if that cannot be found out in `seconds`."""
 
-    async def close(self) -> None:
-        """Let go of what is open."""
+    async def close(self) -> None: ...
 
 
-class OneKey:
-    """The key of the settings: it belongs to one instance, so the id in a token does not matter."""
+class StaticKey:
+    """The key of the settings. It belongs to one instance, so the key id of a token does not matter."""
 
     def __init__(self, pem: str) -> None:
         key = load_pem_public_key(pem.encode())
-        if not isinstance(key, RSAPublicKey):  # The settings refuse it with a sentence.
+        if not isinstance(key, RSAPublicKey):  # The settings have rejected other keys already.
             raise TypeError(type(key).__name__)
         self._key = key
 
-    async def find(self, kid: str, seconds: float) -> RSAPublicKey | None:  # noqa: ARG002  # The protocol's signature.
+    async def get_key(self, kid: str, seconds: float) -> RSAPublicKey | None:  # noqa: ARG002  # The protocol's signature.
         return self._key
 
     async def close(self) -> None:
         pass
 
 
-def build_keys_client(issuer: str) -> httpx.AsyncClient:
-    """The HTTP client for the set."""
+def build_jwks_client(issuer: str) -> httpx.AsyncClient:
     return build_client(
         issuer, headers={}, timeout=httpx.Timeout(FETCH_SECONDS), limits=httpx.Limits(max_connections=1)
     )
@@ -71,86 +69,82 @@ class ClerkKeysUnavailable(Unavailable):
     reason = "clerk_keys_unreachable"
 
 
-class KeySet:
-    """The instance's keys, kept in memory; however many callers wait for a fetch, there is one."""
+class JwksCache:
+    """The instance's key set, kept in memory. All callers that need a fetch share one."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._keys: dict[str, RSAPublicKey] = {}
-        self._flight: asyncio.Task[None] | None = None
-        self._failed: str | None = None
-        self._fetched_at = self._asked_at = float("-inf")
+        self._fetch_task: asyncio.Task[None] | None = None
+        self._failure: str | None = None
+        self._fetched_at = self._attempted_at = float("-inf")
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    async def find(self, kid: str, seconds: float) -> RSAPublicKey | None:
-        """The key of this id. One that is known is answered at once, whatever Clerk's state."""
+    async def get_key(self, kid: str, seconds: float) -> RSAPublicKey | None:
+        """The key with this id. A key in memory is returned at once, even while Clerk is down."""
         key = self._keys.get(kid)
         if key is not None:
             if monotonic() - self._fetched_at > KEEP_SECONDS:
-                self._refresh()
+                self._start_fetch()
             return key
-        flight = self._refresh()
-        if flight is not None:
-            await asyncio.wait([flight], timeout=seconds)
+        task = self._start_fetch()
+        if task is not None:
+            await asyncio.wait([task], timeout=seconds)
         key = self._keys.get(kid)
-        if key is None and (self._failed or (flight is not None and not flight.done())):
-            wait = max(1, round(self._asked_at + RETRY_SECONDS - monotonic()))
-            raise ClerkKeysUnavailable(self._failed, retry_after=wait)
+        if key is None and (self._failure or (task is not None and not task.done())):
+            wait = max(1, round(self._attempted_at + RETRY_SECONDS - monotonic()))
+            raise ClerkKeysUnavailable(self._failure, retry_after=wait)
         return key
 
     async def close(self) -> None:
-        if self._flight is not None:
-            self._flight.cancel()
-            await asyncio.wait([self._flight])
+        if self._fetch_task is not None:
+            self._fetch_task.cancel()
+            await asyncio.wait([self._fetch_task])
         await self._client.aclose()
 
-    def _refresh(self) -> asyncio.Task[None] | None:
-        """The fetch under way, a new one, or None when the last one is too recent for another."""
-        if self._flight is None or self._flight.done():
-            pause = RETRY_SECONDS if self._failed else REFRESH_SECONDS
-            if monotonic() - self._asked_at < pause:
+    def _start_fetch(self) -> asyncio.Task[None] | None:
+        """The running fetch or a new one; None when the last one is too recent."""
+        if self._fetch_task is None or self._fetch_task.done():
+            pause = RETRY_SECONDS if self._failure else REFRESH_SECONDS
+            if monotonic() - self._attempted_at < pause:
                 return None
-            self._asked_at = monotonic()
-            self._flight = asyncio.create_task(self._fetch())
-        return self._flight
+            self._attempted_at = monotonic()
+            self._fetch_task = asyncio.create_task(self._fetch())
+        return self._fetch_task
 
     async def _fetch(self) -> None:
-        """Replace the set as a whole; what cannot be read replaces nothing."""
+        """Replace the whole set; after a failure the old one stays."""
         try:
             request = self._client.build_request("GET", PATH)
-            keys = _read_set(await fetch(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
+            self._keys = _read_set(await fetch(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
         except (httpx.HTTPError, TimeoutError):
-            self._failed = "clerk_keys_unreachable"
+            self._failure = "clerk_keys_unreachable"
         except (UnusableBody, ValueError, RecursionError):
-            self._failed = "clerk_keys_unreadable"
+            self._failure = "clerk_keys_unreadable"
         else:
-            self._keys, self._failed, self._fetched_at = keys, None, monotonic()
+            self._failure, self._fetched_at = None, monotonic()
             return
-        log.error(self._failed)
+        log.error(self._failure)
 
 
-def _read_set(answer: HttpResponse) -> dict[str, RSAPublicKey]:
-    """The usable keys of a set; ValueError when there is none, since an empty set would refuse everybody."""
-    if answer.status != HTTPStatus.OK:
+def _read_set(response: HttpResponse) -> dict[str, RSAPublicKey]:
+    """The usable keys of a set by id; ValueError when there is none, since an empty set would reject every token."""
+    if response.status != HTTPStatus.OK:
         raise ValueError("not a key set")
-    document = json.loads(answer.body)
+    document = json.loads(response.body)
     items = document.get("keys") if isinstance(document, dict) else None
-    read = (_read_key(item) for item in items) if isinstance(items, list) else ()
-    keys = dict(pair for pair in read if pair is not None)
+    keys = dict(filter(None, map(_read_key, items))) if isinstance(items, list) else {}
     if not keys:
         raise ValueError("no keys")
     return keys
 
 
 def _read_key(item: Any) -> tuple[str, RSAPublicKey] | None:
-    """A key for signatures with its id; anything else in the set is none of our business."""
+    """A signature key with its id; None for any other key of the set."""
     if not isinstance(item, dict) or item.get("use", "sig") != "sig" or item.get("alg", "RS256") != "RS256":
         return None
     kid = item.get("kid")
     try:
-        # Only the public numbers: the key would be read as a private one if a `d` stood in there.
+        # Only the public numbers: with a `d` in it, the key would be read as a private one.
         key = RSAAlgorithm.from_jwk({name: item[name] for name in ("kty", "n", "e")})
     except (PyJWTError, KeyError, ValueError, TypeError, AttributeError):
         return None

@@ -1,11 +1,10 @@
-"""Clerk's session tokens: whether a bearer is one of a user who is signed in, and who that user is.
+"""Clerk's session tokens: which bearer tokens belong to a signed-in user, and to which one.
 
-Everything that can be judged without a key is judged first, so that only what looks like a token of this instance
-can ever cause a fetch. Facts: Clerk's documentation, "Session tokens"; the categories stand in clerk/javascript.
+Every check that needs no key comes first, so that only a token that looks like this instance's can cause a fetch of
+the keys. Facts: Clerk's documentation, "Session tokens"; the categories are those of clerk/javascript.
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import jwt
 
-from app.clerk.jwks import FETCH_SECONDS, Keys, KeySet, OneKey, build_keys_client
+from app.clerk.jwks import FETCH_SECONDS, JwksCache, KeySource, StaticKey, build_jwks_client
 from app.clerk.users import CLERK_ID
 from app.deadline import Deadline
 from app.errors import ServiceError
@@ -22,10 +21,10 @@ from app.settings import Settings
 
 # Clerk keeps a session token below 4 KB, since it also travels as a cookie.
 TOKEN_LENGTH = 8192
-# How far the clocks of Clerk and of this machine may be apart.
+# How far Clerk's clock and this machine's may differ.
 LEEWAY_SECONDS = 5
 ALGORITHM = "RS256"
-# `cat` names the class of a token. The second stands on every token of an instance that is told to send none.
+# `cat` names the class of a token. An instance that is told to send no class sends the second one on every token.
 SESSION_CATEGORIES = ("cl_B7d4PD111AAA", "cl_I7d4PD111III")
 
 _TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
@@ -33,25 +32,28 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 class BadToken(ServiceError):
-    """Not a session token that counts here; `reason` is for the log, the caller is told nothing."""
+    """Not a valid session token; `reason` is for the log, the caller gets no reason."""
 
 
 class SessionTokens:
-    """Judges tokens of one Clerk instance; `issuer` is None where a configured key alone stands for it."""
+    """Verifies the tokens of one Clerk instance; `issuer` is None where only the configured key identifies it."""
 
-    def __init__(self, keys: Keys, *, issuer: str | None, parties: Sequence[str]) -> None:
+    def __init__(self, keys: KeySource, *, issuer: str | None, parties: Sequence[str]) -> None:
         self._keys = keys
         self._issuer = issuer
         self._parties = parties
         self._jws = jwt.PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
 
     async def verify(self, token: str, deadline: Deadline) -> str:
-        """The Clerk id of the user who is signed in; BadToken, or Unavailable while the key cannot be had."""
-        header, claims = _read(token)
-        kid = _judge_header(header)
-        self._judge_claims(claims)
-        clerk_id = _judge_session(claims)
-        key = await self._keys.find(kid, deadline.left(FETCH_SECONDS))
+        """The Clerk id of the signed-in user; BadToken, or Unavailable while the key cannot be fetched."""
+        match = _TOKEN.fullmatch(token) if len(token) <= TOKEN_LENGTH else None
+        if match is None:
+            raise BadToken("shape")
+        header, claims = _decode(match[1]), _decode(match[2])
+        kid = _check_header(header)
+        self._check_claims(claims)
+        clerk_id = _check_session(claims)
+        key = await self._keys.get_key(kid, deadline.left(FETCH_SECONDS))
         if key is None:
             raise BadToken("key")
         try:
@@ -61,13 +63,13 @@ class SessionTokens:
         return clerk_id
 
     async def check_keys(self, deadline: Deadline) -> None:
-        """Return if Clerk's keys are at hand; Unavailable otherwise."""
-        await self._keys.find("", deadline.left(FETCH_SECONDS))
+        """Raise Unavailable if Clerk's keys can neither be found in memory nor fetched."""
+        await self._keys.get_key("", deadline.left(FETCH_SECONDS))
 
     async def close(self) -> None:
         await self._keys.close()
 
-    def _judge_claims(self, claims: dict[str, Any]) -> None:
+    def _check_claims(self, claims: dict[str, Any]) -> None:
         now = time()
         expires, begins = claims.get("exp"), claims.get("nbf")
         if type(expires) is not int or expires + LEEWAY_SECONDS <= now:
@@ -81,22 +83,22 @@ class SessionTokens:
 
 
 def build_session_tokens(settings: Settings) -> SessionTokens | None:
-    """What the settings ask for: one configured key, or the issuer's key set; None takes no session tokens at all."""
-    keys: Keys
+    """A verifier with the configured key or the issuer's key set; None where session tokens are not accepted."""
+    keys: KeySource
     if settings.clerk_jwt_key is not None:
-        keys = OneKey(settings.clerk_jwt_key)
+        keys = StaticKey(settings.clerk_jwt_key)
     elif settings.clerk_issuer is not None:
-        keys = KeySet(build_keys_client(settings.clerk_issuer))
+        keys = JwksCache(build_jwks_client(settings.clerk_issuer))
     else:
         return None
     return SessionTokens(keys, issuer=settings.clerk_issuer, parties=settings.clerk_authorized_parties)
 
 
-def _judge_header(header: dict[str, Any]) -> str:
-    """The id of the key. `crit` announces rules that a reader must know, and we know none."""
+def _check_header(header: dict[str, Any]) -> str:
+    """The key id. A token with `crit` is rejected: it names extensions that a verifier must support."""
     if header.get("alg") != ALGORITHM or "crit" in header or "b64" in header:
         raise BadToken("algorithm")
-    # OAuth access tokens are at+jwt; machine tokens have a category of their own.
+    # OAuth access tokens are of type at+jwt; machine tokens have a category of their own.
     if header.get("typ", "JWT") != "JWT" or ("cat" in header and header["cat"] not in SESSION_CATEGORIES):
         raise BadToken("category")
     kid = header.get("kid")
@@ -105,8 +107,8 @@ def _judge_header(header: dict[str, Any]) -> str:
     return kid
 
 
-def _judge_session(claims: dict[str, Any]) -> str:
-    """Whose session it is. A pending one belongs to somebody who has not finished signing in."""
+def _check_session(claims: dict[str, Any]) -> str:
+    """The session's Clerk id. A session is pending until the user has completed the sign-in."""
     clerk_id, session = claims.get("sub"), claims.get("sid")
     if not isinstance(clerk_id, str) or not CLERK_ID.fullmatch(clerk_id):
         raise BadToken("subject")
@@ -117,17 +119,10 @@ def _judge_session(claims: dict[str, Any]) -> str:
     return clerk_id
 
 
-def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    match = _TOKEN.fullmatch(token) if len(token) <= TOKEN_LENGTH else None
-    if match is None:
-        raise BadToken("shape")
-    return _segment(match[1]), _segment(match[2])
-
-
-def _segment(text: str) -> dict[str, Any]:
+def _decode(segment: str) -> dict[str, Any]:
     try:
-        document = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
+        document = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except (ValueError, RecursionError):
         raise BadToken("shape") from None
     if not isinstance(document, dict):
         raise BadToken("shape")

@@ -1,10 +1,8 @@
-"""Clerk's events, without I/O: from headers and bytes to an event, and back for whoever plays the sender.
+"""The signatures of Clerk's webhooks: verifying a delivery, and signing one like Clerk's sender. No I/O.
 
-Three steps, three errors of their own: the headers' grammar and the signature (BadSignature, a stranger), then
-JSON and shape (InvalidRequest, Clerk's or ours to mend). The scheme is Svix's, which is also Standard Webhooks 1.0.0:
-HMAC-SHA256 over `id.timestamp.body`. The library's own verify() is not used, because on hostile headers it
-raises errors of other kinds, lets one malformed entry hide a right one, takes signs and fractions in the
-timestamp, and has no clock to set; its sign() computes the code, and we compare.
+The scheme is Svix's, also known as Standard Webhooks 1.0.0: HMAC-SHA256 over `id.timestamp.body`. The library's own
+verify() is not used: on hostile headers it raises other kinds of errors, lets a malformed entry hide a valid one,
+accepts signs and fractions in the timestamp, and takes no clock. Its sign() computes the code; the comparison is ours.
 """
 
 import base64
@@ -19,7 +17,7 @@ from svix.webhooks import Webhook
 
 from app.errors import BadSignature
 
-# The tolerance of every Svix library, either way.
+# Into the past and into the future, as in every Svix library.
 TOLERANCE_SECONDS = 300
 SIGNATURE_BYTES = 2048
 SIGNATURE_ENTRIES = 10
@@ -34,28 +32,25 @@ _NAMES = frozenset(_SVIX + _STANDARD)
 
 @dataclass(frozen=True, slots=True)
 class VerifiedDelivery:
-    """Who vouches for a body: the message's id (the same at every retry) and which secret matched."""
+    """A delivery with a valid signature: the message id, the same at every retry, and the index of the secret."""
 
     svix_id: str
     secret: int
 
 
 class SignatureVerifier:
-    """Knows the signing secrets; during a rotation there are two, and either may have signed."""
+    """Verifies against one signing secret, or against two during a rotation."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = [(Webhook(secret), secret) for secret in secrets]
 
     def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> VerifiedDelivery:
-        """Judge a delivery by its raw headers and raw body; BadSignature for anything that is not right.
-
-        `now` is in seconds since the epoch.
-        """
+        """Check raw headers and raw body; BadSignature for any fault. `now` is in seconds since 1970."""
         svix_id, timestamp, signature = _signature_headers(headers)
         if abs(int(now) - timestamp) > TOLERANCE_SECONDS:
             raise BadSignature("stale")
         macs = _macs(signature)
-        # Every entry meets every secret, so the time taken tells nothing about which one came close.
+        # Every entry is compared with every secret, so the duration does not tell which of them matched.
         matching = [
             index
             for index, (webhook, secret) in enumerate(self._secrets)
@@ -67,7 +62,7 @@ class SignatureVerifier:
 
 
 def sign(secret: bytes, svix_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers with which Clerk's sender would deliver `body`; for the trigger command and the tests."""
+    """The headers that Clerk's sender would deliver `body` with; the trigger command and the tests use them."""
     mac = _expected(Webhook(secret), secret, svix_id, timestamp, body)
     return {
         "svix-id": svix_id,
@@ -77,26 +72,23 @@ def sign(secret: bytes, svix_id: str, timestamp: int, body: bytes) -> dict[str, 
 
 
 def _signature_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int, bytes]:
-    """Exactly one of each of svix-*, or, where none of those is there, of webhook-*; never a mixture."""
+    """Id, timestamp and signature, one header each: svix-*, or webhook-* where no svix-* is sent; never a mixture."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         if name in _NAMES:
             values.setdefault(name, []).append(value)
-    three = [values.get(name, []) for name in _SVIX]
-    if not any(three):
-        three = [values.get(name, []) for name in _STANDARD]
-    if [len(given) for given in three] != [1, 1, 1]:
-        raise BadSignature("headers")
-    (svix_id,), (timestamp,), (signature,) = three
-    if not _ID.fullmatch(svix_id) or not _TIMESTAMP.fullmatch(timestamp):
-        raise BadSignature("headers")
-    if not signature or len(signature) > SIGNATURE_BYTES:
+    names = _SVIX if any(name in values for name in _SVIX) else _STANDARD
+    try:
+        (svix_id,), (timestamp,), (signature,) = (values.get(name, []) for name in names)
+    except ValueError:
+        raise BadSignature("headers") from None
+    if not _ID.fullmatch(svix_id) or not _TIMESTAMP.fullmatch(timestamp) or not 0 < len(signature) <= SIGNATURE_BYTES:
         raise BadSignature("headers")
     return svix_id.decode(), int(timestamp), signature
 
 
 def _macs(signature: bytes) -> list[bytes]:
-    """The v1 codes of a signature header; entries of another version or shape are passed over."""
+    """The codes of the v1 entries of a signature header; entries of another version or shape are skipped."""
     entries = signature.split(b" ")
     if len(entries) > SIGNATURE_ENTRIES:
         raise BadSignature("headers")
@@ -109,7 +101,7 @@ def _macs(signature: bytes) -> list[bytes]:
             mac = base64.b64decode(code, validate=True)
         except binascii.Error:
             continue
-        # b64decode forgives some spellings (loose bits, more padding); only the canonical one counts.
+        # b64decode accepts loose bits and extra padding; only the canonical spelling counts.
         if len(mac) == MAC_BYTES and base64.b64encode(mac) == code:
             macs.append(mac)
     return macs
@@ -119,8 +111,8 @@ def _expected(webhook: Webhook, secret: bytes, svix_id: str, timestamp: int, bod
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        # The library signs text only. A rightly signed body that is not text is Clerk's mistake, not a
-        # stranger's, and the answer must say so.
+        # The library signs text only. A validly signed body that is not text is Clerk's mistake and gets a 422, not
+        # the 400 of a wrong signature.
         return hmac.digest(secret, b"%s.%d." % (svix_id.encode(), timestamp) + body, "sha256")
     signed = webhook.sign(svix_id, datetime.fromtimestamp(timestamp, tz=UTC), text)
     return base64.b64decode(signed.removeprefix("v1,"))

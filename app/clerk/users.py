@@ -1,4 +1,4 @@
-"""Who a user is to us: the row, what Clerk says about them, and how the two compare."""
+"""Clerk's User object: the id, and the profile that this service keeps of it."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from app.errors import InvalidEvent
 
-# Whole and ASCII: the id becomes a query, an assistant's name and a lock key.
+# Anchored and ASCII: the id becomes a query, an assistant's name and a lock key.
 CLERK_ID = re.compile(r"user_[A-Za-z0-9]{1,64}", re.ASCII)
 
 # RFC 5321 allows 64 octets, an @ and 255 octets.
@@ -14,13 +14,15 @@ EMAIL_LENGTH = 320
 NAME_LENGTH = 1000
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# No clock is wrong by more. An `updated_at` further in the future would make every genuine update look old.
+MAX_CLOCK_SKEW = timedelta(days=1)
 
 
 class Profile(NamedTuple):
-    """What somebody says of a user.
+    """A user's data, from Clerk or from the chat backend.
 
-    `updated_at` is Clerk's version of it. None means that the chat backend said it, not Clerk: it fills a new
-    row, never changes one, and any event is newer.
+    `updated_at` is Clerk's version of the user. None means that the chat backend sent the data: it fills a new row
+    and never changes one, and any event is newer.
     """
 
     clerk_id: str
@@ -31,22 +33,19 @@ class Profile(NamedTuple):
 
 
 def usable_text(value: object, limit: int) -> str | None:
-    """Text as Postgres can hold it: NUL removed, lone surrogates replaced, None when nothing usable is left.
+    """The text as Postgres can store it, None when it is empty or longer than `limit`.
 
-    JavaScript can send half a surrogate pair, and a name cut through an emoji must not cost the user the row.
+    NUL is removed. Lone surrogates are replaced, because JavaScript sends half a pair where it cuts a name
+    through an emoji, and the user still needs the row.
     """
     if not isinstance(value, str):
         return None
-    mended = value.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
-    return mended if 0 < len(mended) <= limit else None
+    text = value.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
+    return text if 0 < len(text) <= limit else None
 
 
-# An update dated further ahead than any clock is wrong would make every genuine later one look old.
-AHEAD = timedelta(days=1)
-
-
-def clerk_id_of(data: object) -> str:
-    """The `id` of a user object; InvalidEvent when it is not exactly a Clerk user's id."""
+def read_clerk_id(data: object) -> str:
+    """The `id` of a User object; InvalidEvent when it is not exactly a Clerk user id."""
     if not isinstance(data, dict):
         raise InvalidEvent("data")
     clerk_id = data.get("id")
@@ -55,17 +54,17 @@ def clerk_id_of(data: object) -> str:
     return clerk_id
 
 
-def profile_of(data: Any, now: datetime) -> Profile:
-    """The profile in a user object; what is unusable beside the id counts as absent."""
-    clerk_id = clerk_id_of(data)
-    updated_at = _moment(data.get("updated_at"))
-    if updated_at is None or updated_at > now + AHEAD:
+def read_profile(data: Any, now: datetime) -> Profile:
+    """The profile in a User object; an unusable field other than the id counts as absent."""
+    clerk_id = read_clerk_id(data)
+    updated_at = _read_timestamp(data.get("updated_at"))
+    if updated_at is None or updated_at > now + MAX_CLOCK_SKEW:
         updated_at = EPOCH
-    return Profile(clerk_id, _email(data), _name(data), updated_at, _moment(data.get("last_sign_in_at")))
+    return Profile(clerk_id, _email(data), _name(data), updated_at, _read_timestamp(data.get("last_sign_in_at")))
 
 
 def _email(data: dict[str, Any]) -> str | None:
-    """The primary address. Never simply the first: Clerk promises no order, and the primary may be missing."""
+    """The primary address. The first of the list is no substitute: Clerk promises no order, nor a primary address."""
     primary, addresses = data.get("primary_email_address_id"), data.get("email_addresses")
     if not isinstance(primary, str) or not isinstance(addresses, list):
         return None
@@ -81,8 +80,8 @@ def _name(data: dict[str, Any]) -> str | None:
     return joined or usable_text(data.get("username"), NAME_LENGTH)
 
 
-def _moment(milliseconds: object) -> datetime | None:
-    """A time in Clerk's milliseconds, or None; exact, where a float of seconds would round."""
+def _read_timestamp(milliseconds: object) -> datetime | None:
+    """Clerk's milliseconds since 1970; exact, where a float of seconds would round."""
     if not isinstance(milliseconds, int) or isinstance(milliseconds, bool) or milliseconds < 0:
         return None
     try:

@@ -17,12 +17,13 @@ from typing import Any
 import click
 
 from app import log
-from app.clerk.api import ClerkApi, ClerkUnavailable, IncompleteListing, Page, count_of_clerk, pages_of_clerk
+from app.clerk.api import ClerkApi, ClerkUnavailable, IncompleteListing, Page
 from app.clerk.users import Profile
 from app.commands.runtime import Misconfigured, load_settings, progress
 from app.components import build_components, open_components
 from app.deadline import Deadline
 from app.errors import ServiceError, Unavailable
+from app.http.client import retry_reads
 from app.settings import Settings
 from app.users.models import UserState
 from app.users.provisioning import Provisioning
@@ -133,7 +134,7 @@ class Backfill:
 
     async def count_users(self) -> int:
         """How many users Clerk counts, which `run` holds its listing to; 0 once stopped."""
-        asking = asyncio.create_task(count_of_clerk(self._clerk))
+        asking = asyncio.create_task(retry_reads(self._clerk.count_users))
         await self._until_stopped(asking)
         self._total = 0 if asking.cancelled() else asking.result()
         return self._total
@@ -162,7 +163,7 @@ class Backfill:
     async def _read_everybody(self) -> None:
         """Queue every user, with what the tables know of them."""
         try:
-            async for page in pages_of_clerk(self._clerk, self._total):
+            async for page in self._clerk.list_all_users(self._total):
                 await self._put(page)
         except ClerkUnavailable as error:
             self._summary.broken = f"Clerk could not be read ({error.reason})"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from app import settings as environment
-from app.settings import ConfigurationError, Read
+from app.settings import ConfigurationError, SettingsType
 
 Done = TypeVar("Done")
 
@@ -38,7 +38,7 @@ class RefusedExit(click.ClickException):
         click.echo(f"Refused, and nothing was changed: {self.message}.", err=True)
 
 
-def load_settings(settings: type[Read]) -> Read:
+def load_settings(settings: type[SettingsType]) -> SettingsType:
     try:
         return environment.load(settings)
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""HTTP towards a partner: a client that trusts nothing of the environment, and one bounded exchange."""
+"""HTTP requests to Clerk and Backboard: the client, one bounded request, and retries of reads."""
 
 import asyncio
 import ssl
@@ -14,12 +14,12 @@ from app.errors import ThrottledBy, Unavailable
 
 
 class UnusableBody(Exception):
-    """The answer's body is larger than it may be, or encoded although that was not asked for."""
+    """The response body is too large, or encoded although the request did not accept that."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What a partner answered; `retry_after` is the header as it came."""
+    """A response, read to its end; `retry_after` is the header, unparsed."""
 
     status: int
     body: bytes
@@ -29,7 +29,7 @@ class HttpResponse:
 def build_client(
     base_url: str, *, headers: dict[str, str], timeout: httpx.Timeout, limits: httpx.Limits
 ) -> httpx.AsyncClient:
-    """A client without proxies or .netrc of the environment, without redirects and without compression.
+    """A client without the environment's proxies and .netrc, without redirects and without compression.
 
     50 KB of gzip can be 50 MB in memory.
     """
@@ -44,9 +44,10 @@ def build_client(
 
 
 async def fetch(client: httpx.AsyncClient, request: httpx.Request, *, seconds: float, cap: int) -> HttpResponse:
-    """Send a request and read at most `cap` bytes of its answer, all of it within `seconds`.
+    """Send a request and read at most `cap` bytes of the response, all within `seconds`.
 
-    httpx's own timeouts are per read, and a drip outlives them. Raises httpx.HTTPError, TimeoutError or UnusableBody.
+    httpx applies its timeouts to each read, so a server that drips bytes would never time out. Raises
+    httpx.HTTPError, TimeoutError or UnusableBody.
     """
     async with asyncio.timeout(seconds):
         response = await client.send(request, stream=True)
@@ -68,8 +69,8 @@ async def _read(response: httpx.Response, cap: int) -> bytes:
     return bytes(body)
 
 
-def is_untrusted(error: BaseException) -> bool:
-    """Whether a connection failed because of the other side's certificate: expired, or not that host's."""
+def is_certificate_error(error: BaseException) -> bool:
+    """Whether a connection failed because the server's certificate is expired or belongs to another host."""
     causes = [error]
     # An exception that is raised twice can be its own cause.
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
@@ -78,11 +79,11 @@ def is_untrusted(error: BaseException) -> bool:
 
 
 def seconds_to_wait(retry_after: str | None, *, longest: int) -> int:
-    """Retry-After in seconds or as a date, kept within 1 and `longest`; 5 when it is missing or garbage."""
+    """Retry-After, in seconds or as a date, limited to 1 to `longest`; the default when it is missing or malformed."""
     if retry_after is None:
         return Unavailable.retry_after
     if retry_after.isascii() and retry_after.isdigit():
-        # Sliced, since int() of thousands of digits is an error of its own.
+        # Sliced, since int() refuses thousands of digits.
         return min(longest, max(1, int(retry_after[:6])))
     try:
         until = parsedate_to_datetime(retry_after)
@@ -95,17 +96,17 @@ def seconds_to_wait(retry_after: str | None, *, longest: int) -> int:
 
 Result = TypeVar("Result")
 
-# Seconds before each further try; a partner that names a time of its own is given that.
+# Seconds before each retry; where the response carries a Retry-After, that counts instead.
 PAUSES = (1.0, 2.0, 4.0)
 
 
-async def retry_reads(ask: Callable[[], Awaitable[Result]]) -> Result:
-    """The answer, asked for a few times; Unavailable at once when it is our key that is refused."""
+async def retry_reads(read: Callable[[], Awaitable[Result]]) -> Result:
+    """Call `read` until it succeeds, a few times at most; an error that is not transient is raised at once."""
     for pause in PAUSES:
         try:
-            return await ask()
+            return await read()
         except Unavailable as error:
             if not error.is_transient:
                 raise
             await asyncio.sleep(error.retry_after if isinstance(error, ThrottledBy) else pause)
-    return await ask()
+    return await read()

@@ -6,7 +6,7 @@ by its id, and a user by theirs.
 """
 
 from app.backboard.client import Backboard
-from app.clerk.api import ClerkApi, IncompleteListing, count_of_clerk, pages_of_clerk, user_at_clerk
+from app.clerk.api import ClerkApi, IncompleteListing
 from app.clerk.users import Profile
 from app.commands.reconcile.models import (
     FEW_ROWS,
@@ -23,7 +23,9 @@ from app.commands.reconcile.models import (
     check_unclaimed,
 )
 from app.commands.reconcile.readers import Row, Tables, assistant_at_backboard, assistants_by_name, listing_of_backboard
+from app.deadline import Deadline
 from app.errors import Unavailable
+from app.http.client import retry_reads
 
 # Of a listing that is cut, so many rows are asked for by id to see whether the key is the right one.
 SAMPLE = 20
@@ -94,7 +96,7 @@ class Scanner:
     async def _read_clerk(self, survey: ScanResult) -> None:
         if not self._everybody or self._clerk is None:
             return
-        async for page in pages_of_clerk(self._clerk, await count_of_clerk(self._clerk)):
+        async for page in self._clerk.list_all_users(await retry_reads(self._clerk.count_users)):
             profiles = {profile.clerk_id: profile for profile in page.profiles}
             self._clerk_ids |= set(profiles)
             for clerk_id, known in (await self._tables.find(list(profiles))).items():
@@ -183,7 +185,7 @@ class Scanner:
         if self._clerk is None:
             raise NoClerkKey(f"{len(asked)} users have neither a row nor a tombstone, and only Clerk can decide")
         for clerk_id, old in asked.items():
-            self._decide(survey, clerk_id, await user_at_clerk(self._clerk, clerk_id), old=old)
+            self._decide(survey, clerk_id, await _get_user(self._clerk, clerk_id), old=old)
         if any(case.missing_in_clerk for case in survey.cases.values()):
             await self._check_clerk_key(self._clerk)
 
@@ -204,7 +206,7 @@ class Scanner:
         asked = 0
         if not self._clerk_knows_us:
             async for row in self._tables.users():
-                if row.live and await user_at_clerk(clerk, row.clerk_id) is not None:
+                if row.live and await _get_user(clerk, row.clerk_id) is not None:
                     self._clerk_knows_us = True
                 asked += row.live
                 if self._clerk_knows_us or asked >= SAMPLE:
@@ -246,3 +248,8 @@ def _needs(survey: ScanResult, profile: Profile) -> UserDrift:
     case = survey.case(profile.clerk_id)
     case.profile = profile
     return case
+
+
+async def _get_user(clerk: ClerkApi, clerk_id: str) -> Profile | None:
+    """A user by Clerk's definite answer."""
+    return await retry_reads(lambda: clerk.get_user(clerk_id, Deadline()))
