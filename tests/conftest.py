@@ -1,8 +1,6 @@
-"""What the tests stand on: a real Postgres, a Backboard that is a program, the service in process and as one."""
+"""The fixtures of all tests: a real Postgres, the Backboard sandbox, the service in this process and in its own."""
 
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,29 +18,19 @@ from app.postgres.migrations import migrate
 from app.reasons import REASONS
 from app.settings import DATABASE_VARIABLES, Settings
 from tests.support import asgi, canaries, factories
-from tests.support.services import (
-    ServerProcess,
-    Service,
-    answers,
-    environment,
-    free_port,
-    in_process,
-    settings_of,
-    wait_until,
-)
-from tests.support.written import capturing
+from tests.support.log_capture import capture_log
+from tests.support.service import Service, environment, in_process, settings_of
+from tools.processes import SERVE, ServerProcess, start_http
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.binaries import find_pgbouncer
 from tools.sandbox.pgbouncer import PgBouncer
 from tools.sandbox.postgres import Postgres
 
-ROOT = Path(__file__).parent.parent
-
-# Somebody's environment must not steer the tests, and never is a test run against DATABASE_URL.
+# The developer's environment must not steer the tests, and no test may ever run against their DATABASE_URL.
 for variable in (*DATABASE_VARIABLES, *(name.upper() for name in Settings.model_fields)):
     os.environ.pop(variable, None)
 
-# Written anew for each test, so that no test can see another's rows.
+# Emptied before each test, so that no test sees another's rows.
 TABLES = (
     *("preferences", "deleted_threads", "session_attempts", "messages", "sessions"),
     *("provisioning_attempts", "deleted_users", "users"),
@@ -57,7 +45,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where every process of the suite logs to; at the end nothing secret or personal may be in there."""
+    """The logs of all processes of the suite; at the end they may hold nothing secret or personal."""
     folder = tmp_path_factory.mktemp("logs")
     yield folder
     for file in folder.iterdir():
@@ -67,7 +55,7 @@ def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def discreet_errors() -> Iterator[None]:
-    """Every error of ours carries a reason of the table, however it was made."""
+    """Check that every error of ours carries a reason of the table, however it was made."""
     reasons: set[str] = set()
     init = ServiceError.__init__
 
@@ -84,7 +72,7 @@ def discreet_errors() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def in_process_log(log_folder: Path) -> Iterator[Path]:
-    """What the service logs when it runs inside the tests' own process."""
+    """The log of the service where it runs in the tests' own process."""
     file = log_folder / "in-process.log"
     with file.open("a") as stream:
         configure("logfmt", "info", stream=stream)
@@ -98,7 +86,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let what touches the database reach it through PgBouncer where there is one, or in the ways that a mark names."""
+    """Reach the database through PgBouncer where that is installed, or in the ways that the test's mark names."""
     if "database_url" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("ways")
         ways = mark.args if mark else ("pooled" if find_pgbouncer() else "direct",)
@@ -107,7 +95,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def direct_url(request: pytest.FixtureRequest) -> str:
-    """Where Postgres itself is: a database of this run's own, or the one that TEST_DATABASE_URL names."""
+    """The address of Postgres itself: this run's own, or the one in TEST_DATABASE_URL."""
     url = os.environ.get("TEST_DATABASE_URL")
     if url is None:
         postgres: Postgres = request.getfixturevalue("postgres")
@@ -117,7 +105,7 @@ def direct_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def pgbouncer(direct_url: str) -> Iterator[PgBouncer]:
-    """A pooler in transaction mode with two connections to give, so that nobody may need a second one in a request."""
+    """A pooler in transaction mode with only two connections, so that no request may need a second one."""
     if find_pgbouncer() is None:
         pytest.skip("there is no PgBouncer on this machine (Debian: apt install pgbouncer)")
     with PgBouncer(direct_url, pool_size=2) as pooler:
@@ -126,7 +114,7 @@ def pgbouncer(direct_url: str) -> Iterator[PgBouncer]:
 
 @pytest.fixture(scope="session")
 async def database_url(anyio_backend: object, request: pytest.FixtureRequest) -> str:  # noqa: ARG001  # Runs on it.
-    """The address that the code under test gets, of a migrated database; see pytest_generate_tests."""
+    """The address of a migrated database for the code under test; see pytest_generate_tests."""
     fixture = {"direct": "direct_url", "pooled": "pgbouncer"}[request.param]
     found = request.getfixturevalue(fixture)
     url = found.url() if isinstance(found, PgBouncer) else str(found)
@@ -136,7 +124,7 @@ async def database_url(anyio_backend: object, request: pytest.FixtureRequest) ->
 
 @pytest.fixture
 def database(database_url: str, direct_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:  # noqa: ARG001  # Migrates.
-    """A connection to look with, past any pooler; the tables are empty when the test begins."""
+    """A connection for the test itself, past any pooler; the tables are empty when the test begins."""
     with psycopg.connect(direct_url, autocommit=True, row_factory=dict_row) as connection:
         with connection.pipeline():
             for table in TABLES:
@@ -152,7 +140,7 @@ def running_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def backboard(running_sandbox: Sandbox) -> Sandbox:
-    """The partner, behaving until told otherwise, and remembering everything that was asked of it."""
+    """The Backboard sandbox, without faults until the test plans some, and with an empty ledger."""
     running_sandbox.reset()
     return running_sandbox
 
@@ -164,33 +152,23 @@ def variables(database_url: str, backboard: Sandbox, database: object) -> dict[s
 
 @pytest.fixture
 async def service(variables: dict[str, str]) -> AsyncIterator[Service]:
-    """The service in this process, on the real database and the partner's real port."""
+    """The service in this process, on a real database and the Backboard sandbox."""
     async with in_process(create_app(settings_of(variables))) as service:
         yield service
 
 
 def start_process(log_folder: Path, variables: dict[str, str]) -> ServerProcess:
-    port = free_port()
-    log = log_folder / f"server-{port}-{len(list(log_folder.iterdir()))}.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "PORT": str(port), **variables},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    return ServerProcess(process, f"http://127.0.0.1:{port}", log)
+    log = log_folder / f"server-{len(list(log_folder.iterdir()))}.log"
+    return start_http(SERVE, variables, log=log)
 
 
 @pytest.fixture(scope="session")
 def lasting_server(log_folder: Path, database_url: str, running_sandbox: Sandbox) -> Iterator[ServerProcess]:
-    """One server process for all the tests that only send it what it must survive."""
-    server = start_process(log_folder, environment(database_url, running_sandbox.url))
-    # Many tests hang on this one start, so a busy machine may take its time.
-    wait_until(answers(server.url), 60)
-    yield server
-    server.stop()
+    """One server process for all tests that only send it what it must survive."""
+    with start_process(log_folder, environment(database_url, running_sandbox.url)) as server:
+        # Many tests depend on this one start, so a busy machine may take its time.
+        server.wait_until_ready(seconds=60)
+        yield server
 
 
 @pytest.fixture
@@ -202,23 +180,23 @@ def start_server(variables: dict[str, str], log_folder: Path) -> Iterator[Callab
         server = start_process(log_folder, variables | more)
         started.append(server)
         if wait:
-            wait_until(answers(server.url))
+            server.wait_until_ready()
         return server
 
     yield start
     for server in started:
-        if server.process.poll() is None:
+        if server.exit_code is None:
             server.kill()
 
 
 @pytest.fixture(scope="session")
 def app() -> ASGIApp:
-    """The application without a database or a partner: whatever is accepted as far as to need one is a 503."""
+    """The application without a database or Backboard: a request that needs one of them is a 503."""
     return asgi.stranded_app()
 
 
 @pytest.fixture
 def log() -> Iterator[asgi.Log]:
-    """What the application writes during the test."""
-    with capturing() as configure:
+    """What the application logs during the test."""
+    with capture_log() as configure:
         yield asgi.Log(configure)

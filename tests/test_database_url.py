@@ -6,7 +6,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from app.settings import DATABASE_VARIABLES, DatabaseSettings, Settings, load
-from tests.support.variables import URL, complete_environment, problems
+from tests.support.environment import URL, complete_environment, problems
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 
 from app import log
 from app.log_format import Format
-from tests.support.written import Configure, capturing
+from tests.support.log_capture import Configure, capture_log
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 every_format = pytest.mark.parametrize("log_format", FORMATS)
@@ -30,7 +30,7 @@ VALUE_CHARACTERS = 200
 
 @pytest.fixture
 def configure() -> Iterator[Configure]:
-    with capturing() as start:
+    with capture_log() as start:
         yield start
 
 

@@ -18,7 +18,7 @@ from app import log
 from app.http.middleware import RequestMiddleware
 from app.log_format import Format
 from app.metrics import Metrics
-from tests.support.written import Configure, capturing
+from tests.support.log_capture import Configure, capture_log
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 every_format = pytest.mark.parametrize("log_format", FORMATS)
@@ -26,7 +26,7 @@ every_format = pytest.mark.parametrize("log_format", FORMATS)
 
 @pytest.fixture
 def configure() -> Iterator[Configure]:
-    with capturing() as start:
+    with capture_log() as start:
         yield start
 
 

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from app.settings import Settings, load
-from tests.support.clerk_issuer import new_key, pem_of
-from tests.support.variables import COMPLETE, SECRET, URL, complete_environment, problems
+from tests.support.environment import COMPLETE, SECRET, URL, complete_environment, problems
+from tools.sandbox.clerk.frontend_api import new_key, pem_of
 
 
 @pytest.fixture(autouse=True)

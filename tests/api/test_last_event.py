@@ -3,8 +3,8 @@
 import pytest
 
 from tests.support.factories import OTHER_SECRET, Person, event, user_created
-from tests.support.services import Service
-from tests.support.written import capturing
+from tests.support.log_capture import capture_log
+from tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ async def test_a_stranger_does_not_end_it(service: Service) -> None:
 
 async def test_the_log_has_it_too(service: Service) -> None:
     """In the closing line of /readyz, empty before the first event."""
-    with capturing() as configure:
+    with capture_log() as configure:
         before = configure()
         await silence(service)
         await service.deliver(user_created(Person()))

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from app.application import create_app
-from tests.support.clerk_issuer import ClerkIssuer
 from tests.support.factories import Person
-from tests.support.services import Chat, Service, in_process, settings_of
+from tests.support.service import Chat, Service, in_process, settings_of
+from tools.sandbox.clerk.frontend_api import ClerkIssuer
 
 pytestmark = pytest.mark.anyio
 

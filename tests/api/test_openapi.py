@@ -19,8 +19,9 @@ from app.api.schemas import EnsuredUser
 from app.clerk.signatures import sign
 from tests.support import asgi, factories
 from tests.support.factories import Person
-from tests.support.random_requests import examples
-from tests.support.services import ServerProcess, Service
+from tests.support.fuzzing import examples
+from tests.support.service import Service
+from tools.processes import ServerProcess
 from tools.sandbox.backboard import Sandbox
 
 ROOT = Path(__file__).parents[2]

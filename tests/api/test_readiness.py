@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from app.application import create_app
-from tests.support.services import in_process, settings_of
+from tests.support.service import in_process, settings_of
 
 pytestmark = pytest.mark.anyio
 

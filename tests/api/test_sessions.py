@@ -9,7 +9,8 @@ import pytest
 
 from app.api.schemas import MessageAnswer, MessageList, MessagePage, SessionAnswer, SessionPage, StatsAnswer
 from tests.support.factories import Person, event, user_created
-from tests.support.services import Chat, Service, wait_until
+from tests.support.service import Chat, Service
+from tools.processes import wait_until
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from tests.support import asgi, factories
 from tests.support.asgi import BEARER, HOST, JSON, Answer, Headers, Log, ask
 from tests.support.factories import Person
-from tests.support.services import Service
+from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from app.application import create_app
 from tests.support import factories
 from tests.support.asgi import Log
 from tests.support.factories import Person, event, signed, user_created
-from tests.support.services import Service, environment, in_process, settings_of
+from tests.support.service import Service, environment, in_process, settings_of
 
 pytestmark = pytest.mark.anyio
 

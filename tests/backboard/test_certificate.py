@@ -16,8 +16,8 @@ from cryptography.x509.oid import NameOID
 from app.application import create_app
 from tests.support.asgi import Log
 from tests.support.factories import Person
-from tests.support.services import in_process, settings_of
-from tests.support.written import capturing
+from tests.support.log_capture import capture_log
+from tests.support.service import in_process, settings_of
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +50,7 @@ async def test_nothing_is_sent_to_who_cannot_prove_to_be_backboard(
 
     server = await asyncio.start_server(listen, "localhost", 0, ssl=self_signed(tmp_path))
     address = f"https://localhost:{server.sockets[0].getsockname()[1]}/api"
-    with capturing() as configure:
+    with capture_log() as configure:
         log = Log(configure)
         async with server, in_process(create_app(settings_of(variables | {"BACKBOARD_API_URL": address}))) as service:
             answer = await service.ensure(Person())

@@ -12,9 +12,11 @@ import psycopg
 import pytest
 
 from tests.support.factories import Person, event
-from tests.support.services import Chat, ServerProcess, Service, answers, talking_to, wait_until
+from tests.support.service import Chat, Service, connected_to
+from tools.processes import ServerProcess, responds, wait_until
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import Fault, drops, empty, forgets, held, late, says, status, twice, without
+from tools.sandbox.backboard.faults import forgets, says, status, twice, without
+from tools.sandbox.faults import Fault, drops, empty, held, late
 
 pytestmark = pytest.mark.anyio
 
@@ -296,8 +298,8 @@ async def test_a_process_killed_between_thread_and_commit_leaves_one_session(
     """Kill -9 when the thread is made and not yet answered for; the retry, under the same key, adopts it."""
     person, gate = Person(), threading.Event()
     first, second = start_server(wait=False), start_server()
-    wait_until(answers(first.url))
-    async with talking_to(first) as doomed, talking_to(second) as other:
+    wait_until(responds(first.url))
+    async with connected_to(first) as doomed, connected_to(second) as other:
         await Chat(doomed.client).post("/ensure-user", {"clerk_id": person.clerk_id})
         backboard.next("create_thread", held(gate, after_commit=True))
         wish = asyncio.create_task(Chat(doomed.client).open(person, key="a"))

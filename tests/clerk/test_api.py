@@ -9,8 +9,9 @@ import pytest
 from app.clerk.api import PAGE_LIMIT, ClerkApi, ClerkUnavailable, build_clerk_client
 from app.deadline import Deadline
 from tests.support.factories import Person, user_data
-from tools.sandbox.backboard_faults import Fault, cuts, drips, drops, empty, hangs, html, nested, redirect, resets
-from tools.sandbox.clerk import LOCAL_KEY, Clerk, garbage, refuses
+from tools.sandbox.backboard.faults import html, nested
+from tools.sandbox.clerk import LOCAL_KEY, Clerk, refuses
+from tools.sandbox.faults import Fault, cuts, drips, drops, empty, garbage, hangs, redirect, resets
 
 pytestmark = pytest.mark.anyio
 

@@ -15,11 +15,11 @@ import pytest
 
 from app.application import create_app
 from app.clerk import jwks
-from tests.support.clerk_issuer import KEY_ID, ClerkIssuer, jwk_of, new_key, pem_of
 from tests.support.factories import TOKEN, Person, event, user_data
-from tests.support.services import Service, in_process, settings_of
+from tests.support.service import Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.clerk import LOCAL_KEY, Clerk
+from tools.sandbox.clerk.frontend_api import KEY_ID, ClerkIssuer, jwk_of, new_key, pem_of
 
 pytestmark = pytest.mark.anyio
 

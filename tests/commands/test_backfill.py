@@ -20,10 +20,12 @@ from app.commands.backfill import Backfill, Summary
 from app.components import build_components, open_components
 from tests.support import commands
 from tests.support.factories import Person, user_data
-from tests.support.services import settings_of, wait_until
+from tests.support.service import settings_of
+from tools.processes import wait_until
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import behaves, cuts, drops, held, status
-from tools.sandbox.clerk import LOCAL_KEY, Clerk, garbage, refuses
+from tools.sandbox.backboard.faults import status
+from tools.sandbox.clerk import LOCAL_KEY, Clerk, refuses
+from tools.sandbox.faults import behaves, cuts, drops, garbage, held
 
 Database = psycopg.Connection[dict[str, Any]]
 Run = Callable[[], tuple[int, str, str]]

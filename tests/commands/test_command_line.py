@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from app.__main__ import COMMANDS, main
 from tests.support import commands
-from tests.support.variables import COMPLETE, complete_environment
+from tests.support.environment import COMPLETE, complete_environment
 
 
 @pytest.fixture(autouse=True)

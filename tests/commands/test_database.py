@@ -16,9 +16,9 @@ from app.commands import database as database_command
 from app.postgres import migrations
 from app.postgres.migrations import is_on_this_machine
 from tests.support import commands
+from tests.support.databases import temporary_database
+from tests.support.environment import complete_environment
 from tests.support.factories import Person
-from tests.support.scratch import scratch_database
-from tests.support.variables import complete_environment
 from tools.sandbox.binaries import find_binaries
 from tools.sandbox.postgres import PostgresUnavailable
 
@@ -28,7 +28,7 @@ ELSEWHERE = "postgresql://canary:canary@db.canary.example/canary"
 @pytest.fixture
 def empty(database_url: str) -> Iterator[str]:
     """An empty database's address."""
-    with scratch_database(database_url) as url:
+    with temporary_database(database_url) as url:
         yield url
 
 

@@ -15,14 +15,16 @@ from app.commands.doctor import database
 from app.commands.doctor.command import examine
 from app.postgres.migrations import newest
 from tests.support import commands
-from tests.support.clerk_issuer import ClerkIssuer, new_key, pem_of
+from tests.support.databases import temporary_database
+from tests.support.environment import COMPLETE, complete_environment
 from tests.support.factories import Person, user_created
-from tests.support.scratch import scratch_database
-from tests.support.services import Service, free_port
-from tests.support.variables import COMPLETE, complete_environment
+from tests.support.service import Service
+from tools.processes import free_port
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import status
-from tools.sandbox.clerk import LOCAL_KEY, Clerk, garbage
+from tools.sandbox.backboard.faults import status
+from tools.sandbox.clerk import LOCAL_KEY, Clerk
+from tools.sandbox.clerk.frontend_api import ClerkIssuer, new_key, pem_of
+from tools.sandbox.faults import garbage
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +77,7 @@ def clerk() -> Iterator[Clerk]:
 @pytest.fixture
 def empty(database_url: str) -> Iterator[str]:
     """An empty database's address."""
-    with scratch_database(database_url) as url:
+    with temporary_database(database_url) as url:
         yield url
 
 

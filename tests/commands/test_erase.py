@@ -9,9 +9,9 @@ import pytest
 from app.application import create_app
 from tests.support import commands
 from tests.support.factories import Person, event
-from tests.support.services import Chat, Service, in_process, settings_of
+from tests.support.service import Chat, Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import status
+from tools.sandbox.backboard.faults import status
 
 pytestmark = pytest.mark.anyio
 

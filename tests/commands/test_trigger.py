@@ -20,8 +20,8 @@ from app.clerk.events import parse
 from app.clerk.signatures import SignatureVerifier
 from app.commands import trigger
 from tests.support import commands
-from tests.support.services import free_port
-from tests.support.variables import SECRET, complete_environment
+from tests.support.environment import SECRET, complete_environment
+from tools.processes import free_port
 
 KEY = b"canary-signing-secret-0001"
 

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import ROOT
 from tests.support import factories
 from tests.support.factories import Person, user_created
-from tests.support.services import ServerProcess, talking_to
+from tests.support.service import connected_to
+from tools.processes import ROOT, ServerProcess
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ async def test_a_conversation_goes_on_after_a_restart(
 ) -> None:
     """Sign-up by webhook, a session, ten messages, a restart: the history is the same, and so is the session."""
     person, server = Person(), start_server()
-    async with talking_to(server) as service:
+    async with connected_to(server) as service:
         assert (await service.deliver(user_created(person))).json() == {"outcome": "created"}
 
     said = chat(server, person, *(f"Canary {number}" for number in range(5)))

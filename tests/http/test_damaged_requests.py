@@ -20,8 +20,8 @@ from tests.http.test_hostile_requests import REASONS, REFUSALS, header_names, he
 from tests.support import asgi, factories
 from tests.support.asgi import Headers, Log, ask
 from tests.support.factories import Person
-from tests.support.random_requests import examples
-from tests.support.services import settings_of
+from tests.support.fuzzing import examples
+from tests.support.service import settings_of
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from tests.support import asgi
 from tests.support.asgi import Headers, Log, ask
 from tests.support.factories import Person, event, user_data
-from tests.support.random_requests import examples
+from tests.support.fuzzing import examples
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.http.test_wire import BODY, request, talk
 from tests.support.factories import event
-from tests.support.services import ServerProcess
+from tools.processes import ServerProcess
 
 pytestmark = pytest.mark.anyio
 

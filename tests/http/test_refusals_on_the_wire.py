@@ -10,7 +10,7 @@ import pytest
 
 from tests.http.test_wire import BODY, HOST, request, server, status, talk
 from tests.support.factories import event
-from tests.support.services import ServerProcess, answers
+from tools.processes import ServerProcess, responds
 
 __all__ = ["server"]
 
@@ -191,7 +191,7 @@ async def test_a_thousand_connections_keep_nobody_from_being_answered(server: Se
         received = await asyncio.gather(*(talk(server, one, seconds=8.0) for _ in range(5)))
 
         assert [status(answer) for answer in received] == [200] * 5
-        assert answers(server.url, "/healthz")()
+        assert responds(server.url, "/healthz")()
     finally:
         for _, writer in opened:
             writer.close()

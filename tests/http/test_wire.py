@@ -13,7 +13,7 @@ import pytest
 from tests.support import factories
 from tests.support.canaries import found_in
 from tests.support.factories import Person, event, signed
-from tests.support.services import ServerProcess, answers, wait_until
+from tools.processes import ServerProcess, responds, wait_until
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ HOST = b"Host: x\r\n"
 @pytest.fixture
 def server(lasting_server: ServerProcess, database: object, backboard: Sandbox) -> Iterator[ServerProcess]:  # noqa: ARG001  # Emptied.
     yield lasting_server
-    assert answers(lasting_server.url, "/healthz")(), "the server must have lived through it"
+    assert responds(lasting_server.url, "/healthz")(), "the server must have lived through it"
 
 
 async def talk(

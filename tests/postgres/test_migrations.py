@@ -14,9 +14,9 @@ from app.__main__ import main
 from app.postgres import migrations
 from app.postgres.migrations import dbmate_url
 from tests.support import commands
-from tests.support.scratch import scratch_database
-from tests.support.services import wait_until
-from tests.support.variables import complete_environment
+from tests.support.databases import temporary_database
+from tests.support.environment import complete_environment
+from tools.processes import wait_until
 
 pytestmark = pytest.mark.ways("direct", "pooled")
 
@@ -39,7 +39,7 @@ BAD = "-- migrate:up\nCREATE TABLE half (id INTEGER);\nSELECT nonsense;\n-- migr
 @pytest.fixture
 def empty(database_url: str) -> Iterator[str]:
     """An empty database's address."""
-    with scratch_database(database_url) as url:
+    with temporary_database(database_url) as url:
         yield url
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from app.postgres import migrations
-from tests.support.scratch import scratch_database
+from tests.support.databases import temporary_database
 
 FILES = {path.name: path.read_text() for path in sorted(migrations.FOLDER.iterdir())}
 every_migration = pytest.mark.parametrize("name", FILES)
@@ -184,7 +184,7 @@ def test_a_migration_has_a_statement_in_both_parts(name: str) -> None:
 
 def test_down_parts_undo_what_the_up_parts_did(database_url: str) -> None:
     """Backwards from the newest, each leaves what there was before it; afterwards all go up again."""
-    with scratch_database(database_url) as url, psycopg.connect(url, autocommit=True) as connection:
+    with temporary_database(database_url) as url, psycopg.connect(url, autocommit=True) as connection:
         before = []
         for name in FILES:
             before.append(objects(connection))

@@ -15,8 +15,8 @@ from app.application import create_app
 from tests.support import factories
 from tests.support.canaries import PEER_ADDRESS, assert_discreet, found_in
 from tests.support.factories import signed
-from tests.support.services import environment, settings_of
-from tests.support.written import Configure
+from tests.support.log_capture import Configure
+from tests.support.service import environment, settings_of
 
 Headers = list[tuple[bytes, bytes]]
 

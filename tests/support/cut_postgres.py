@@ -11,7 +11,7 @@ from typing import Literal
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tools.sandbox.loopback import HOST, Loopback
+from tools.sandbox.loopback import HOST, LoopbackServer
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -38,10 +38,8 @@ class Cuts:
         return struck
 
 
-class CuttingProxy(Loopback):
+class CuttingProxy(LoopbackServer):
     """Stands before a Postgres on a Unix socket, in a thread of its own."""
-
-    name = "cutting-proxy"
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -52,7 +50,7 @@ class CuttingProxy(Loopback):
     def url(self) -> str:
         """The proxied address."""
         user, database = self._parts["user"], self._parts["dbname"]
-        return f"postgresql://{user}@{HOST}:{self._port}/{database}?sslmode=disable&gssencmode=disable"
+        return f"postgresql://{user}@{HOST}:{self.port}/{database}?sslmode=disable&gssencmode=disable"
 
     async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         server = await asyncio.open_unix_connection(f"{self._parts['host']}/.s.PGSQL.{self._parts['port']}")

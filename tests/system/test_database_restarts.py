@@ -11,7 +11,8 @@ import pytest
 
 from app.postgres.migrations import migrate
 from tests.support.factories import Person, user_created
-from tests.support.services import ServerProcess, Service, answers, talking_to, wait_until
+from tests.support.service import Service, connected_to
+from tools.processes import ServerProcess, responds, wait_until
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.binaries import find_pgbouncer
 from tools.sandbox.pgbouncer import PgBouncer
@@ -51,12 +52,12 @@ async def test_a_process_starts_without_its_database_and_finds_it_later(
     """The port is bound, /readyz says 503, both callers are told to come again; then all is well by itself."""
     crashing.crash()
     server = start_server(wait=False, DATABASE_URL=address)
-    wait_until(answers(server.url, "/healthz"), seconds=30)
-    async with talking_to(server) as service:
+    wait_until(responds(server.url, "/healthz"), seconds=30)
+    async with connected_to(server) as service:
         unready = await service.client.get("/readyz")
         refused = [await service.deliver(user_created(Person())), await service.ensure(Person())]
         crashing.start()
-        await asyncio.to_thread(wait_until, answers(server.url))
+        await asyncio.to_thread(wait_until, responds(server.url))
         made = await service.deliver(user_created(Person()))
 
     assert (unready.status_code, [answer.status_code for answer in refused]) == (503, [503, 503])
@@ -71,7 +72,7 @@ async def test_crashes_under_load_lose_nothing_that_was_acknowledged(
     backboard.switches.latency = 0.05
     server = start_server(DATABASE_URL=address)
     over = asyncio.Event()
-    async with talking_to(server) as service:
+    async with connected_to(server) as service:
         senders = [asyncio.create_task(send_until(over, service)) for _ in range(SENDERS)]
         for _ in range(CRASHES):
             await asyncio.sleep(0.7)

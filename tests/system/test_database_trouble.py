@@ -12,7 +12,7 @@ import pytest
 from app.application import create_app
 from tests.support.cut_postgres import CuttingProxy
 from tests.support.factories import Person, event, user_created, user_updated
-from tests.support.services import Service, in_process, settings_of
+from tests.support.service import Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct")]

@@ -17,14 +17,15 @@ import pytest
 from app.postgres.migrations import migrate
 from tests.http.test_wire import request, status, talk
 from tests.support import factories
-from tests.support.clerk_issuer import ClerkIssuer
+from tests.support.databases import temporary_database
 from tests.support.factories import Person, event, signed, user_created, user_data, user_updated
-from tests.support.scratch import scratch_database
-from tests.support.services import ServerProcess, Service, answers, talking_to, wait_until
+from tests.support.service import Service, connected_to
 from tests.support.silent_postgres import Way, way_to
+from tools.processes import ServerProcess, responds, wait_until
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import hangs, slow
 from tools.sandbox.clerk import LOCAL_KEY, Clerk
+from tools.sandbox.clerk.frontend_api import ClerkIssuer
+from tools.sandbox.faults import hangs, slow
 
 pytestmark = pytest.mark.anyio
 
@@ -100,7 +101,7 @@ async def test_every_answer_comes_in_time_whatever_hangs(
 ) -> None:
     """And what may heal says when to come again."""
     timed = Timed()
-    with scratch_database(variables["DATABASE_URL"]) as url, Clerk() as clerk, ClerkIssuer() as issuer:
+    with temporary_database(variables["DATABASE_URL"]) as url, Clerk() as clerk, ClerkIssuer() as issuer:
         await migrate(url)
         with psycopg.connect(url, autocommit=True) as owner:
             owner.execute(SLOW_COMMITS.encode())
@@ -115,11 +116,11 @@ async def test_every_answer_comes_in_time_whatever_hangs(
                     start_server(wait=False, DATABASE_URL=way.url),
                 ]
                 for server in servers:
-                    await asyncio.to_thread(wait_until, answers(server.url))
+                    await asyncio.to_thread(wait_until, responds(server.url))
                 async with (
-                    talking_to(servers[0]) as one,
-                    talking_to(servers[1]) as two,
-                    talking_to(servers[2]) as three,
+                    connected_to(servers[0]) as one,
+                    connected_to(servers[1]) as two,
+                    connected_to(servers[2]) as three,
                 ):
                     issuer.delay, silent_issuer.delay = ASKED_SECONDS, 15.0
                     clerk.always("user", slow(ASKED_SECONDS))

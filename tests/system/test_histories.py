@@ -18,9 +18,10 @@ import pytest
 from app.commands.reconcile.command import run as reconcile
 from app.commands.reconcile.models import GracePeriods
 from tests.support.factories import Person, event, user_created, user_data, user_updated
-from tests.support.services import Service, settings_of
+from tests.support.service import Service, settings_of
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import cuts, drops, empty, resets, status
+from tools.sandbox.backboard.faults import status
+from tools.sandbox.faults import cuts, drops, empty, resets
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 

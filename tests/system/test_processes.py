@@ -15,12 +15,12 @@ import psycopg
 import pytest
 
 from app.application import create_app
-from tests.conftest import ROOT
+from tests.support.databases import temporary_database
 from tests.support.factories import Person, user_created
-from tests.support.scratch import scratch_database
-from tests.support.services import ServerProcess, answers, free_port, in_process, settings_of, talking_to, wait_until
+from tests.support.service import connected_to, in_process, settings_of
+from tools.processes import ROOT, ServerProcess, free_port, responds, wait_until
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import status
+from tools.sandbox.backboard.faults import status
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
@@ -35,7 +35,7 @@ async def test_a_hundred_calls_over_two_processes_make_one_row_and_one_assistant
     backboard.switches.latency = 0.3
     person = Person()
     servers = [start_server(), start_server()]
-    async with talking_to(servers[0]) as one, talking_to(servers[1]) as two:
+    async with connected_to(servers[0]) as one, connected_to(servers[1]) as two:
         calls = [service.deliver(user_created(person)) for service in (one, two) for _ in range(25)]
         calls += [service.ensure(person) for service in (one, two) for _ in range(25)]
         answers = await asyncio.gather(*calls)
@@ -63,7 +63,14 @@ def test_death_at_every_await_ends_in_one_row_and_one_assistant(
             backboard.make_assistant(person.assistant_name)
 
     program = subprocess.run(
-        [sys.executable, "-m", "tests.support.killed", "sign_up", str(first_number), str(log_folder / "killed.log")],
+        [
+            sys.executable,
+            "-m",
+            "tests.support.kill_at_each_await",
+            "sign_up",
+            str(first_number),
+            str(log_folder / "killed.log"),
+        ],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
@@ -98,7 +105,7 @@ async def test_death_at_every_await_ends_in_one_session_and_one_thread(
         [
             sys.executable,
             "-m",
-            "tests.support.killed",
+            "tests.support.kill_at_each_await",
             "open_session",
             str(person.number),
             str(log_folder / "killed.log"),
@@ -123,7 +130,7 @@ async def test_sigterm_lets_a_request_finish(start_server: StartServer, backboar
     """What is under way is answered, and then the process ends by itself."""
     backboard.switches.latency = 1.0
     server = start_server()
-    async with talking_to(server) as service:
+    async with connected_to(server) as service:
         under_way = asyncio.create_task(service.deliver(user_created(Person())))
         await asyncio.to_thread(backboard.wait_for, lambda: len(backboard.calls(kind="create")) == 1)
         code = await asyncio.to_thread(server.stop)
@@ -137,12 +144,12 @@ async def test_sigterm_lets_a_request_finish(start_server: StartServer, backboar
 async def test_two_workers_serve_one_port(start_server: StartServer, database: Database) -> None:
     """WEB_CONCURRENCY starts processes that share the port, and SIGTERM ends them all."""
     server = start_server(WEB_CONCURRENCY="2")
-    async with talking_to(server) as service:
+    async with connected_to(server) as service:
         made = await asyncio.gather(*(service.ensure(Person()) for _ in range(4)))
 
     assert {answer.status_code for answer in made} == {201}
     server.stop()
-    assert not answers(server.url, "/healthz")()
+    assert not responds(server.url, "/healthz")()
     assert len(database.execute("SELECT 1 FROM users").fetchall()) == 4
 
 
@@ -153,10 +160,10 @@ async def test_a_lost_answer_survives_a_restart(
     backboard.next_create(status(500, after_commit=True))
     person = Person()
     first = start_server()
-    async with talking_to(first) as service:
+    async with connected_to(first) as service:
         assert (await service.deliver(user_created(person))).status_code == 503
     first.kill()
-    async with talking_to(start_server()) as service:
+    async with connected_to(start_server()) as service:
         healed = await service.deliver(user_created(person))
 
     assert healed.json() == {"outcome": "created"}
@@ -173,10 +180,10 @@ def test_a_port_that_is_taken_is_one_sentence(processes: str, start_server: Star
         taken.listen()
         port = str(taken.getsockname()[1])
         server = start_server(wait=False, PORT=port, WEB_CONCURRENCY=processes)
-        wait_until(lambda: server.process.poll() is not None)
+        wait_until(lambda: server.exit_code is not None)
 
     said = server.log.read_text()
-    assert server.process.returncode == 1
+    assert server.exit_code == 1
     assert f"PORT={port} cannot be used: Address already in use." in said
     assert "Traceback" not in said
 
@@ -192,7 +199,7 @@ def test_a_server_whose_log_cannot_be_written_serves(processes: str, variables: 
     server = ServerProcess(process, f"http://127.0.0.1:{port}", Path(os.devnull))
 
     try:
-        wait_until(answers(server.url))
+        wait_until(responds(server.url))
     finally:
         assert server.stop() in (0, -signal.SIGTERM)
 
@@ -201,10 +208,10 @@ def test_a_server_without_a_database_says_why(start_server: StartServer) -> None
     """In words that name neither host nor user, and it goes on serving."""
     server = start_server(wait=False, DATABASE_URL="postgresql://canary:canary@127.0.0.1:1/canary")
 
-    wait_until(answers(server.url, status=503))
+    wait_until(responds(server.url, status=503))
     wait_until(lambda: "nothing listens at that host and port" in server.log.read_text())
 
-    assert server.process.poll() is None
+    assert server.exit_code is None
     assert 'event=psycopg.pool reason="nothing listens at that host and port"' in server.log.read_text()
 
 
@@ -213,12 +220,12 @@ def test_a_server_says_when_the_database_allows_too_few_connections(
     limit: int, start_server: StartServer, database_url: str
 ) -> None:
     """In one line with both numbers and the formula; it starts all the same, and says nothing where they suffice."""
-    with scratch_database(database_url) as url, psycopg.connect(database_url, autocommit=True) as owner:
+    with temporary_database(database_url) as url, psycopg.connect(database_url, autocommit=True) as owner:
         name = urlsplit(url).path.removeprefix("/")
         owner.execute(f"ALTER DATABASE {name} CONNECTION LIMIT {limit}".encode())
         server = start_server(wait=False, DATABASE_URL=url)
-        wait_until(answers(server.url, status=503))
-        wait_until(answers(server.url, "/healthz"))
+        wait_until(responds(server.url, status=503))
+        wait_until(responds(server.url, "/healthz"))
         if limit == 21:
             wait_until(lambda: "too_few_connections" in server.log.read_text())
         server.stop()
@@ -237,9 +244,9 @@ def test_a_server_without_configuration_does_not_start(start_server: StartServer
     """It ends with 78 and names every variable that is wrong, without its value."""
     server = start_server(wait=False, BACKBOARD_API_KEY="", CLERK_WEBHOOK_SIGNING_SECRET="canary", PORT="0")
 
-    wait_until(lambda: server.process.poll() is not None)
+    wait_until(lambda: server.exit_code is not None)
 
     said = server.log.read_text()
-    assert server.process.returncode == 78
+    assert server.exit_code == 78
     assert all(name in said for name in ("BACKBOARD_API_KEY", "CLERK_WEBHOOK_SIGNING_SECRET", "PORT"))
     assert "canary" not in said

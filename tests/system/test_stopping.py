@@ -12,8 +12,8 @@ import pytest
 
 from tests.http.test_wire import request, status
 from tests.support.factories import Person, user_created
-from tests.support.held_postgres import is_running
-from tests.support.services import ServerProcess, answers, talking_to, wait_until
+from tests.support.service import connected_to
+from tools.processes import ServerProcess, is_running, responds, wait_until
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ READYZ = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 def workers_of(server: ServerProcess) -> list[int]:
     """The processes that serve: those below a supervisor, or the one that there is."""
-    pid = server.process.pid
+    pid = server.pid
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()] or [pid]
 
 
@@ -57,13 +57,13 @@ async def test_who_was_connected_before_sigterm_is_answered(start_server: StartS
         os.kill(worker, signal.SIGSTOP)
     asking = [asyncio.create_task(ask_once(server)) for _ in range(12)]
     await asyncio.sleep(0.3)
-    server.process.send_signal(signal.SIGTERM)
+    server.send(signal.SIGTERM)
     await asyncio.sleep(0.3)
     for worker in workers:
         os.kill(worker, signal.SIGCONT)
 
     assert await asyncio.gather(*asking) == ["200"] * 12
-    await asyncio.to_thread(server.process.wait, 20)
+    await asyncio.to_thread(server.wait, 20)
 
 
 async def test_who_comes_after_sigterm_is_refused_and_never_reset(
@@ -73,11 +73,11 @@ async def test_who_comes_after_sigterm_is_refused_and_never_reset(
     backboard.switches.latency = 1.5
     server = start_server(WEB_CONCURRENCY="2")
     seen: list[str] = []
-    async with talking_to(server) as service:
+    async with connected_to(server) as service:
         under_way = asyncio.create_task(service.deliver(user_created(Person())))
         await asyncio.to_thread(backboard.wait_for, lambda: len(backboard.calls(kind="create")) == 1)
-        server.process.send_signal(signal.SIGTERM)
-        while server.process.poll() is None:
+        server.send(signal.SIGTERM)
+        while server.exit_code is None:
             async with asyncio.timeout(10):
                 seen += await asyncio.gather(*(ask_once(server) for _ in range(4)))
             await asyncio.sleep(0.01)
@@ -95,8 +95,8 @@ async def test_a_connection_that_was_kept_is_told_to_go_elsewhere(start_server: 
     for reader, writer in connections:
         writer.write(HEALTHZ)
         assert status(await reader.readuntil(b"}")) == 200
-    server.process.send_signal(signal.SIGTERM)
-    await asyncio.to_thread(wait_until, lambda: not answers(server.url, "/healthz")())
+    server.send(signal.SIGTERM)
+    await asyncio.to_thread(wait_until, lambda: not responds(server.url, "/healthz")())
 
     received = []
     for (reader, writer), sent in zip(connections, (READYZ, HEALTHZ), strict=True):
@@ -119,11 +119,11 @@ async def test_nobody_holds_up_the_end(start_server: StartServer) -> None:
         writer.write(piece)
     await asyncio.sleep(0.3)
     told_at = time.monotonic()
-    while server.process.poll() is None and time.monotonic() < told_at + 30:
-        server.process.send_signal(signal.SIGTERM)
+    while server.exit_code is None and time.monotonic() < told_at + 30:
+        server.send(signal.SIGTERM)
         await asyncio.sleep(0.2)
 
-    assert server.process.poll() in (0, -signal.SIGTERM)
+    assert server.exit_code in (0, -signal.SIGTERM)
     assert time.monotonic() - told_at < 20
     received = [await reader.read() for reader, _ in connections]
     for _, writer in connections:
@@ -136,7 +136,7 @@ async def test_workers_do_not_outlive_their_supervisor(start_server: StartServer
     backboard.switches.latency = 1.0
     server = start_server(WEB_CONCURRENCY="2")
     workers = workers_of(server)
-    async with talking_to(server) as service:
+    async with connected_to(server) as service:
         under_way = asyncio.create_task(service.deliver(user_created(Person())))
         await asyncio.to_thread(backboard.wait_for, lambda: len(backboard.calls(kind="create")) == 1)
         server.kill()
@@ -158,7 +158,7 @@ def test_a_worker_that_dies_is_replaced(start_server: StartServer) -> None:
 
     os.kill(other, signal.SIGKILL)
     wait_until(lambda: other not in workers_of(server) and len(workers_of(server)) == 2)
-    wait_until(answers(server.url))
+    wait_until(responds(server.url))
     workers = workers_of(server)
     server.stop()
     assert not any(is_running(worker) for worker in workers)

@@ -14,12 +14,13 @@ from app.commands.doctor.command import examine
 from app.errors import DatabaseUnavailable
 from app.postgres.pool import Pool, why_refused
 from tests.support import commands
-from tests.support.scratch import scratch_database
-from tests.support.services import free_port
-from tests.support.variables import complete_environment
+from tests.support.databases import temporary_database
+from tests.support.environment import complete_environment
+from tools.processes import free_port
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import Fault, drops, html, redirect, status
-from tools.sandbox.clerk import LOCAL_KEY, Clerk, garbage, refuses
+from tools.sandbox.backboard.faults import html, status
+from tools.sandbox.clerk import LOCAL_KEY, Clerk, refuses
+from tools.sandbox.faults import Fault, drops, garbage, redirect
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +92,7 @@ async def test_a_pool_whose_places_are_all_held_is_saturated(size: int, database
 @pytest.mark.ways("direct")  # A pooler goes on taking connections.
 async def test_a_pool_that_has_served_and_lost_its_database_is_not_called_saturated(database_url: str) -> None:
     """What was given back is not counted for ever, nor what was found dead at the next checkout."""
-    with scratch_database(database_url) as url, psycopg.connect(database_url, autocommit=True) as owner:
+    with temporary_database(database_url) as url, psycopg.connect(database_url, autocommit=True) as owner:
         pool = Pool(url, name="lost", size=1)
         await pool.open()
         try:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.held_postgres import ROOT, ask, hold, is_running, linux_only, pids_from
-from tests.support.services import wait_until
+from tests.support.held_postgres import ROOT, ask, hold, linux_only, pids_from
+from tools.processes import is_running, wait_until
 from tools.sandbox.binaries import find_binaries
 from tools.sandbox.postgres import Postgres, PostgresUnavailable
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT
 from tools.chaos import backboard_proxy, lives, postgres_proxy, sender
 from tools.chaos.backboard_proxy import BackboardProxy
 from tools.chaos.broken import BREAKS
@@ -23,6 +22,7 @@ from tools.chaos.faults import Faults, Tally
 from tools.chaos.history import DELETED, ENSURE, Operation
 from tools.chaos.lives import FIRST_VERSION, Life, Message, Population, created, deleted, updated
 from tools.chaos.postgres_proxy import PostgresProxy
+from tools.processes import ROOT
 
 SEED = 20261125
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.held_postgres import is_running
+from tools.processes import is_running
 from tools.sandbox.pgbouncer import PgBouncer, PgBouncerUnavailable
 
 

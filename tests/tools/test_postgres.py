@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from app.postgres.migrations import migrate
-from tests.support.held_postgres import ask, hold, is_running, linux_only, pids_from, pids_of
-from tests.support.services import wait_until
+from tests.support.held_postgres import ask, hold, linux_only, pids_from, pids_of
+from tools.processes import is_running, wait_until
 from tools.sandbox.postgres import Postgres, PostgresUnavailable
 
 

@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from tests.support.factories import API_KEY
-from tools.sandbox import backboard_faults as faults
+from tools.sandbox import faults
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import Fault
+from tools.sandbox.backboard import faults as backboard_faults
+from tools.sandbox.faults import Fault
 
 NAME = "clerk:user_sandbox"
 
@@ -161,7 +162,7 @@ def test_it_stops_at_once_whatever_is_under_way() -> None:
     """Hung, dripping and unread answers do not hold up the end."""
     with Sandbox() as sandbox:
         address = httpx.URL(sandbox.url)
-        sandbox.next("any", faults.hangs(), faults.hints(), faults.oversize(20_000_000), faults.late(60))
+        sandbox.next("any", faults.hangs(), faults.hints(), backboard_faults.oversize(20_000_000), faults.late(60))
         request = b"GET /api/assistants HTTP/1.1\r\nHost: x\r\nX-API-Key: espr_local\r\n\r\n"
         clients = [socket.create_connection((address.host, address.port or 0)) for _ in range(4)]
         for client in clients:

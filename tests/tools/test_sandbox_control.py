@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from tests.support.factories import API_KEY
-from tools.sandbox import backboard_faults as faults
+from tools.sandbox import faults
 from tools.sandbox.backboard import Sandbox
+from tools.sandbox.backboard import faults as backboard_faults
 
 NAME = "clerk:user_sandbox"
 
@@ -95,7 +96,7 @@ def test_timestamps_have_four_spellings(client: httpx.Client, backboard: Sandbox
 
 def test_the_ledger_keeps_every_call(client: httpx.Client, backboard: Sandbox) -> None:
     """Calls stand in their order with kind, path, name, fault and the status that was answered."""
-    backboard.next_lookup(faults.status(503))
+    backboard.next_lookup(backboard_faults.status(503))
     made = create(client).json()["assistant_id"]
     client.get("/assistants", params={"name": NAME})
     client.delete(f"/assistants/{made}")
@@ -110,7 +111,7 @@ def test_the_ledger_keeps_every_call(client: httpx.Client, backboard: Sandbox) -
 
 def test_queued_faults_come_in_order_and_once(client: httpx.Client, backboard: Sandbox) -> None:
     """Each call takes the next fault of its kind; a lookup in between takes none."""
-    backboard.next_create(faults.status(500), faults.behaves(), faults.status(429))
+    backboard.next_create(backboard_faults.status(500), faults.behaves(), backboard_faults.status(429))
 
     statuses = [create(client).status_code, client.get("/assistants").status_code]
     statuses += [create(client).status_code for _ in range(3)]
@@ -120,7 +121,7 @@ def test_queued_faults_come_in_order_and_once(client: httpx.Client, backboard: S
 
 def test_a_fault_can_be_meant_for_one_name(client: httpx.Client, backboard: Sandbox) -> None:
     """With a predicate, everybody else's calls go through."""
-    backboard.next_create(faults.status(500), where=lambda name: name.endswith("unlucky"))
+    backboard.next_create(backboard_faults.status(500), where=lambda name: name.endswith("unlucky"))
 
     statuses = [client.post("/assistants", json={"name": name}).status_code for name in ("lucky", "unlucky")]
 
@@ -129,8 +130,8 @@ def test_a_fault_can_be_meant_for_one_name(client: httpx.Client, backboard: Sand
 
 def test_a_standing_fault_stays_until_it_is_cleared(client: httpx.Client, backboard: Sandbox) -> None:
     """A fault for any kind hits every call; a queued one comes before it."""
-    backboard.always("any", faults.status(401))
-    backboard.next_create(faults.status(402))
+    backboard.always("any", backboard_faults.status(401))
+    backboard.next_create(backboard_faults.status(402))
 
     statuses = [create(client).status_code, create(client).status_code, client.get("/threads").status_code]
     backboard.clear()
@@ -147,7 +148,7 @@ def test_a_kind_that_does_not_exist_is_a_mistake(backboard: Sandbox) -> None:
 def test_a_reset_forgets_everything(client: httpx.Client, backboard: Sandbox) -> None:
     """After a reset there are no assistants, calls, faults or switches."""
     create(client)
-    backboard.always("any", faults.status(500))
+    backboard.always("any", backboard_faults.status(500))
     backboard.switches.create_status = 201
 
     backboard.reset()
@@ -226,7 +227,7 @@ def test_a_wish_that_is_not_understood_changes_nothing(control: httpx.Client, ba
 
 def test_every_fault_with_a_name_can_be_made() -> None:
     """No name of the control door leads to a traceback."""
-    assert all(make().name is not None for make in faults.NAMED.values())
+    assert all(make().name is not None for make in backboard_faults.NAMED.values())
 
 
 def test_it_runs_alone() -> None:

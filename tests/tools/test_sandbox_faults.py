@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from tests.support.factories import API_KEY
-from tools.sandbox import backboard_faults as faults
+from tools.sandbox import faults
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import Fault
+from tools.sandbox.backboard import faults as backboard_faults
+from tools.sandbox.faults import Fault
 
 NAME = "clerk:user_sandbox"
 
@@ -37,7 +38,7 @@ def create(client: httpx.Client) -> httpx.Response:
 @pytest.mark.parametrize("code", [400, 401, 402, 403, 422, 429, 500, 503])
 def test_a_refusal_makes_nothing(client: httpx.Client, backboard: Sandbox, code: int) -> None:
     """A status before the commit has a JSON detail, and no assistant behind it."""
-    backboard.next_create(faults.status(code))
+    backboard.next_create(backboard_faults.status(code))
 
     response = create(client)
 
@@ -48,7 +49,7 @@ def test_a_refusal_makes_nothing(client: httpx.Client, backboard: Sandbox, code:
 @pytest.mark.parametrize("code", [502, 504])
 def test_a_gateway_answers_in_html(client: httpx.Client, backboard: Sandbox, code: int) -> None:
     """502 and 504 come from something in front of Backboard, which speaks no JSON."""
-    backboard.next_create(faults.html(code))
+    backboard.next_create(backboard_faults.html(code))
 
     response = create(client)
 
@@ -68,7 +69,7 @@ def test_retry_after_has_four_spellings(
     client: httpx.Client, backboard: Sandbox, name: str, reads: Callable[[str | None], object]
 ) -> None:
     """A 429 comes without it, in seconds, as a date, or absurd."""
-    backboard.next_create(faults.NAMED[name]())
+    backboard.next_create(backboard_faults.NAMED[name]())
 
     response = create(client)
 
@@ -76,7 +77,9 @@ def test_retry_after_has_four_spellings(
     assert reads(response.headers.get("Retry-After"))
 
 
-@pytest.mark.parametrize("fault", [faults.status(500, after_commit=True), faults.html(502, after_commit=True)])
+@pytest.mark.parametrize(
+    "fault", [backboard_faults.status(500, after_commit=True), backboard_faults.html(502, after_commit=True)]
+)
 def test_an_error_can_hide_a_success(client: httpx.Client, backboard: Sandbox, fault: Fault) -> None:
     """After the commit a 5xx is answered although the assistant exists."""
     backboard.next_create(fault)
@@ -114,11 +117,11 @@ def test_a_late_create_does_not_reach_past_a_reset(client: httpx.Client, backboa
 @pytest.mark.parametrize(
     ("fault", "body"),
     [
-        (faults.html(after_commit=True), b"<html>"),
+        (backboard_faults.html(after_commit=True), b"<html>"),
         (faults.empty(), b""),
-        (faults.without("assistant_id"), b'{"name":'),
-        (faults.says(assistant_id="asst_123"), b'{"assistant_id":"asst_123"'),
-        (faults.says(tok_k=float("nan")), b'{"assistant_id":'),
+        (backboard_faults.without("assistant_id"), b'{"name":'),
+        (backboard_faults.says(assistant_id="asst_123"), b'{"assistant_id":"asst_123"'),
+        (backboard_faults.says(tok_k=float("nan")), b'{"assistant_id":'),
         (faults.gzipped(), b"\x1f\x8b"),
     ],
     ids=str,
@@ -137,7 +140,7 @@ def test_a_success_can_be_unreadable(client: httpx.Client, backboard: Sandbox, f
 
 def test_a_success_can_hold_what_is_no_json(client: httpx.Client, backboard: Sandbox) -> None:
     """NaN stands bare in the body; a tower of arrays is too deep to parse, but well-formed."""
-    backboard.next_create(faults.says(tok_k=float("nan")), faults.nested(20))
+    backboard.next_create(backboard_faults.says(tok_k=float("nan")), backboard_faults.nested(20))
 
     assert '"tok_k":NaN' in create(client).text
     assert '"tower":[[[[' in create(client).text
@@ -145,7 +148,7 @@ def test_a_success_can_hold_what_is_no_json(client: httpx.Client, backboard: San
 
 def test_a_tower_is_too_deep_to_parse(client: httpx.Client, backboard: Sandbox) -> None:
     """A hundred thousand levels stop a recursive parser."""
-    backboard.always("any", faults.nested())
+    backboard.always("any", backboard_faults.nested())
 
     for response in (create(client), client.get("/assistants")):
         with pytest.raises(RecursionError):
@@ -155,7 +158,7 @@ def test_a_tower_is_too_deep_to_parse(client: httpx.Client, backboard: Sandbox) 
 def test_an_answer_can_be_about_another_assistant(client: httpx.Client, backboard: Sandbox) -> None:
     """Another name, or the id of the oldest assistant, is answered instead of what was made."""
     oldest = backboard.make_assistant("somebody else")
-    backboard.next_create(faults.says(name="somebody else"), faults.earlier_id())
+    backboard.next_create(backboard_faults.says(name="somebody else"), backboard_faults.earlier_id())
 
     assert create(client).json()["name"] == "somebody else"
     assert create(client).json()["assistant_id"] == oldest.id
@@ -167,7 +170,7 @@ def test_a_listing_can_be_large(client: httpx.Client, backboard: Sandbox, assist
     """Five megabytes of prompts, still a proper array of the same assistants."""
     for _ in range(assistants):
         backboard.make_assistant(NAME)
-    backboard.next_lookup(faults.oversize())
+    backboard.next_lookup(backboard_faults.oversize())
 
     response = client.get("/assistants", params={"name": NAME})
 
@@ -178,7 +181,7 @@ def test_a_listing_can_be_large(client: httpx.Client, backboard: Sandbox, assist
 def test_a_listing_can_have_another_shape(client: httpx.Client, backboard: Sandbox) -> None:
     """An object round the array, or each assistant twice."""
     made = backboard.make_assistant(NAME)
-    backboard.next("list", faults.wrapped(), faults.repeated())
+    backboard.next("list", backboard_faults.wrapped(), backboard_faults.repeated())
 
     wrapped, repeated = client.get("/assistants").json(), client.get("/assistants").json()
 
@@ -201,7 +204,7 @@ def test_every_kind_of_call_can_fail(
 ) -> None:
     """Lookup, get and delete have the same errors and drops; a delete that failed before its work did none."""
     made = backboard.make_assistant(NAME)
-    backboard.next(kind, faults.html(502), faults.drops())
+    backboard.next(kind, backboard_faults.html(502), faults.drops())
     url = "/assistants" + path.format(id=made.id)
 
     assert client.request(method, url).status_code == 502
@@ -214,7 +217,7 @@ def test_a_thread_can_be_made_twice_forgotten_or_shown_late(client: httpx.Client
     """The answer is right each time; only who looks again sees what became of it."""
     made = backboard.make_assistant(NAME)
     threads = f"/assistants/{made.id}/threads"
-    backboard.next("create_thread", faults.twice(), faults.forgets())
+    backboard.next("create_thread", backboard_faults.twice(), backboard_faults.forgets())
 
     twice, forgotten = (client.post(threads, json={}).json()["thread_id"] for _ in range(2))
     backboard.switches.visible_after = 60
@@ -231,7 +234,7 @@ def test_a_thread_can_be_made_twice_forgotten_or_shown_late(client: httpx.Client
 def test_a_deletion_of_a_thread_can_be_forgotten(client: httpx.Client, backboard: Sandbox) -> None:
     """It says deleted, and the thread is there; one that fails before its work leaves it as well."""
     thread = backboard.make_thread(backboard.make_assistant(NAME).id)
-    backboard.next("delete_thread", faults.forgets(), faults.status(500))
+    backboard.next("delete_thread", backboard_faults.forgets(), backboard_faults.status(500))
 
     statuses = [client.delete(f"/threads/{thread.id}").status_code for _ in range(3)]
 

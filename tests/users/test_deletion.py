@@ -10,9 +10,10 @@ import pytest
 
 from app.application import create_app
 from tests.support.factories import Person, event, user_created, user_data, user_updated
-from tests.support.services import Service, in_process, settings_of
+from tests.support.service import Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import drops, hangs, held, status
+from tools.sandbox.backboard.faults import status
+from tools.sandbox.faults import drops, hangs, held
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 

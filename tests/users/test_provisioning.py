@@ -17,9 +17,10 @@ from app.components import build_components, open_components
 from app.deadline import Deadline
 from app.errors import DatabaseDown
 from tests.support.factories import Person, event, user_created, user_data, user_updated
-from tests.support.services import Service, in_process, settings_of
+from tests.support.service import Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import Fault, drops, earlier_id, held, html, resets, status
+from tools.sandbox.backboard.faults import earlier_id, html, status
+from tools.sandbox.faults import Fault, drops, held, resets
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 

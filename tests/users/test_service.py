@@ -9,10 +9,11 @@ import pytest
 
 from app.application import create_app
 from tests.support.factories import Person, event, user_created, user_data
-from tests.support.services import Service, in_process, settings_of
+from tests.support.service import Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import Fault, cuts, drips, drops, hangs, html, redirect, resets
-from tools.sandbox.clerk import LOCAL_KEY, Clerk, garbage, refuses
+from tools.sandbox.backboard.faults import html
+from tools.sandbox.clerk import LOCAL_KEY, Clerk, refuses
+from tools.sandbox.faults import Fault, cuts, drips, drops, garbage, hangs, redirect, resets
 
 pytestmark = pytest.mark.anyio
 

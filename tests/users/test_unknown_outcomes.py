@@ -9,29 +9,10 @@ import psycopg
 import pytest
 
 from tests.support.factories import Person, user_created
-from tests.support.services import Service
+from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import (
-    Fault,
-    cuts,
-    drips,
-    drops,
-    empty,
-    gzipped,
-    hangs,
-    hints,
-    html,
-    late,
-    nested,
-    oversize,
-    repeated,
-    resets,
-    says,
-    slow,
-    status,
-    without,
-    wrapped,
-)
+from tools.sandbox.backboard.faults import html, nested, oversize, repeated, says, status, without, wrapped
+from tools.sandbox.faults import Fault, cuts, drips, drops, empty, gzipped, hangs, hints, late, resets, slow
 
 pytestmark = pytest.mark.anyio
 

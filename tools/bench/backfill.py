@@ -17,6 +17,7 @@ from tools.bench import database, servers
 from tools.bench.cores import placed_on
 from tools.bench.figures import Figure, at_most, compared
 from tools.bench.rig import Rig
+from tools.processes import ROOT
 from tools.sandbox.backboard import LOCAL_KEY, Sandbox
 from tools.sandbox.clerk import LOCAL_KEY as CLERK_KEY
 from tools.sandbox.clerk import Clerk
@@ -78,7 +79,7 @@ def _command(rig: Rig, variables: dict[str, str]) -> float:
     with placed_on(rig.cores.server):
         done = subprocess.run(
             [sys.executable, "-m", "app", "backfill"],
-            cwd=servers.ROOT,
+            cwd=ROOT,
             env=variables,
             capture_output=True,
             text=True,

@@ -23,6 +23,7 @@ from tools.bench import database, servers, traffic
 from tools.bench.figures import Figure, at_most, compared
 from tools.bench.rig import Rig
 from tools.bench.servers import Server
+from tools.processes import ROOT
 from tools.sandbox.backboard import Sandbox
 
 _PLACES = 8
@@ -103,7 +104,7 @@ def _lookups(server: Server, asks: Path, seconds: float) -> Iterator[dict[float,
     how = ["--connections", str(_LOOKUP_CONNECTIONS), "--seconds", str(seconds), "--rate", str(_RATE)]
     command = [sys.executable, "-m", "tools.bench.client", str(server.port), str(asks), *how]
     result: dict[float, float] = {}
-    with subprocess.Popen(command, cwd=servers.ROOT, stdout=subprocess.PIPE, text=True) as client:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as client:
         yield result
         said = json.loads(client.communicate()[0])
     if said["refused"] or said["failures"]:

@@ -8,6 +8,7 @@ import psycopg
 
 from tools.bench import servers
 from tools.bench.rig import Rig
+from tools.processes import ROOT
 
 
 def clerk_id(number: int) -> str:
@@ -22,7 +23,7 @@ def populated(rig: Rig, users: int) -> str:
     url = rig.postgres.url(name)
     # A process, because dbmate's lines do not belong into the table.
     command = [sys.executable, "-m", "app", "migrate"]
-    subprocess.run(command, cwd=servers.ROOT, env=servers.variables(url), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=ROOT, env=servers.variables(url), check=True, stdout=subprocess.DEVNULL)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_PEOPLE, [users])
         # What the server would do in its own time, in the middle of a measurement.

@@ -13,6 +13,7 @@ from tools.bench.ensure import BUSY
 from tools.bench.figures import Figure, at_most, compared, interleaved
 from tools.bench.load import put_load
 from tools.bench.rig import Rig
+from tools.processes import ROOT
 
 _MEGABYTE = 1e6
 _LARGEST = 6
@@ -74,7 +75,7 @@ def _imports(rig: Rig) -> Iterator[Figure]:
 def _import_times() -> dict[str, float]:
     """Milliseconds that each top package's own modules take, by Python's -X importtime."""
     command = [sys.executable, "-X", "importtime", "-c", "import app.application"]
-    done = subprocess.run(command, cwd=servers.ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     spent: dict[str, float] = defaultdict(float)
     for line in done.stderr.splitlines():
         own, _, name = line.removeprefix("import time:").split("|")

@@ -18,8 +18,10 @@ from tools.bench import database, servers
 from tools.bench.figures import Figure, compared
 from tools.bench.provision import timed
 from tools.bench.rig import Rig
+from tools.processes import ROOT
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import Fault, behaves, hangs, slow, status
+from tools.sandbox.backboard.faults import status
+from tools.sandbox.faults import Fault, behaves, hangs, slow
 
 # New users a second: far more than five places can serve of a slow Backboard, and little for a core.
 STORM_PER_SECOND = 20
@@ -106,7 +108,7 @@ def _trouble(sandbox: Sandbox, fault: Fault | None) -> AbstractContextManager[No
 def _storm(port: int) -> Iterator[None]:
     """New users from another process, so that the one that measures does nothing else."""
     words = [sys.executable, "-c", _STORM, f"http://127.0.0.1:{port}", servers.TOKEN, str(1 / STORM_PER_SECOND)]
-    storm = subprocess.Popen(words, cwd=servers.ROOT)
+    storm = subprocess.Popen(words, cwd=ROOT)
     try:
         yield
     finally:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tools.bench.cores import placed_on
 from tools.bench.rig import Rig
-from tools.bench.servers import ROOT, Server
+from tools.bench.servers import Server
+from tools.processes import ROOT
 
 _WRK_SCRIPT = Path(__file__).parent / "wrk.lua"
 

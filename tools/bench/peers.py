@@ -20,9 +20,10 @@ from tools.bench.ensure import BUSY
 from tools.bench.figures import Figure, at_least, compared
 from tools.bench.load import Sample
 from tools.bench.rig import Rig
+from tools.processes import ROOT
 
 _SOURCES = Path(__file__).parent / "peers"
-_INSTALLED = servers.ROOT / ".local" / "peers"
+_INSTALLED = ROOT / ".local" / "peers"
 # Prisma's generator wants to download an engine that its pg adapter does not use.
 _PRISMA = {"PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true", "CHECKPOINT_DISABLE": "1", "DATABASE_URL": "postgresql://unused"}
 

@@ -5,14 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tools.sandbox import backboard_wire as wire
-from tools.sandbox.loopback import HOST, Loopback
+from tools.sandbox.loopback import HOST, LoopbackServer
 
 
-class Relay(Loopback):
+class Relay(LoopbackServer):
     """A round trip is bytes of the service's after bytes of Postgres', on one connection."""
-
-    name = "relay"
 
     def __init__(self, database_url: str) -> None:
         super().__init__()
@@ -23,7 +20,7 @@ class Relay(Loopback):
 
     @property
     def url(self) -> str:
-        return f"postgresql://app@{HOST}:{self._port}{self._database}"
+        return f"postgresql://app@{HOST}:{self.port}{self._database}"
 
     async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """All that one connection brings."""
@@ -39,7 +36,7 @@ class Relay(Loopback):
             await _pass_on(reader, to_postgres, asked)
         finally:
             answers.cancel()
-            await wire.close(to_postgres)
+            to_postgres.close()
         return False
 
 

@@ -3,23 +3,21 @@
 import base64
 import os
 import secrets
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tools.bench.cores import placed_on
+from tools.processes import ROOT, SERVE, NotReady, children_of, responds, start_http
 from tools.sandbox.backboard import LOCAL_KEY
 
-ROOT = Path(__file__).parents[2]
 SECRET = secrets.token_bytes(24)
 TOKEN = secrets.token_hex(16)
-OURS = [sys.executable, "-m", "app", "serve"]
+OURS = SERVE
 _START_SECONDS = 30
 
 
@@ -44,11 +42,7 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def _processes(self) -> list[int]:
-        try:
-            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        except OSError:
-            children = []
-        return [self.pid, *map(int, children)]
+        return [self.pid, *children_of(self.pid)]
 
 
 @contextmanager
@@ -61,17 +55,15 @@ def started(
     ready: str = "/readyz",
 ) -> Iterator[Server]:
     """A server, ready; its log goes nowhere. SystemExit when it does not become ready."""
-    port = _free_port()
-    environment = {"PATH": os.environ["PATH"], **variables, "PORT": str(port)}
     with placed_on(cores):
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        _wait_until_ready(process, port, ready)
-        yield Server(process.pid, port, time.perf_counter() - began)
-    finally:
-        process.terminate()
-        process.wait()
+        process = start_http(command, variables, cwd=folder, log=Path(os.devnull), stderr=None)
+    with process:
+        try:
+            process.wait_until_ready(responds(process.url, ready), seconds=_START_SECONDS)
+        except NotReady as error:
+            sys.exit(f"bench: {error}")
+        yield Server(process.pid, urlsplit(process.url).port or 0, time.perf_counter() - began)
 
 
 def variables(database_url: str, backboard_url: str = "http://127.0.0.1:9/api", **changed: str) -> dict[str, str]:
@@ -99,26 +91,3 @@ def _cpu_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str) -> None:
-    give_up_at = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < give_up_at:
-        client = HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            client.request("GET", path)
-            if client.getresponse().status == 200:
-                return
-        except OSError:
-            pass
-        finally:
-            client.close()
-        time.sleep(0.01)
-    sys.exit(f"bench: {process.args!r} did not become ready")

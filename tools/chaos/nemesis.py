@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from tools.chaos.checker import Violation
 from tools.chaos.stand import Stand
-from tools.sandbox.backboard_faults import status
+from tools.sandbox.backboard.faults import status
 
 KILL = "kill -9 of a server"
 KILL_BUSY = "kill -9 of a server with a request under way"

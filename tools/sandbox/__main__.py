@@ -1,4 +1,4 @@
-"""`./dev run`: everything on this machine, one signed sign-up delivered, and the row that came of it.
+"""`./dev run`: the service with all it needs on this machine, one signed sign-up, and the row that it leads to.
 
 DATABASE_URL (or its two other names), BACKBOARD_API_KEY and CLERK_WEBHOOK_SIGNING_SECRET replace the local parts
 one by one. What was started is written to .local/environment, where `./dev COMMAND` in a second terminal finds it.
@@ -9,33 +9,26 @@ import base64
 import fcntl
 import os
 import secrets
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from time import monotonic, sleep
 from types import FrameType
 
-import httpx
 import psycopg
 from dotenv import dotenv_values
 from psycopg.rows import dict_row
 
 from app.postgres.migrations import MigrationError, migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
+from tools.processes import ROOT, SERVE, NotReady, ServerProcess, ended_with_us, start_http
 from tools.sandbox.backboard import LOCAL_KEY, Sandbox
 from tools.sandbox.binaries import find_binaries
 from tools.sandbox.postgres import Postgres, PostgresUnavailable
 
-ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".local"
 READY_SECONDS = 30.0
-# A request in flight may take 12 s, and all is over after 20.
-STOP_SECONDS = 25.0
 
 
 class CannotRun(Exception):
@@ -61,7 +54,7 @@ def _as_interrupt(_: int, __: FrameType | None) -> None:
 
 def _run(stack: ExitStack) -> int:
     FOLDER.mkdir(exist_ok=True)
-    stack.enter_context(_only_one())
+    stack.enter_context(_single_instance())
     for key, value in dotenv_values(ROOT / ".env").items():
         if value:
             os.environ.setdefault(key, value)
@@ -70,7 +63,7 @@ def _run(stack: ExitStack) -> int:
     url = settings.database_url.get_secret_value()
     asyncio.run(migrate(url))
     server = stack.enter_context(_server(settings.port))
-    stack.enter_context(_found_by_others())
+    stack.enter_context(_environment_file())
     clerk_id = _sign_up(settings)
     _print_row(url, clerk_id)
     _print_banner(settings, parts)
@@ -78,7 +71,7 @@ def _run(stack: ExitStack) -> int:
 
 
 @contextmanager
-def _only_one() -> Iterator[None]:
+def _single_instance() -> Iterator[None]:
     """Two at once would share the database's folder; the lock goes with the process, however it ends."""
     with (FOLDER / "lock").open("w") as lock:
         try:
@@ -119,52 +112,33 @@ def _secrets() -> list[str]:
 
 
 @contextmanager
-def _server(port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _server(port: int) -> Iterator[ServerProcess]:
     """`python -m app serve`, ended with us even when we are killed (Linux)."""
     with socket.socket() as probe:
-        # As the server will; a stranger's answers there would be taken for ours.
+        # As the server will; another program's responses there would be taken for ours.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
         except OSError:
             raise CannotRun(f"port {port} is taken; PORT=8001 ./dev run takes another") from None
     print(f"Starting the server on port {port} ...", flush=True)
-    tie = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
-    server = subprocess.Popen([*tie, sys.executable, "-m", "app", "serve"], cwd=ROOT)
+    server = start_http([*ended_with_us(), *SERVE], {**os.environ, "PORT": str(port)})
     try:
-        _wait_until_ready(server, port)
+        server.wait_until_ready(seconds=READY_SECONDS)
         yield server
+    except NotReady:
+        raise CannotRun(
+            f"the server did not come up; its log stands above. Is port {port} taken? PORT=8001 sets another"
+        ) from None
     finally:
-        _stop(server)
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C reached the server as well; a second one while it finishes must not leave it behind."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    server.terminate()
-    try:
-        server.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
-    give_up_at = monotonic() + READY_SECONDS
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        while server.poll() is None and monotonic() < give_up_at:
-            try:
-                if client.get("/readyz").status_code == httpx.codes.OK and server.poll() is None:
-                    return
-            except httpx.TransportError:
-                pass
-            sleep(0.05)
-    raise CannotRun(f"the server did not come up; its log stands above. Is port {port} taken? PORT=8001 sets another")
+        # Ctrl-C reached the server as well; a second one while it finishes must not leave it behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        server.stop()
 
 
 @contextmanager
-def _found_by_others() -> Iterator[None]:
+def _environment_file() -> Iterator[None]:
     file = FOLDER / "environment"
     names = (
         *DATABASE_VARIABLES[:1],

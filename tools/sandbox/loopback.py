@@ -1,4 +1,7 @@
-"""A server on loopback in a thread and an event loop of its own: what the stand-ins of our partners have in common."""
+"""A TCP server on loopback: the base of the stand-ins and of the proxies.
+
+It runs in the event loop that opens it (`async with`), or in a thread with an event loop of its own (`with`).
+"""
 
 import asyncio
 import contextlib
@@ -7,114 +10,137 @@ import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any, Self
 
-from tools.sandbox import backboard_wire as wire
-
 HOST = "127.0.0.1"
+# Of a connection that is read by lines; an HTTP head has to fit.
+BUFFER_BYTES = 64 * 1024
 
 
-class Loopback:
-    """Accepts connections and leaves each exchange on them to `exchange`. Port 0 takes any free one."""
+class HangUp(Exception):
+    """Raised by `exchange` to close the connection."""
 
-    name = "loopback"
+
+class LoopbackServer:
+    """Accepts connections and leaves each exchange on them to `exchange`. Port 0 takes any free port."""
 
     def __init__(self, port: int = 0) -> None:
-        self._port = port
+        self.port = port
         self._connections: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request and its answer; whether the connection goes on."""
+        """Serve one exchange; return whether the connection stays open for another."""
         raise NotImplementedError
 
-    def closes_this_connection(self) -> bool:
+    def rejects_connection(self) -> bool:
         """Whether the connection that has just been accepted is closed unread."""
         return False
 
-    def start(self) -> Self:
-        self._door = self._bind()
-        started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(started)), name=self.name, daemon=True)
-        self._thread.start()
-        started.wait()
+    async def __aenter__(self) -> Self:
+        self._socket = self._bind()
+        await self._open()
         return self
 
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
 
     def __enter__(self) -> Self:
-        return self.start()
+        self._socket = self._bind()
+        opened = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run(opened)), name=type(self).__name__, daemon=True
+        )
+        self._thread.start()
+        opened.wait()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.call_in_loop(self._stopping.set)
+        self._thread.join()
 
     @contextlib.contextmanager
     def refuse_connections(self) -> Iterator[None]:
-        """Be down: existing connections are cut, new ones refused; what was being worked on is lost."""
-        self._run(self._go_down())
+        """Be down: existing connections are cut and new ones refused; work under way is lost."""
+        self._wait_for(self._go_down())
         try:
             yield
         finally:
-            self._run(self._come_up())
+            self._wait_for(self.listen())
 
     def refuse_connections_for(self, seconds: float) -> None:
-        """As `refuse_connections`, shortly from now and without waiting for it."""
-        self._loop.call_soon_threadsafe(self.in_background, self._be_down(seconds))
+        """Do the same for some time, beginning in a moment; returns at once."""
+        self.call_in_loop(self.in_background, self._be_down(seconds))
 
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    async def listen(self) -> None:
+        """Accept connections."""
+        self._server = await asyncio.start_server(self._serve, sock=self._socket, limit=BUFFER_BYTES, backlog=1024)
+
+    def stop_listening(self) -> None:
+        """Refuse new connections; the port stays ours."""
+        self._server.close()
+        self._socket = self._bind()
 
     def in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _main(self, started: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
+    def call_in_loop(self, function: Any, *arguments: Any) -> None:
+        """Call a function in the server's event loop, from whatever thread."""
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _run(self, opened: threading.Event) -> None:
         self._stopping = asyncio.Event()
-        await self._come_up()
-        started.set()
+        await self._open()
+        opened.set()
         await self._stopping.wait()
+        await self._close()
+
+    async def _open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self.listen()
+
+    async def _close(self) -> None:
         await self._go_down()
-        self._door.close()
+        self._socket.close()
 
     def _bind(self) -> socket.socket:
-        """The port, taken but not yet listening: connections are refused, and nobody else can have it."""
-        door = socket.socket()
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((HOST, self._port))
-        self._port = door.getsockname()[1]
-        return door
-
-    async def _come_up(self) -> None:
-        self._server = await asyncio.start_server(self._serve, sock=self._door, limit=wire.HEAD_BYTES, backlog=1024)
+        """Take the port without listening yet: connections are refused, and no other program can have it."""
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((HOST, self.port))
+        self.port = bound.getsockname()[1]
+        return bound
 
     async def _go_down(self) -> None:
-        self._server.close()
+        self.stop_listening()
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
-        self._door = self._bind()
 
     async def _be_down(self, seconds: float) -> None:
-        await asyncio.sleep(0.1)  # The control request that asked for it gets its answer.
+        await asyncio.sleep(0.1)  # The control request that asked for this gets its response.
         await self._go_down()
         await asyncio.sleep(seconds)
-        await self._come_up()
+        await self.listen()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         try:
-            if not self.closes_this_connection():
+            if not self.rejects_connection():
                 while await self.exchange(reader, writer):
                     pass
-        except (ConnectionError, TimeoutError, wire.NotHttp):
-            pass  # The client left, was idle for too long, or does not speak HTTP.
+        except (OSError, EOFError, TimeoutError, HangUp):
+            pass  # The client has disconnected, was idle for too long, or is to be disconnected.
         except asyncio.CancelledError:
             writer.transport.abort()
         finally:
-            await wire.close(writer)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
             self._connections.discard(task)

@@ -1,11 +1,9 @@
-"""Runs PgBouncer in transaction mode before a Postgres, for the tests: what a pooler takes away must not be missed.
+"""Runs PgBouncer in transaction mode before a Postgres, so that the tests find what does not work through a pooler.
 
-It listens on a Unix socket in a private folder and nowhere else, and trusts whoever reaches it.
+It listens on a Unix socket in a private folder and nowhere else, and trusts every connection.
 """
 
 import shutil
-import subprocess
-import time
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -13,10 +11,11 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from tools.processes import NotReady, ServerProcess, start
 from tools.sandbox.binaries import environment, find_pgbouncer, never_root, socket_folder
 
 _START_SECONDS = 10
-# Everything else is as the package has it, since that is what it meets elsewhere.
+# Everything else is as the package has it, because that is how it runs elsewhere.
 _CONFIGURATION = """\
 [databases]
 * = {upstream}
@@ -39,14 +38,14 @@ class PgBouncerUnavailable(Exception):
 
 
 class PgBouncer:
-    """One pooler; start it from a thread that lives as long as it shall."""
+    """One pooler; start it from a thread that lives as long as the pooler."""
 
     def __init__(self, upstream: str, *, pool_size: int) -> None:
         """Start nothing yet. Every database of the server behind `upstream` gets `pool_size` connections."""
         self._upstream = {key: str(value) for key, value in conninfo_to_dict(upstream).items() if value is not None}
         self._pool_size = pool_size
         self._folder: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ServerProcess | None = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -72,24 +71,15 @@ class PgBouncer:
             )
         self._folder = socket_folder()
         configuration = self._write_configuration(self._folder)
-        self._log = self._folder / "log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                # It holds nothing worth an orderly end, and which signal means what differs between versions.
-                [*never_root(self._folder, last_signal="KILL"), str(program), str(configuration)],
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        # It holds nothing worth an orderly end, and which signal means what differs between versions.
+        words = [*never_root(self._folder, last_signal="KILL"), str(program), str(configuration)]
+        self._process = start(words, environment(), log=self._folder / "log", new_session=True)
         self._wait_until_ready(self._process)
 
     def stop(self) -> None:
         """End it; every connection breaks."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
             self._process = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -110,15 +100,17 @@ class PgBouncer:
         configuration.write_text(text)
         return configuration
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        give_up_at = time.monotonic() + _START_SECONDS
-        while process.poll() is None and time.monotonic() < give_up_at:
-            try:
-                psycopg.connect(self.url(), connect_timeout=2).close()
-            except psycopg.OperationalError:
-                time.sleep(0.02)
-            else:
-                return
-        said = self._log.read_text(errors="replace")[-2000:]
-        self.stop()
-        raise PgBouncerUnavailable(f"PgBouncer did not start. Its log ends:\n{said}")
+    def _wait_until_ready(self, process: ServerProcess) -> None:
+        try:
+            process.wait_until_ready(self._takes_connections, seconds=_START_SECONDS)
+        except NotReady as error:
+            log = process.log_text()[-2000:]
+            self.stop()
+            raise PgBouncerUnavailable(f"PgBouncer did not start. Its log ends:\n{log}") from error
+
+    def _takes_connections(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True

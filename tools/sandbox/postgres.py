@@ -1,7 +1,7 @@
 """Runs Postgres on this machine, for development and for tests.
 
-A server listens on a Unix socket in a private folder and nowhere else: no port can clash, and since nobody else reaches
-it, it may trust whoever connects.
+A server listens on a Unix socket in a private folder and nowhere else: no port can clash, and since no other user can
+reach it, it trusts every connection.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from tools.processes import NotReady, ServerProcess, start
 from tools.sandbox.binaries import PostgresUnavailable, binaries_version, command, environment, socket_folder
 
 __all__ = ["Postgres", "PostgresUnavailable"]
@@ -35,8 +36,8 @@ _FIRST_WITH_CASES = 17
 class Postgres:
     """One server on one folder, which holds its data and its log.
 
-    Start it from a thread that lives as long as the server: Linux stops the server when that thread ends, which is how
-    it ends with a process that was killed.
+    Start it from a thread that lives as long as the server: Linux stops the server when that thread ends, so that it
+    also ends with a process that was killed.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Postgres:
         }
         self._sockets: Path | None = None
         self._claim: IO[bytes] | None = None
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: ServerProcess | None = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -114,13 +115,13 @@ class Postgres:
         self.start()
 
     def create_database(self, name: str) -> None:
-        """Make a database where none of that name is; its address is `url(name)`."""
+        """Make a database if there is none of that name; its address is `url(name)`."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def _claim_home(self) -> None:
-        """Keep the folder to ourselves while we live; end what an owner before us, killed on the spot, left running."""
+        """Keep the folder to ourselves while we live; end the server of an earlier owner that was killed."""
         if self._claim is not None:
             return
         try:
@@ -137,7 +138,7 @@ class Postgres:
             ) from None
 
     def _initialise(self) -> None:
-        """Make the data beside its place and move it there whole, so that half-made data are never taken for data."""
+        """Make the data in another folder and move it into place whole, so that half-made data are never used."""
         unfinished = self._home / "cluster.unfinished"
         for leftover in (unfinished, self._cluster):
             if leftover.exists():
@@ -168,52 +169,39 @@ class Postgres:
     def _launch(self) -> None:
         where = ["-D", str(self._cluster), "-h", "", "-p", "5432", "-k", str(self._sockets)]
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
-        with self._log.open("ab") as log:
-            self._server = subprocess.Popen(
-                [*command("postgres", self._cluster), *where, *options],
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches only us, and we stop the server after whoever uses it.
-            )
-        self._wait_until_ready(self._server)
+        words = [*command("postgres", self._cluster), *where, *options]
+        # In a new session, because Ctrl-C reaches its clients too, and we stop the server after them.
+        self._server = start(words, environment(), log=self._log, new_session=True)
+        try:
+            self._server.wait_until_ready(self._has_database, seconds=_START_SECONDS)
+        except NotReady as error:
+            raise PostgresUnavailable(
+                f"Postgres did not start; if the cause is not clear, delete {self._home} (its data is lost)."
+                f" Its log ends:\n{_end_of(self._log.read_bytes())}"
+            ) from error
 
-    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while server.poll() is None and time.monotonic() < deadline:
-            try:
-                self.create_database("app")
-            except psycopg.OperationalError:
-                time.sleep(0.01)
-            else:
-                return
-        raise PostgresUnavailable(
-            f"Postgres did not start; if the cause is not clear, delete {self._home} (its data is lost)."
-            f" Its log ends:\n{_end_of(self._log.read_bytes())}"
-        )
+    def _has_database(self) -> bool:
+        try:
+            self.create_database("app")
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _end(self, how: signal.Signals) -> None:
         if self._server is None:
             return
         server, self._server = self._server, None
-        for step in (how, signal.SIGQUIT, signal.SIGKILL):
-            server.send_signal(step)
-            try:
-                server.wait(timeout=_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            return
+        server.stop(how, signal.SIGQUIT, seconds=_STOP_SECONDS)
 
 
 def _case_mapping() -> list[str]:
-    """Upper and lower case of every script, as hosts have it, for whoever searches; before, only that of ASCII."""
+    """Upper and lower case of every script, as hosting providers have it, for the search; before 17, of ASCII."""
     knows = binaries_version() >= _FIRST_WITH_CASES
     return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if knows else []
 
 
 def _end_leftover(cluster: Path) -> None:
-    """Stop the server that still runs on our data; a file that names another program's process is out of date."""
+    """Stop the server that still runs on our data; a pid file that names another program's process is out of date."""
     pid_file = cluster / "postmaster.pid"
     if not pid_file.exists():
         return
@@ -226,7 +214,7 @@ def _end_leftover(cluster: Path) -> None:
             time.sleep(0.02)
             running = _command_line(pid)
     elif running and "postgres" not in running:
-        pid_file.unlink()  # The number was given out again; Postgres would only see that somebody has it.
+        pid_file.unlink()  # The number was given out again; Postgres would only see that such a process exists.
         running = ""
     if running:
         raise PostgresUnavailable(f"Process {pid} still runs Postgres on {cluster.parent}: stop it first (kill {pid}).")

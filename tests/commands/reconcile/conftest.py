@@ -8,7 +8,7 @@ from app.commands.reconcile import command
 from app.commands.reconcile.models import GracePeriods
 from app.commands.reconcile.report import Report
 from tests.commands.reconcile.drifting import AT_ONCE, KEY, Run
-from tests.support.services import settings_of
+from tests.support.service import settings_of
 from tools.sandbox.clerk import Clerk
 
 

@@ -9,7 +9,7 @@ import psycopg
 from app.commands.reconcile.models import GracePeriods
 from app.commands.reconcile.report import Report
 from tests.support.factories import Person, user_created, user_data
-from tests.support.services import Service
+from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.clerk import Clerk
 

@@ -11,10 +11,10 @@ from app.commands.reconcile.report import as_json
 from tests.commands.reconcile.drifting import Database, Run, know, make_a_mess, sign_up
 from tests.support import commands
 from tests.support.factories import Person
-from tests.support.services import Service
+from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import held
 from tools.sandbox.clerk import Clerk
+from tools.sandbox.faults import held
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ from tests.commands.reconcile.drifting import (
     state_of,
 )
 from tests.support.factories import Person, event
-from tests.support.services import Service
+from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import status
+from tools.sandbox.backboard.faults import status
 from tools.sandbox.clerk import Clerk
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from tests.commands.reconcile.drifting import (
     state_of,
 )
 from tests.support.factories import Person
-from tests.support.services import Service
+from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.clerk import Clerk
 

@@ -10,10 +10,12 @@ from app.commands.reconcile.models import UserDrift
 from app.commands.reconcile.repair import Repair, RepairResult
 from tests.commands.reconcile.drifting import Database, Run, found, know, make_a_mess, mark_deleted, note, sign_up
 from tests.support.factories import Person, event, user_created
-from tests.support.services import ServerProcess, Service, talking_to
+from tests.support.service import Service, connected_to
+from tools.processes import ServerProcess
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import behaves, drops, held, late, resets, status
+from tools.sandbox.backboard.faults import status
 from tools.sandbox.clerk import Clerk
+from tools.sandbox.faults import behaves, drops, held, late, resets
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +29,7 @@ async def deliver_to_one_that_dies(
     """Kill the server while Backboard works on its creates; Backboard finishes them all the same."""
     names = {person.assistant_name for person in people}
     backboard.next_create(*[held(gate) for _ in people], where=names.__contains__)
-    async with talking_to(server) as service:
+    async with connected_to(server) as service:
         deliveries = [asyncio.create_task(service.deliver(user_created(person))) for person in people]
         await asyncio.to_thread(
             backboard.wait_for, lambda: names <= {call.name for call in backboard.calls(kind="create")}
@@ -56,7 +58,7 @@ async def test_after_lost_answers_late_creates_and_kills_two_runs_leave_one_each
     # Several servers, since each stops asking a partner that has failed five times in a row.
     servers = [start_server() for _ in range(6)]
     for server, some in zip(servers, (people[first : first + 4] for first in range(0, 24, 4)), strict=True):
-        async with talking_to(server) as service:
+        async with connected_to(server) as service:
             await asyncio.gather(*(service.deliver(user_created(person)) for person in some))
             await asyncio.gather(*(service.deliver(user_created(person)) for person in some[::2]))
             clerk.remove_user(some[0].clerk_id)

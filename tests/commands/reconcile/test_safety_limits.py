@@ -8,10 +8,11 @@ from app.commands.reconcile.models import NoClerkKey, UnsafeToProceed
 from app.http import client
 from tests.commands.reconcile.drifting import LONG_AGO, Database, Run, found, know, make_a_mess, note, sign_up, state_of
 from tests.support.factories import Person
-from tests.support.services import Service
+from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard_faults import cuts, drops, status
+from tools.sandbox.backboard.faults import status
 from tools.sandbox.clerk import Clerk, refuses
+from tools.sandbox.faults import cuts, drops
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from app.log_format import Format
 _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=]*)(?: |$)')
 
 
-class Written:
-    """A stream that remembers what was written to it."""
+class CapturedLog:
+    """A stream that keeps what is written to it."""
 
     def __init__(self) -> None:
         self._bytes = io.BytesIO()
@@ -37,25 +37,25 @@ class Written:
         return {key: value.strip('"') for key, value in _PAIR.findall(line)}
 
 
-Configure = Callable[..., Written]
+Configure = Callable[..., CapturedLog]
 
 
 @contextmanager
-def capturing() -> Iterator[Configure]:
-    """log.configure on a stream of one's own, where no refusal is summed up; afterwards all is as before."""
+def capture_log() -> Iterator[Configure]:
+    """Let log.configure write to a stream of the test's own, where no refusal is summed up; restore it afterwards."""
     root = logging.getLogger()
     loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "psycopg", "asyncio"))]
     before, levels = log._output, [logger.level for logger in loggers]
     # Not pytest's own handlers, which come and go with each phase of a test.
     handlers = [handler for handler in root.handlers if isinstance(handler, log._Foreign)]
     lines, log.REFUSAL_LINES = log.REFUSAL_LINES, sys.maxsize
-    # What an earlier test had refused is summed up a second later, which may be now.
+    # Refusals of an earlier test are summed up a second later, which may be now.
     log._seconds.clear()
 
-    def start(log_format: Format = "logfmt", level: str = "info") -> Written:
-        written = Written()
-        log.configure(log_format, level, stream=written.stream)
-        return written
+    def start(log_format: Format = "logfmt", level: str = "info") -> CapturedLog:
+        captured = CapturedLog()
+        log.configure(log_format, level, stream=captured.stream)
+        return captured
 
     try:
         yield start

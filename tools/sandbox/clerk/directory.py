@@ -1,16 +1,16 @@
-"""What one Clerk instance answers about its users: one of them, a page of them, their number.
+"""What one Clerk instance says about its users: one of them, a page of them, their number.
 
-Sans I/O. Facts: Clerk's OpenAPI file bapi/2026-05-12.yml, and clerk-sdk-python #166 for what a limit above 500 does.
+Sans I/O. Sources: Clerk's OpenAPI file bapi/2026-05-12.yml, and clerk-sdk-python #166 for what a limit above 500 does.
 """
 
 import itertools
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-from tools.sandbox.backboard_messages import Reply, Request, json_reply
+from tools.sandbox.http import Request, Response, json_response
 
 DEFAULT_LIMIT = 10
 MOST_LIMIT = 500
@@ -23,9 +23,9 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class Switches:
-    """What nobody outside has seen, and what would be a fault of Clerk's own."""
+    """What is not documented, and what would be a fault of Clerk's own."""
 
-    # What becomes of a cursor whose user was deleted meanwhile.
+    # What happens to a cursor whose user was deleted meanwhile.
     gone_cursor: Literal["goes_on", "refused", "empty"] = "goes_on"
     # Every page is the first one.
     cursor_ignored: bool = False
@@ -36,14 +36,14 @@ class Switches:
 class HttpError(Exception):
     def __init__(self, status: int, code: str, *headers: tuple[str, str]) -> None:
         super().__init__(status)
-        self.reply = error_reply(status, code, *headers)
+        self.response = error_response(status, code, *headers)
 
 
-def error_reply(status: int, code: str, *headers: tuple[str, str]) -> Reply:
-    """An error as Clerk words it."""
+def error_response(status: int, code: str, *headers: tuple[str, str]) -> Response:
+    """An error in Clerk's shape."""
     error = {"message": code, "long_message": f"Made up by the stand-in: {code}", "code": code}
-    reply = json_reply(status, {"errors": [error], "clerk_trace_id": "trace_of_the_stand_in"})
-    return Reply(reply.status, reply.body, (*reply.headers, *headers))
+    response = json_response(status, {"errors": [error], "clerk_trace_id": "trace_of_the_stand_in"})
+    return replace(response, headers=(*response.headers, *headers))
 
 
 class Directory:
@@ -59,29 +59,29 @@ class Directory:
         with self._changed:
             self.switches = Switches()
             self.users: dict[str, dict[str, Any]] = {}
-            # Where a cursor stood, for when its user is gone.
-            self._places: dict[str, tuple[Any, str]] = {}
+            # The sort keys of all users ever, since a cursor may name a user that was deleted.
+            self._sort_keys: dict[str, tuple[Any, str]] = {}
 
     def add_user(self, clerk_id: str | None = None, **members: Any) -> dict[str, Any]:
-        """Somebody who signed up after everybody before; `members` replaces parts of the User object."""
+        """Sign up a user, the newest; `members` replaces parts of the User object."""
         with self._changed:
             number = next(_numbers)
             user = _user(clerk_id or f"user_{number:027d}", FIRST_MOMENT + number) | members
             self.users[user["id"]] = user
-            self._places[user["id"]] = (user["created_at"], user["id"])
+            self._sort_keys[user["id"]] = (user["created_at"], user["id"])
             return user
 
     def remove_user(self, clerk_id: str) -> None:
         with self._changed:
             del self.users[clerk_id]
 
-    def work(self, request: Request) -> Reply:
+    def work(self, request: Request) -> Response:
         try:
             self._check_key(request.headers.get("authorization", ""))
             with self._changed:
-                return json_reply(200, self._find(request))
+                return json_response(200, self._find(request))
         except HttpError as refusal:
-            return refusal.reply
+            return refusal.response
 
     def _check_key(self, authorization: str) -> None:
         scheme, _, key = authorization.partition(" ")
@@ -107,12 +107,12 @@ class Directory:
     def _page(self, query: dict[str, list[str]]) -> list[dict[str, Any]]:
         limit = _number(query, "limit", DEFAULT_LIMIT, low=1)
         if limit > MOST_LIMIT:
-            # No error: whoever asks for too many is answered as if they had asked for nothing.
+            # No error: a limit that is too large is answered like no limit at all.
             limit = DEFAULT_LIMIT
         field, backwards = _order(query.get("order_by", ["-created_at"])[0])
         wanted = _wanted(query)
         users = [user for user in self.users.values() if wanted is None or user["id"] in wanted]
-        users.sort(key=lambda user: _place(user, field), reverse=backwards)
+        users.sort(key=lambda user: _sort_key(user, field), reverse=backwards)
         first = _number(query, "offset", 0, low=0)
         if "starting_after" in query:
             if "offset" in query or field != "created_at":
@@ -124,17 +124,17 @@ class Directory:
         """Where the page begins that follows the cursor's user."""
         if self.switches.cursor_ignored:
             return 0
-        place = self._places.get(cursor)
+        key = self._sort_keys.get(cursor)
         gone = cursor not in self.users
-        if place is None or (gone and self.switches.gone_cursor == "refused"):
+        if key is None or (gone and self.switches.gone_cursor == "refused"):
             raise HttpError(422, "form_param_invalid")
         if gone and self.switches.gone_cursor == "empty":
             return len(users)
-        passed = (_place(user, "created_at") for user in users)
-        return sum((one >= place if backwards else one <= place) for one in passed)
+        keys = (_sort_key(user, "created_at") for user in users)
+        return sum((one >= key if backwards else one <= key) for one in keys)
 
 
-def _place(user: dict[str, Any], field: str) -> tuple[Any, str]:
+def _sort_key(user: dict[str, Any], field: str) -> tuple[Any, str]:
     return user.get(field) or 0, user["id"]
 
 
@@ -146,7 +146,7 @@ def _number(query: dict[str, list[str]], name: str, default: int, *, low: int) -
 
 
 def _order(text: str) -> tuple[str, bool]:
-    """The field, and whether it descends. A plus that was not escaped arrives as a blank, and is none."""
+    """The field, and whether it descends. A plus that was not escaped arrives as a blank, which is no sign."""
     field = text[1:] if text[:1] in {"+", "-"} else text
     if field not in ORDERS:
         raise HttpError(422, "form_param_value_invalid")

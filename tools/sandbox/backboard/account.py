@@ -1,8 +1,8 @@
-"""What one API key sees at Backboard: assistants, threads, and the answers to well and badly formed calls.
+"""What one API key sees at Backboard: assistants, threads, and the responses to well and badly formed calls.
 
-Sans I/O: a request goes in, a reply comes out. Strict where the vendor has stated something (the OpenAPI
-document "Backboard API" 1.0.0, backboard-sdk 1.5.19); `Switches` holds what nobody outside has seen. Names are
-not unique, and every create makes a new assistant, as at the vendor.
+Sans I/O: a request goes in, a response comes out. Strict where Backboard has stated something (the OpenAPI document
+"Backboard API" 1.0.0, backboard-sdk 1.5.19); `Switches` holds what is not documented. Names are not unique, and every
+create makes a new assistant, as at Backboard.
 """
 
 import random
@@ -13,22 +13,20 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from tools.sandbox.backboard_messages import (
+from tools.sandbox.backboard.validation import (
     HttpError,
-    Reply,
-    Request,
     assistant_fields,
     check_range,
     checked_uuid,
     json_object,
-    json_reply,
     unprocessable,
 )
+from tools.sandbox.http import Request, Response, json_response
 
 MOST_SKIP = 10_000
 MOST_LIMIT = 200
 
-# The vendor's documented defaults of a new assistant.
+# Backboard's documented defaults of a new assistant.
 DEFAULTS: dict[str, Any] = {
     "system_prompt": None,
     "description": None,
@@ -44,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
 
 @dataclass(slots=True)
 class Switches:
-    """The unknowns of the live service, each to be set by a test or a person."""
+    """What is not known of the live service, to be set by a test or a person."""
 
     create_status: int = 200
     name_filter: bool = True
@@ -61,14 +59,14 @@ class Switches:
 
 @dataclass(slots=True)
 class Assistant:
-    """An assistant that was made, and stays on record after its deletion."""
+    """An assistant; it stays on record after its deletion."""
 
     id: str
     name: str
     created_at: datetime
     fields: dict[str, Any]
     deleted_at: datetime | None = None
-    made: float = field(default_factory=time.monotonic)
+    made_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
@@ -77,33 +75,33 @@ class Thread:
     assistant_id: str
     created_at: datetime
     messages: int = 0
-    made: float = field(default_factory=time.monotonic)
+    made_at: float = field(default_factory=time.monotonic)
 
 
-class World:
+class Account:
     """Everything that belongs to one API key."""
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
-        self.made: dict[str, Assistant] = {}
+        self.assistants: dict[str, Assistant] = {}
         self.threads: dict[str, Thread] = {}
 
-    def answer(self, request: Request) -> Reply:
+    def handle(self, request: Request) -> Response:
         try:
             status, payload = self._route(request)
         except HttpError as refusal:
-            return refusal.reply
-        return json_reply(status, payload)
+            return refusal.response
+        return json_response(status, payload)
 
     def name_of(self, assistant_id: str) -> str:
-        """The name of an assistant living or deleted; empty for an unknown id."""
-        made = self.made.get(assistant_id.lower())
-        return made.name if made else ""
+        """The name of an assistant, living or deleted; empty for an unknown id."""
+        assistant = self.assistants.get(assistant_id.lower())
+        return assistant.name if assistant else ""
 
-    def make(self, name: str, *, created_at: datetime | None = None, **fields: Any) -> Assistant:
+    def make_assistant(self, name: str, *, created_at: datetime | None = None, **fields: Any) -> Assistant:
         now = datetime.now(UTC)
         assistant = Assistant(str(uuid4()), name, created_at or now, DEFAULTS | fields)
-        self.made[assistant.id] = assistant
+        self.assistants[assistant.id] = assistant
         return assistant
 
     def make_thread(self, assistant_id: str, *, created_at: datetime | None = None, messages: int = 0) -> Thread:
@@ -111,17 +109,16 @@ class World:
         self.threads[thread.id] = thread
         return thread
 
-    def keep(self) -> "Kept":
-        """What there is, to be restored later."""
-        return {key: replace(made) for key, made in self.made.items()}, dict(self.threads)
+    def snapshot(self) -> "Snapshot":
+        return {key: replace(assistant) for key, assistant in self.assistants.items()}, dict(self.threads)
 
-    def restore(self, kept: "Kept") -> None:
-        self.made, self.threads = kept
+    def restore(self, snapshot: "Snapshot") -> None:
+        self.assistants, self.threads = snapshot
 
-    def delete(self, assistant: Assistant) -> datetime:
-        """Mark it deleted; its threads go with it, for good."""
+    def delete_assistant(self, assistant: Assistant) -> datetime:
+        """Mark it as deleted; its threads go with it, for good."""
         assistant.deleted_at = datetime.now(UTC)
-        self.threads = {key: kept for key, kept in self.threads.items() if kept.assistant_id != assistant.id}
+        self.threads = {key: thread for key, thread in self.threads.items() if thread.assistant_id != assistant.id}
         return assistant.deleted_at
 
     def _route(self, request: Request) -> tuple[int, Any]:
@@ -137,7 +134,7 @@ class World:
             case "POST" | "GET" as method, ["assistants", uuid, "threads"]:
                 return 200, self._threads_of(method, self._living(uuid), request)
             case "GET", ["threads"]:
-                return 200, self._shown_threads(self.threads.values(), request.query)
+                return 200, self._threads_json(self.threads.values(), request.query)
             case "GET" | "DELETE" as method, ["threads", uuid]:
                 return 200, self._thread(method, uuid)
             case _, ["assistants" | "threads"] | ["assistants" | "threads", _] | ["assistants", _, "threads"]:
@@ -146,26 +143,26 @@ class World:
 
     def _create(self, request: Request) -> dict[str, Any]:
         sent = assistant_fields(request, required=True)
-        return self._shown(self.make(sent.pop("name"), **sent))
+        return self._assistant_json(self.make_assistant(sent.pop("name"), **sent))
 
     def _list(self, query: dict[str, str]) -> list[dict[str, Any]]:
         skip, limit = self._paging(query)
         horizon = time.monotonic() - self._switches.visible_after
-        listed = [made for made in self.made.values() if made.deleted_at is None and made.made <= horizon]
+        listed = [one for one in self.assistants.values() if one.deleted_at is None and one.made_at <= horizon]
         if self._switches.name_filter and "name" in query:
-            listed = [made for made in listed if made.name == query["name"]]
-        return [self._shown(made) for made in self._ordered(listed)[skip : skip + limit]]
+            listed = [one for one in listed if one.name == query["name"]]
+        return [self._assistant_json(one) for one in self._ordered(listed)[skip : skip + limit]]
 
     def _ordered(self, listed: list[Assistant]) -> list[Assistant]:
         if self._switches.order == "random":
             # Seeded by id, so that the pages of one listing fit together.
-            return sorted(listed, key=lambda made: random.Random(f"{self._switches.seed}{made.id}").random())
+            return sorted(listed, key=lambda one: random.Random(f"{self._switches.seed}{one.id}").random())
         descending = self._switches.order == "descending"
-        return sorted(listed, key=lambda made: made.created_at, reverse=descending)
+        return sorted(listed, key=lambda one: one.created_at, reverse=descending)
 
     def _one(self, method: str, assistant: Assistant, request: Request) -> dict[str, Any]:
         if method == "DELETE":
-            deleted_at = self._time(self.delete(assistant))
+            deleted_at = self._time(self.delete_assistant(assistant))
             return {
                 "message": "Assistant deleted successfully",
                 "assistant_id": assistant.id,
@@ -175,27 +172,27 @@ class World:
             sent = assistant_fields(request, required=False)
             assistant.name = sent.pop("name", assistant.name)
             assistant.fields |= sent
-        return self._shown(assistant)
+        return self._assistant_json(assistant)
 
     def _threads_of(self, method: str, assistant: Assistant, request: Request) -> Any:
         if method == "GET":
             mine = [thread for thread in self.threads.values() if thread.assistant_id == assistant.id]
-            return self._shown_threads(mine, request.query)
+            return self._threads_json(mine, request.query)
         json_object(request)
-        return self._shown_thread(self.make_thread(assistant.id))
+        return self._thread_json(self.make_thread(assistant.id))
 
     def _thread(self, method: str, uuid: str) -> dict[str, Any]:
         thread = self.threads.get(checked_uuid(uuid, "thread_id"))
         if thread is None:
             raise HttpError(404, "Thread not found")
         if method == "GET":
-            return self._shown_thread(thread)
+            return self._thread_json(thread)
         del self.threads[thread.id]
         deleted_at = self._time(datetime.now(UTC))
         return {"message": "Thread deleted successfully", "thread_id": thread.id, "deleted_at": deleted_at}
 
     def _living(self, uuid: str) -> Assistant:
-        assistant = self.made.get(checked_uuid(uuid, "assistant_id"))
+        assistant = self.assistants.get(checked_uuid(uuid, "assistant_id"))
         if assistant is None or assistant.deleted_at is not None:
             raise HttpError(404, "Assistant not found")
         return assistant
@@ -214,32 +211,32 @@ class World:
         check_range(number, "query", name, low=low, high=high)
         return number
 
-    def _shown(self, assistant: Assistant) -> dict[str, Any]:
+    def _assistant_json(self, assistant: Assistant) -> dict[str, Any]:
         created_at = self._time(assistant.created_at)
-        shown: dict[str, Any] = {"assistant_id": assistant.id, "name": assistant.name, "created_at": created_at}
-        shown |= assistant.fields
+        fields: dict[str, Any] = {"assistant_id": assistant.id, "name": assistant.name, "created_at": created_at}
+        fields |= assistant.fields
         if self._switches.echo_description:
-            shown["description"] = shown["system_prompt"]
+            fields["description"] = fields["system_prompt"]
         if self._switches.extra_fields:
-            shown |= {"owner": {"id": 7}, "updated_at": created_at, "a_field_of_tomorrow": [None]}
-        return shown
+            fields |= {"owner": {"id": 7}, "updated_at": created_at, "a_field_of_tomorrow": [None]}
+        return fields
 
-    def _shown_threads(self, threads: Iterable[Thread], query: dict[str, str]) -> list[dict[str, Any]]:
+    def _threads_json(self, threads: Iterable[Thread], query: dict[str, str]) -> list[dict[str, Any]]:
         skip, limit = self._paging(query)
         horizon = time.monotonic() - self._switches.visible_after
-        visible = [thread for thread in threads if thread.made <= horizon]
-        return [self._shown_thread(thread) for thread in visible[skip : skip + limit]]
+        visible = [thread for thread in threads if thread.made_at <= horizon]
+        return [self._thread_json(thread) for thread in visible[skip : skip + limit]]
 
-    def _shown_thread(self, thread: Thread) -> dict[str, Any]:
+    def _thread_json(self, thread: Thread) -> dict[str, Any]:
         created_at = self._time(thread.created_at)
-        said = [{"role": "user", "content": f"{number}"} for number in range(thread.messages)]
-        return {"thread_id": thread.id, "created_at": created_at, "messages": said, "metadata_": None}
+        messages = [{"role": "user", "content": f"{number}"} for number in range(thread.messages)]
+        return {"thread_id": thread.id, "created_at": created_at, "messages": messages, "metadata_": None}
 
     def _time(self, when: datetime) -> str:
         return TIMESTAMPS[self._switches.timestamps](when)
 
 
-Kept = tuple[dict[str, Assistant], dict[str, Thread]]
+Snapshot = tuple[dict[str, Assistant], dict[str, Thread]]
 
 TIMESTAMPS: dict[str, Callable[[datetime], str]] = {
     "z": lambda when: when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -1,4 +1,4 @@
-"""An environment for the tests that read one: complete, and nothing else in it."""
+"""The environment variables of tests that load the settings from them: complete, and no others."""
 
 import base64
 from pathlib import Path
@@ -13,7 +13,7 @@ COMPLETE = {"DATABASE_URL": URL, "CLERK_WEBHOOK_SIGNING_SECRET": SECRET, "BACKBO
 
 
 def complete_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """The least that the settings take, and a folder without a .env."""
+    """Set the variables that the settings require and no others, in a folder without a .env."""
     for name in (*DATABASE_VARIABLES, *(field.upper() for field in Settings.model_fields)):
         monkeypatch.delenv(name, raising=False)
     for name, value in COMPLETE.items():
@@ -22,7 +22,7 @@ def complete_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def problems() -> list[str]:
-    """What load() has against the environment; each begins with the name of a variable."""
+    """The problems that load() finds; each begins with the name of a variable."""
     with pytest.raises(ConfigurationError) as caught:
         load(Settings)
     assert str(caught.value).splitlines() == caught.value.problems

@@ -1,4 +1,4 @@
-"""Databases that live for one test, beside the one that the others share."""
+"""Databases for a single test, beside the one that the other tests share."""
 
 import itertools
 import os
@@ -14,9 +14,9 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def scratch_database(url: str) -> Iterator[str]:
-    """An empty database on the same server, and gone afterwards; skips where the server's user may not make one."""
-    name = f"scratch_{os.getpid()}_{next(_numbers)}"
+def temporary_database(url: str) -> Iterator[str]:
+    """An empty database on the same server, dropped afterwards; skips if the server's user may not create one."""
+    name = f"temporary_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
         try:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -1,14 +1,9 @@
-"""The service under test, in this process or as one of its own, and what its two callers ask of it."""
+"""The service under test, in this process or in one of its own, and clients that call it as its two callers do."""
 
 import base64
-import signal
-import socket
-import subprocess
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,12 +13,13 @@ from app.settings import DATABASE_VARIABLES, Settings
 from tests.support import factories
 from tests.support.canaries import DATABASE_PASSWORD, assert_discreet
 from tests.support.factories import Person, signed
+from tools.processes import ServerProcess
 
 
 def environment(database_url: str, backboard_url: str, **changed: str) -> dict[str, str]:
     """The variables of a service under test."""
     variables = {
-        # The local server asks for no password; so it is one more secret that must not show.
+        # The local server asks for no password, so this one is only a secret that must not show up anywhere.
         "DATABASE_URL": database_url.replace("//app@", f"//app:{DATABASE_PASSWORD}@"),
         "BACKBOARD_API_KEY": factories.API_KEY,
         "BACKBOARD_API_URL": backboard_url,
@@ -43,7 +39,7 @@ def settings_of(variables: dict[str, str]) -> Settings:
 
 @dataclass(frozen=True)
 class Service:
-    """The service, however it runs, and what its two callers ask of it."""
+    """A client of the service, however that runs: Clerk's sender and the chat backend."""
 
     client: httpx.AsyncClient
 
@@ -52,7 +48,7 @@ class Service:
         return await self.client.post("/webhooks/clerk", content=body, headers=signed(body, **how))
 
     async def ensure(self, person: Person, token: str = factories.TOKEN, **more: Any) -> httpx.Response:
-        """Ask for a user as the chat backend does."""
+        """Ensure a user as the chat backend does."""
         return await self.client.post(
             "/ensure-user",
             json={"clerk_id": person.clerk_id, **more},
@@ -62,7 +58,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Chat:
-    """The chat's memory, as the chat backend uses it; with a session token, as a signed-in user does."""
+    """A client of the chat's routes: the chat backend or, with a session token, a signed-in user."""
 
     client: httpx.AsyncClient
     token: str = factories.TOKEN
@@ -91,7 +87,7 @@ class Chat:
         return await self.client.delete(path, headers=self._headers)
 
     async def raw(self, method: str, path: str, body: bytes) -> httpx.Response:
-        """A body as it stands."""
+        """Send a body unchanged."""
         headers = self._headers | {"Content-Type": "application/json"}
         return await self.client.request(method, path, content=body, headers=headers)
 
@@ -102,74 +98,32 @@ class Chat:
 
 @asynccontextmanager
 async def in_process(app: Starlette) -> AsyncIterator[Service]:
-    """An application with its lifespan entered, which httpx's transport leaves out."""
+    """Run an application in this process, with its lifespan, which httpx's transport leaves out."""
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=True),
             base_url="http://test",
-            event_hooks={"response": [_look_through]},
+            event_hooks={"response": [_check_discreet]},
         ) as client,
     ):
         yield Service(client)
 
 
-async def _look_through(answer: httpx.Response) -> None:
-    await answer.aread()
-    assert_discreet(answer.status_code, answer.headers.raw, answer.content)
-
-
-@dataclass
-class ServerProcess:
-    """`python -m app serve` on a port of its own."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM, and the exit code that follows."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    """Poll until it holds; an AssertionError when it does not in time."""
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up_at, "it did not come about in time"
-        time.sleep(0.02)
-
-
-def answers(url: str, path: str = "/readyz", status: int = 200) -> Callable[[], bool]:
-    def asked() -> bool:
-        try:
-            return httpx.get(url + path, trust_env=False).status_code == status
-        except httpx.TransportError:
-            return False
-
-    return asked
+async def _check_discreet(response: httpx.Response) -> None:
+    await response.aread()
+    assert_discreet(response.status_code, response.headers.raw, response.content)
 
 
 @asynccontextmanager
-async def talking_to(server: ServerProcess) -> AsyncIterator[Service]:
+async def connected_to(server: ServerProcess) -> AsyncIterator[Service]:
+    """A client of a server process."""
     limits = httpx.Limits(max_connections=200)
     async with httpx.AsyncClient(
         base_url=server.url,
         timeout=20.0,
         limits=limits,
         trust_env=False,
-        event_hooks={"response": [_look_through]},
+        event_hooks={"response": [_check_discreet]},
     ) as client:
         yield Service(client)

@@ -1,53 +1,24 @@
-"""Requests to the Backboard sandbox, its replies, and the checks that a request must pass.
+"""The checks that a request to the Backboard sandbox must pass.
 
-A refused body is answered as FastAPI does, status 422 and a *list* under `detail`; any other refusal has a
-string there.
+An invalid body is answered as FastAPI does, status 422 and a *list* under `detail`; any other refusal has a string
+there.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+from tools.sandbox.http import Request, json_response
 
 LONGEST_NAME = 255
 TOK_K_RANGE = (1, 100)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it was read; `path` has no query, header names are in lower case.
-
-    Of a parameter that is given twice `query` holds the last value, and `raw_query` all of them.
-    """
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-    raw_query: str = ""
-
-    @property
-    def keeps_alive(self) -> bool:
-        return self.headers.get("connection", "").lower() != "close"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
-
-
 class HttpError(Exception):
     def __init__(self, status: int, detail: Any) -> None:
         super().__init__(status)
-        self.reply = json_reply(status, {"detail": detail})
-
-
-def json_reply(status: int, payload: Any) -> Reply:
-    return Reply(status, json.dumps(payload, separators=(",", ":")).encode())
+        self.response = json_response(status, {"detail": detail})
 
 
 def unprocessable(kind: str, message: str, *loc: str | int) -> HttpError:

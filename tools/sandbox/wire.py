@@ -1,29 +1,28 @@
-"""HTTP/1.1 of the stand-ins on asyncio streams: reads requests whole, sends replies well or badly.
+"""HTTP/1.1 of the stand-ins on asyncio streams: reads whole requests, sends responses as a fault wants them.
 
-Its own, because what the service must survive (a cut body, endless 103s, a connection reset) is what HTTP
-servers exist to prevent.
+Written here, because what the service must survive (a cut body, endless 103s, a connection reset) is what HTTP servers
+exist to prevent.
 """
 
 import asyncio
-import contextlib
 import socket
 import struct
 from http.client import responses
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tools.sandbox.backboard_faults import Fault, Wire
-from tools.sandbox.backboard_messages import Reply, Request
+from tools.sandbox.faults import Fault, Wire
+from tools.sandbox.http import Request, Response
+from tools.sandbox.loopback import HangUp
 
-HEAD_BYTES = 64 * 1024
 BODY_BYTES = 16 * 1024 * 1024
 
 
-class NotHttp(Exception):
-    """What arrived is no request that this server reads; the connection is closed."""
+class NotHttp(HangUp):
+    """The bytes that arrived are no request that this server reads."""
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request of a connection, or None if the client left between two."""
+    """Read the next request of a connection; None if the client left between two."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -59,7 +58,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
         body += await reader.readexactly(_at_most(len(body) + size) - len(body))
         await reader.readexactly(2)
     while await reader.readuntil(b"\r\n") != b"\r\n":
-        pass  # A trailer, which says nothing to us.
+        pass  # A trailer, which is of no interest here.
     return bytes(body)
 
 
@@ -70,10 +69,10 @@ def _at_most(size: int) -> int:
 
 
 async def send(
-    writer: asyncio.StreamWriter, reader: asyncio.StreamReader, reply: Reply, fault: Fault, *, head_only: bool
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request, response: Response, fault: Fault
 ) -> bool:
-    """Send `reply` as `fault` wants it; whether the connection is still good for another request."""
-    head, body = _head(reply), b"" if head_only else reply.body
+    """Send the response as the fault wants it; return whether the connection serves another request."""
+    head, body = _head(response), b"" if request.method == "HEAD" else response.body
     match fault.wire:
         case Wire.WHOLE:
             writer.write(head + body)
@@ -92,13 +91,7 @@ async def send(
             while True:
                 await _drip(writer, b"HTTP/1.1 103 Early Hints\r\n\r\n", fault.pace, at_once=True)
     await writer.drain()
-    return fault.wire in {Wire.WHOLE, Wire.HEAD_DRIPS, Wire.BODY_DRIPS}
-
-
-async def close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
+    return request.keeps_alive and fault.wire in {Wire.WHOLE, Wire.HEAD_DRIPS, Wire.BODY_DRIPS}
 
 
 async def _drip(writer: asyncio.StreamWriter, data: bytes, pace: float, *, at_once: bool = False) -> None:
@@ -110,15 +103,15 @@ async def _drip(writer: asyncio.StreamWriter, data: bytes, pace: float, *, at_on
         await asyncio.sleep(pace)
 
 
-def _head(reply: Reply) -> bytes:
-    reason = responses.get(reply.status, "Unknown")
-    lines = [f"HTTP/1.1 {reply.status} {reason}", f"Content-Length: {len(reply.body)}"]
-    lines += [f"{name}: {value}" for name, value in reply.headers]
+def _head(response: Response) -> bytes:
+    reason = responses.get(response.status, "Unknown")
+    lines = [f"HTTP/1.1 {response.status} {reason}", f"Content-Length: {len(response.body)}"]
+    lines += [f"{name}: {value}" for name, value in response.headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with a TCP reset: a linger time of zero throws away what was not sent."""
+    """Close with a TCP reset: a linger time of zero discards what was not sent."""
     raw: socket.socket = writer.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What the Backboard sandbox has seen and made, and what it is to do wrong next; steered from any thread."""
+"""What the Backboard sandbox has seen and made, and what it is to do wrong next; used from any thread."""
 
 import json
 import threading
@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from tools.sandbox.backboard_faults import KINDS, Fault, behaves
-from tools.sandbox.backboard_messages import Reply, Request, json_reply
-from tools.sandbox.backboard_world import Assistant, Switches, Thread, World
+from tools.sandbox.backboard.account import Account, Assistant, Switches, Thread
+from tools.sandbox.backboard.faults import KINDS
+from tools.sandbox.faults import Fault, FaultPlan
+from tools.sandbox.http import Request, Response, json_response
 
-WRONG_KEY = json_reply(401, {"detail": "Invalid or missing API key"})
+WRONG_KEY = json_response(401, {"detail": "Invalid or missing API key"})
 
 Where = Callable[[str], bool]
 
 
 @dataclass(slots=True)
 class Call:
-    """One call, in the order of arrival. `status` is None while, or when, nothing was answered."""
+    """One call, in the order of arrival. `status` is None while, or when, there is no response."""
 
     kind: str
     method: str
@@ -30,45 +31,33 @@ class Call:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A fault that waits for a call of its kind whose assistant's name suits."""
-
-    kind: str
-    fault: Fault
-    where: Where | None
-
-    def fits(self, call: Call) -> bool:
-        return self.kind in {call.kind, "any"} and (self.where is None or self.where(call.name))
-
-
 class Ledger:
-    """The sandbox without its network: worlds, calls, faults. A test asserts against it, not against our tables."""
+    """The sandbox without its network: accounts, calls, faults. Tests compare the service's tables with it."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = tuple(keys)
         self._changed = threading.Condition()
+        self._plan = FaultPlan(KINDS)
         self.reset()
 
     def reset(self) -> None:
-        """Forget assistants, calls, faults and switches; a late commit of before goes into the old world."""
+        """Forget assistants, calls, faults and switches; a late commit of before goes into the old account."""
         with self._changed:
             self.switches = Switches()
-            self._worlds = {key: World(self.switches) for key in self._keys}
+            self._accounts = {key: Account(self.switches) for key in self._keys}
             self._calls: list[Call] = []
             self.clear()
 
     def clear(self) -> None:
-        """Behave again: drop the faults that wait and those that stand."""
+        """Behave again: drop every planned fault."""
         with self._changed:
-            self._queued: list[Planned] = []
-            self._standing: list[Planned] = []
+            self._plan.clear()
             self._to_close = 0
 
     def next(self, kind: str, *faults: Fault, where: Where | None = None) -> None:
-        """One fault each for the next calls of this kind, in order; `where` judges the assistant's name."""
+        """Plan one fault each for the next calls of this kind, in order; `where` judges the assistant's name."""
         with self._changed:
-            self._queued += [Planned(_checked(kind), fault, where) for fault in faults]
+            self._plan.next(kind, *faults, where=where)
 
     def next_create(self, *faults: Fault, where: Where | None = None) -> None:
         self.next("create", *faults, where=where)
@@ -80,9 +69,9 @@ class Ledger:
         self.next("delete", *faults, where=where)
 
     def always(self, kind: str, fault: Fault, *, where: Where | None = None) -> None:
-        """A fault for every call of this kind that no queued one is waiting for, until `clear`."""
+        """Plan a fault for every call of this kind that no queued one waits for, until `clear`."""
         with self._changed:
-            self._standing.insert(0, Planned(_checked(kind), fault, where))
+            self._plan.always(kind, fault, where=where)
 
     def close_next_connections(self, count: int) -> None:
         """Accept the next connections, and close them before a byte is read."""
@@ -99,96 +88,87 @@ class Ledger:
             ]
 
     def made(self, name: str | None = None, *, key: str | None = None) -> list[Assistant]:
-        """Every assistant ever made, the deleted ones too, in the order of their making."""
+        """Every assistant ever made, the deleted ones too, oldest first."""
         with self._changed:
-            worlds = [world for owner, world in self._worlds.items() if key in {None, owner}]
-            made = [assistant for world in worlds for assistant in world.made.values()]
-            return sorted((one for one in made if name in {None, one.name}), key=lambda one: one.made)
+            accounts = [account for owner, account in self._accounts.items() if key in {None, owner}]
+            made = [assistant for account in accounts for assistant in account.assistants.values()]
+            return sorted((one for one in made if name in {None, one.name}), key=lambda one: one.made_at)
 
     def alive(self, name: str | None = None, *, key: str | None = None) -> list[Assistant]:
         """The living assistants of exactly this name."""
         return [assistant for assistant in self.made(name, key=key) if assistant.deleted_at is None]
 
     def threads(self, assistant_id: str | None = None) -> list[Thread]:
-        """The living threads, of one assistant or of all, in the order of their making."""
+        """The living threads, of one assistant or of all, oldest first."""
         with self._changed:
-            alive = [thread for world in self._worlds.values() for thread in world.threads.values()]
+            alive = [thread for account in self._accounts.values() for thread in account.threads.values()]
             return [thread for thread in alive if assistant_id in {None, thread.assistant_id}]
 
     def make_thread(self, assistant_id: str, *, created_at: datetime | None = None, messages: int = 0) -> Thread:
-        """Make one behind everybody's back, with as many messages in it."""
+        """Make one without a call, with as many messages in it."""
         with self._changed:
-            (world,) = (world for world in self._worlds.values() if assistant_id in world.made)
-            return world.make_thread(assistant_id, created_at=created_at, messages=messages)
+            account = self._account_of(assistant_id)
+            return account.make_thread(assistant_id, created_at=created_at, messages=messages)
 
     def make_assistant(self, name: str, *, key: str | None = None, created_at: datetime | None = None) -> Assistant:
-        """Make one behind everybody's back: an orphan, or a second one under a name."""
+        """Make one without a call: an orphan, or a second one under a name."""
         with self._changed:
-            assistant = self._worlds[key or self._keys[0]].make(name, created_at=created_at)
+            assistant = self._accounts[key or self._keys[0]].make_assistant(name, created_at=created_at)
             self._changed.notify_all()
             return assistant
 
     def delete_assistant(self, assistant_id: str) -> None:
-        """Delete one behind everybody's back, as somebody at the vendor's dashboard might."""
+        """Delete one without a call, as a person at Backboard's dashboard might."""
         with self._changed:
-            (world,) = (world for world in self._worlds.values() if assistant_id in world.made)
-            world.delete(world.made[assistant_id])
+            account = self._account_of(assistant_id)
+            account.delete_assistant(account.assistants[assistant_id])
             self._changed.notify_all()
 
     def wait_for(self, predicate: Callable[[], bool], *, seconds: float = 5.0) -> None:
         """Block until calls and assistants are as wanted; TimeoutError if they never are."""
         with self._changed:
             if not self._changed.wait_for(predicate, seconds):
-                raise TimeoutError("the sandbox did not see what was waited for")
+                raise TimeoutError("the sandbox did not see what the test waits for")
 
-    def closes_this_connection(self) -> bool:
+    def rejects_connection(self) -> bool:
         with self._changed:
             self._to_close -= 1
             return self._to_close >= 0
 
-    def arrive(self, request: Request) -> tuple[Call, Fault, World | None]:
-        """Write the call down and find its fault; without a world, the key is wrong."""
+    def record(self, request: Request) -> tuple[Call, Fault, Account | None]:
+        """Record the call and find its fault; without an account, the key is wrong."""
         with self._changed:
-            world = self._worlds.get(request.headers.get("x-api-key", ""))
-            call = _call(request, world)
-            fault = self._take(call)
+            account = self._accounts.get(request.headers.get("x-api-key", ""))
+            call = _call(request, account)
+            fault = self._plan.take(call.kind, call.name)
             call.fault = fault.name
             self._calls.append(call)
             self._changed.notify_all()
-            return call, fault, world
+            return call, fault, account
 
-    def work(self, world: World | None, request: Request, fault: Fault) -> Reply:
-        """Do what was asked; here, and only here, something comes into being."""
+    def work(self, account: Account | None, request: Request, fault: Fault) -> Response:
+        """Do what was asked; only here a call makes or changes anything."""
         with self._changed:
-            before = world.keep() if world else None
-            reply = world.answer(request) if world else WRONG_KEY
-            if world and fault.twice:
-                world.answer(request)
-            if world and before and fault.forgets:
-                world.restore(before)
+            before = account.snapshot() if account and fault.forgets else None
+            response = account.handle(request) if account else WRONG_KEY
+            if account and fault.twice:
+                account.handle(request)
+            if account and before:
+                account.restore(before)
             self._changed.notify_all()
-            return reply
+            return response
 
-    def answered(self, call: Call, status: int) -> None:
+    def responded(self, call: Call, status: int) -> None:
         with self._changed:
             call.status = status
             self._changed.notify_all()
 
-    def _take(self, call: Call) -> Fault:
-        for planned in self._queued:
-            if planned.fits(call):
-                self._queued.remove(planned)
-                return planned.fault
-        return next((planned.fault for planned in self._standing if planned.fits(call)), behaves())
+    def _account_of(self, assistant_id: str) -> Account:
+        (account,) = (account for account in self._accounts.values() if assistant_id in account.assistants)
+        return account
 
 
-def _checked(kind: str) -> str:
-    if kind not in KINDS:
-        raise ValueError(f"{kind} is none of {', '.join(KINDS)}")
-    return kind
-
-
-def _call(request: Request, world: World | None) -> Call:
+def _call(request: Request, account: Account | None) -> Call:
     path = request.path.removeprefix("/api")
     kind, name = "", ""
     match request.method, path.split("/")[1:]:
@@ -199,15 +179,15 @@ def _call(request: Request, world: World | None) -> Call:
             name = request.query.get("name", "")
         case "GET" | "PUT" | "DELETE" as method, ["assistants", uuid]:
             kind = {"GET": "get", "PUT": "update", "DELETE": "delete"}[method]
-            name = world.name_of(uuid) if world else ""
+            name = account.name_of(uuid) if account else ""
         case "POST" | "GET" as method, ["assistants", uuid, "threads"]:
             kind = {"POST": "create_thread", "GET": "list_threads"}[method]
-            name = world.name_of(uuid) if world else ""
+            name = account.name_of(uuid) if account else ""
         case "GET", ["threads"]:
             kind = "list_threads"
         case "GET" | "DELETE" as method, ["threads", _]:
             kind = {"GET": "get_thread", "DELETE": "delete_thread"}[method]
-    return Call(kind, request.method, path, name, world is not None, time.monotonic(), "")
+    return Call(kind, request.method, path, name, account is not None, time.monotonic(), "")
 
 
 def _name_in(body: bytes) -> str:

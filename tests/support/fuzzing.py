@@ -1,6 +1,6 @@
 """How many random requests each fuzzing test makes: the same few in every run of the suite, or a campaign.
 
-EXAMPLES=20000 ./dev test tests/test_openapi.py makes so many new ones each time, and prints how to repeat a failure.
+`EXAMPLES=20000 ./dev test tests/api/test_openapi.py` makes that many new ones, and prints how to repeat a failure.
 """
 
 import os
@@ -11,7 +11,7 @@ CAMPAIGN = os.environ.get("EXAMPLES")
 
 
 def examples(usual: int) -> settings:
-    """Settings for a test that makes so many requests in the suite."""
+    """Settings for a test that makes this many requests in the suite."""
     return settings(
         max_examples=int(CAMPAIGN or usual),
         deadline=None,

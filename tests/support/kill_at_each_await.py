@@ -1,9 +1,9 @@
-"""A program that dies at work: `python -m tests.support.killed sign_up|open_session NUMBER LOG` (see test_processes).
+"""`python -m tests.support.kill_at_each_await sign_up|open_session NUMBER LOG`: kill -9 at each await of a request.
 
-It forks a child that makes one request to the service in its own process and kills itself with -9 at the first
-await of the try, then one that dies at the second, and so on, until one lives through all of them. After each
-death another child makes the request again, as Clerk's sender or the chat backend would, until it succeeds.
-Nothing in the service knows of this: a task factory steps the coroutine and counts.
+It forks a child that makes one request to the service in its own process and kills itself with -9 at the first await of
+the attempt, then one that dies at the second, and so on, until a child survives all of them. After each death another
+child makes the request again, as Clerk's sender or the chat backend would, until it succeeds. The service has no code
+for this: a task factory steps the coroutine and counts. `test_processes` runs it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from app import settings
 from app.application import create_app
 from app.log import configure
 from tests.support.factories import Person, user_created
-from tests.support.services import Chat, Service, in_process
+from tests.support.service import Chat, Service, in_process
 
 TRIES = {"Provisioning._provision", "open_session"}
 REPETITIONS = 20
@@ -33,18 +33,18 @@ Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 
 async def sign_up(service: Service, number: int, death: int) -> httpx.Response:
-    """Somebody new for each death; the try is a task of its own."""
+    """A new user for each death; the attempt is a task of its own."""
     return await service.deliver(user_created(Person(number + death + 1)))
 
 
 async def open_session(service: Service, number: int, death: int) -> httpx.Response:
-    """The same user, another wish for each death."""
+    """The same user, another idempotency key for each death."""
     return await Chat(service.client).open(Person(number), key=f"death {death}")
 
 
 @types.coroutine
 def dying(coroutine: Coroutine[Any, Any, Any], at: int) -> Generator[Any, Any, Any]:
-    """Drive a coroutine, and die at its `at`-th stop: odd ones are before what it waits for, even ones after."""
+    """Drive a coroutine, and die at its `at`-th stop: odd stops are before an await, even ones after it."""
     stops = 0
     step = partial(coroutine.send, None)
     while True:
