@@ -61,7 +61,10 @@ def test_an_ordinary_user_gets_a_server() -> None:
     """Without root everything is the user's own; killing the owner ends the server here too."""
     as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     reachable = subprocess.run(
-        [*as_nobody, sys.executable, "-c", "import psycopg, local.postgres"], cwd=ROOT, capture_output=True, check=False
+        [*as_nobody, sys.executable, "-c", "import psycopg, tools.sandbox.postgres"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
     )
     if reachable.returncode != 0:
         pytest.skip("this Python or this checkout lies where only root may enter")
