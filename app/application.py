@@ -12,12 +12,12 @@ from starlette.types import Receive, Scope, Send
 from app import log
 from app import settings as environment
 from app.api.auth import Authenticator
-from app.api.health import LastEvent, MetricsProbe, Readyz, healthz
-from app.api.messages import ChatMessages
+from app.api.health import Health, LastEvent
+from app.api.messages import Messages
 from app.api.openapi import OpenApi
-from app.api.sessions import ChatSessions
-from app.api.users import ChatUsers, EnsureUser
-from app.api.webhooks import ClerkWebhook
+from app.api.sessions import Sessions
+from app.api.users import Users
+from app.api.webhooks import Webhooks
 from app.chat.create_session import CreateSession
 from app.chat.delete_session import DeleteSession
 from app.chat.service import ChatService
@@ -58,65 +58,70 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     verifier = SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret])
     components = build_components(settings)
-    last_event, stopping = LastEvent(), asyncio.Event()
-    webhook = ClerkWebhook(
-        verifier=verifier,
-        last_event=last_event,
-        provisioning=components.provisioning,
-        deletion=components.deletion,
-        instance_id=settings.clerk_instance_id,
-    )
-    tokens = [token.get_secret_value().encode() for token in settings.service_tokens]
-    callers = Authenticator(tokens=tokens, sessions=components.sessions)
-    users = UserService(provisioning=components.provisioning, clerk=components.clerk)
-    readyz = Readyz(
-        queries=components.queries,
-        query_pool=components.query_pool,
-        provisioning_pool=components.provisioning_pool,
-        expected=newest(),
-        last_event=last_event,
-        stopping=stopping,
-    )
+    stopping = asyncio.Event()
     metrics = Metrics({pool.name: pool.stats for pool in (components.query_pool, components.provisioning_pool)})
+    routes = _routes(settings, components, verifier, stopping, metrics)
     app = Application(
         metrics,
-        routes=[
-            Route("/webhooks/clerk", webhook, methods=["POST"]),
-            Route("/ensure-user", EnsureUser(callers=callers, users=users), methods=["POST"]),
-            Route("/healthz", healthz, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
-            Route("/metrics", MetricsProbe(metrics), methods=["GET"]),
-            Route("/openapi.json", OpenApi(), methods=["GET"]),
-            *_chat_routes(components, callers, users),
-        ],
-        lifespan=lambda _: _live(settings, components, stopping),
+        routes=[*routes, Route("/openapi.json", OpenApi(routes).openapi)],
+        lifespan=lambda _: _lifespan(settings, components, stopping),
     )
     # A redirect to a path with a slash would name whatever host the request claimed.
     app.router.redirect_slashes = False
     return app
 
 
-def _chat_routes(components: Components, callers: Authenticator, users: UserService) -> list[Route]:
-    queries, query_pool, provisioning_pool, backboard = (
-        components.queries,
-        components.query_pool,
-        components.provisioning_pool,
-        components.backboard,
+def _routes(
+    settings: Settings,
+    components: Components,
+    verifier: SignatureVerifier,
+    stopping: asyncio.Event,
+    metrics: Metrics,
+) -> list[Route]:
+    queries, query_pool = components.queries, components.query_pool
+    provisioning_pool, backboard = components.provisioning_pool, components.backboard
+    authenticator = Authenticator(
+        service_tokens=[token.get_secret_value().encode() for token in settings.service_tokens],
+        session_tokens=components.sessions,
     )
-    memory = ChatService(queries=queries, query_pool=query_pool)
-    opening = CreateSession(
-        queries=queries, query_pool=query_pool, provisioning_pool=provisioning_pool, backboard=backboard
+    last_event = LastEvent()
+    webhooks = Webhooks(
+        verifier=verifier,
+        last_event=last_event,
+        provisioning=components.provisioning,
+        deletion=components.deletion,
+        instance_id=settings.clerk_instance_id,
     )
-    closing = DeleteSession(queries=queries, provisioning_pool=provisioning_pool, backboard=backboard)
+    health = Health(
+        queries=queries,
+        query_pool=query_pool,
+        provisioning_pool=provisioning_pool,
+        schema_version=newest(),
+        last_event=last_event,
+        stopping=stopping,
+        metrics=metrics,
+    )
+    users = UserService(provisioning=components.provisioning, clerk=components.clerk)
+    chat = ChatService(queries=queries, query_pool=query_pool)
+    sessions = Sessions(
+        users=users,
+        chat=chat,
+        create_session=CreateSession(
+            queries=queries, query_pool=query_pool, provisioning_pool=provisioning_pool, backboard=backboard
+        ),
+        delete_session=DeleteSession(queries=queries, provisioning_pool=provisioning_pool, backboard=backboard),
+    )
     return [
-        *ChatSessions(users=users, opening=opening, closing=closing, memory=memory).routes(callers),
-        *ChatMessages(memory).routes(callers),
-        *ChatUsers(users=users, memory=memory).routes(callers),
+        *webhooks.routes(),
+        *Users(users=users, chat=chat).routes(authenticator),
+        *sessions.routes(authenticator),
+        *Messages(chat).routes(authenticator),
+        *health.routes(),
     ]
 
 
 @asynccontextmanager
-async def _live(
+async def _lifespan(
     settings: Settings, components: Components, stopping: asyncio.Event
 ) -> AsyncIterator[dict[str, asyncio.Event]]:
     """The lifespan of the web process; what it yields is for the server and its connections."""

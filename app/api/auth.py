@@ -1,12 +1,14 @@
-"""Who calls: the chat backend by one of the service tokens, or a signed-in user by their own session token."""
+"""Authentication: the chat backend presents a service token, a signed-in user a Clerk session token."""
 
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from http import HTTPStatus
 from uuid import UUID
 
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app import log
@@ -20,36 +22,9 @@ from app.http.responses import CLOSE, HttpError
 _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
 
 
-class Authenticator:
-    """Lets in whoever has a token that counts."""
-
-    def __init__(self, *, tokens: Sequence[bytes], sessions: SessionTokens | None) -> None:
-        self._tokens = tokens
-        self._sessions = sessions
-
-    async def identify(self, scope: Scope, deadline: Deadline) -> str | None:
-        """The user of a session token, or None for the chat backend, which may ask for anybody.
-
-        Exactly one bearer token, compared with every known one in constant time. Whatever is wrong, the answer is
-        the same; only the log says more.
-        """
-        given = headers_named(scope, b"authorization")
-        match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
-        token = match[1] if match else b""
-        if sum([hmac.compare_digest(token, known) for known in self._tokens]):
-            return None
-        if self._sessions is not None:
-            try:
-                return await self._sessions.verify(token.decode(), deadline)
-            except BadToken as error:
-                log.bind(fault=error.reason)
-        challenge = (b"www-authenticate", b"Bearer")
-        raise HttpError(HTTPStatus.UNAUTHORIZED, "token", headers=[challenge, *CLOSE])
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AuthenticatedRequest:
-    """A request of somebody known. `owner_id` is the only user whose things they reach; None reaches all."""
+    """`owner_id` is the only user whose data the caller may reach; None, for a service token, means every user."""
 
     scope: Scope
     receive: Receive
@@ -57,15 +32,15 @@ class AuthenticatedRequest:
     deadline: Deadline
     owner_id: str | None
 
-    def id(self, name: str) -> UUID:
-        """An id in the path; the router has seen to its grammar."""
+    def path_id(self, name: str) -> UUID:
+        """An id in the path, which the route's convertor has parsed."""
         value = self.scope["path_params"][name]
-        assert isinstance(value, UUID)  # noqa: S101  # The route's convertor makes it one.
+        assert isinstance(value, UUID)  # noqa: S101  # The route says {...:uuid}.
         log.bind(**{name: str(value)})
         return value
 
     def clerk_id(self) -> str:
-        """The user in the path: InvalidRequest when it names nobody, NotFound when it is somebody else's."""
+        """The user in the path; InvalidRequest for a malformed id, NotFound for a user the caller may not reach."""
         clerk_id = str(self.scope["path_params"]["clerk_id"])
         if not CLERK_ID.fullmatch(clerk_id):
             raise InvalidRequest("clerk_id")
@@ -76,20 +51,61 @@ class AuthenticatedRequest:
 
 
 Handler = Callable[[AuthenticatedRequest], Awaitable[None]]
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class MethodRouter:
-    """One path, as an ASGI application: a handler for each method. Its name is the event in the log."""
+    """One path, as an ASGI application: an endpoint for each method. Its name is the event in the log.
 
-    def __init__(self, callers: Authenticator, **handlers: Handler) -> None:
-        self._callers = callers
-        self._handlers = handlers
-        self.methods = list(handlers)
+    Starlette's own router would name only the first route's methods in the Allow header of a 405.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        handler = self._handlers[method]
-        log.bind(event=handler.__name__)
-        deadline = Deadline()
-        owner_id = await self._callers.identify(scope, deadline)
-        await handler(AuthenticatedRequest(scope, receive, send, deadline, owner_id))
+    def __init__(self, **endpoints: Endpoint) -> None:
+        self.endpoints = endpoints
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        method = scope["method"]
+        endpoint = self.endpoints["GET" if method == "HEAD" else method]
+        log.bind(event=endpoint.__name__)
+        return endpoint(scope, receive, send)
+
+
+class Authenticator:
+    """Tells who sent a request, by its bearer token."""
+
+    def __init__(self, *, service_tokens: Sequence[bytes], session_tokens: SessionTokens | None) -> None:
+        self._service_tokens = service_tokens
+        self._session_tokens = session_tokens
+
+    def route(self, path: str, **handlers: Handler) -> Route:
+        """A route whose handlers, one for each method, are called with authenticated requests only."""
+        endpoints = {method: self._authenticated(handler) for method, handler in handlers.items()}
+        return Route(path, MethodRouter(**endpoints), methods=list(handlers))
+
+    def _authenticated(self, handler: Handler) -> Endpoint:
+        @wraps(handler)
+        async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+            deadline = Deadline()
+            owner_id = await self.authenticate(scope, deadline)
+            await handler(AuthenticatedRequest(scope, receive, send, deadline, owner_id))
+
+        return endpoint
+
+    async def authenticate(self, scope: Scope, deadline: Deadline) -> str | None:
+        """The user of a session token, or None for a service token, which may act for every user.
+
+        Takes exactly one bearer token and compares it with every service token in constant time. The answer is the
+        same whatever is wrong with a token; only the log says more.
+        """
+        values = headers_named(scope, b"authorization")
+        match = _BEARER.fullmatch(values[0]) if len(values) == 1 else None
+        token = match[1] if match else b""
+        if sum([hmac.compare_digest(token, known) for known in self._service_tokens]):
+            return None
+        if self._session_tokens is not None:
+            try:
+                return await self._session_tokens.verify(token.decode(), deadline)
+            except BadToken as error:
+                log.bind(fault=error.reason)
+        challenge = (b"www-authenticate", b"Bearer")
+        raise HttpError(HTTPStatus.UNAUTHORIZED, "token", headers=[challenge, *CLOSE])

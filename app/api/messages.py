@@ -1,4 +1,7 @@
-"""The routes of what is said in a session: add one message or several, read them, delete one."""
+"""The messages of a session: add one or several, read them page by page, delete one.
+
+A request is authenticated (app.api.auth) before any of these handlers runs; Backboard has no part in them.
+"""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,62 +9,73 @@ from typing import Any
 import orjson
 from starlette.routing import Route
 
-from app.api.auth import AuthenticatedRequest, Authenticator, MethodRouter
-from app.api.pagination import Query, cursor_of_position
-from app.api.schemas import BatchRequest, MessageRequest
+from app.api import pagination
+from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.openapi import Operation, parameter
+from app.api.schemas import BatchRequest, MessageAnswer, MessageList, MessagePage, MessageRequest
 from app.chat.models import Message
 from app.chat.service import ChatService
 from app.errors import NotFound
-from app.http.requests import read_request
+from app.http.requests import read_body
 from app.http.responses import answer_json, answer_nothing
 
-PAGE, MOST = 50, 200
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 # 100,000 characters, each escaped as a surrogate pair, and the metadata.
 MESSAGE_BYTES = 1_536 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
 
+_LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
+_BEFORE = parameter("query", "before", pagination.MESSAGE_CURSOR)
 
-class ChatMessages:
-    """The handlers; each one's name is its event in the log."""
 
-    def __init__(self, memory: ChatService) -> None:
-        self._memory = memory
+class Messages:
+    """The handlers; the name of each is its event in the log."""
 
-    def routes(self, callers: Authenticator) -> list[Route]:
-        each = {
-            "": MethodRouter(callers, GET=self.list_messages, POST=self.add_message),
-            "/batch": MethodRouter(callers, POST=self.add_messages),
-            "/{message_id:uuid}": MethodRouter(callers, DELETE=self.delete_message),
-        }
+    def __init__(self, chat: ChatService) -> None:
+        self._chat = chat
+
+    def routes(self, authenticator: Authenticator) -> list[Route]:
         path = "/sessions/{session_id:uuid}/messages"
-        return [Route(path + rest, endpoint, methods=endpoint.methods) for rest, endpoint in each.items()]
+        return [
+            authenticator.route(path, GET=self.list_messages, POST=self.add_message),
+            authenticator.route(path + "/batch", POST=self.add_messages),
+            authenticator.route(path + "/{message_id:uuid}", DELETE=self.delete_message),
+        ]
 
-    async def add_message(self, call: AuthenticatedRequest) -> None:
-        request = await read_request(call.scope, call.receive, MessageRequest, MESSAGE_BYTES)
-        session_id = call.id("session_id")
-        (message,) = await self._memory.append(session_id, call.owner_id, [request.said()], call.deadline)
-        await answer_json(call.send, HTTPStatus.CREATED, _content(message))
+    @Operation(body=MessageRequest, answers={201: MessageAnswer})
+    async def add_message(self, request: AuthenticatedRequest) -> None:
+        """Add a message."""
+        body = await read_body(request.scope, request.receive, MessageRequest, MESSAGE_BYTES)
+        session_id = request.path_id("session_id")
+        (message,) = await self._chat.append(session_id, request.owner_id, [body.new_message()], request.deadline)
+        await answer_json(request.send, HTTPStatus.CREATED, _content(message))
 
-    async def add_messages(self, call: AuthenticatedRequest) -> None:
-        request = await read_request(call.scope, call.receive, BatchRequest, BATCH_BYTES)
-        said = [message.said() for message in request.messages]
-        messages = await self._memory.append(call.id("session_id"), call.owner_id, said, call.deadline)
-        await answer_json(call.send, HTTPStatus.CREATED, {"messages": [_content(one) for one in messages]})
+    @Operation(body=BatchRequest, answers={201: MessageList})
+    async def add_messages(self, request: AuthenticatedRequest) -> None:
+        """Add several, all or nothing."""
+        body = await read_body(request.scope, request.receive, BatchRequest, BATCH_BYTES)
+        session_id = request.path_id("session_id")
+        new = [message.new_message() for message in body.messages]
+        messages = await self._chat.append(session_id, request.owner_id, new, request.deadline)
+        await answer_json(request.send, HTTPStatus.CREATED, {"messages": [_content(one) for one in messages]})
 
-    async def list_messages(self, call: AuthenticatedRequest) -> None:
-        session_id, query = call.id("session_id"), Query(call.scope)
-        size = query.number("limit", default=PAGE, most=MOST)
-        before = query.position("before", of=str(session_id))
-        page, is_more = await self._memory.history(session_id, call.owner_id, before, size, call.deadline)
-        earlier = cursor_of_position(page[-1].position, of=str(session_id)) if is_more else None
-        messages = [_content(one) for one in reversed(page)]
-        await answer_json(call.send, HTTPStatus.OK, {"messages": messages, "before": earlier})
+    @Operation(answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE])
+    async def list_messages(self, request: AuthenticatedRequest) -> None:
+        """The last messages, in chronological order."""
+        session_id, query = request.path_id("session_id"), pagination.Query(request.scope)
+        limit, before = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.message_cursor()
+        newest_first, is_more = await self._chat.history(session_id, request.owner_id, before, limit, request.deadline)
+        earlier = pagination.encode_message_cursor(newest_first[-1]) if is_more else None
+        messages = [_content(one) for one in reversed(newest_first)]
+        await answer_json(request.send, HTTPStatus.OK, {"messages": messages, "before": earlier})
 
-    async def delete_message(self, call: AuthenticatedRequest) -> None:
-        session_id, message_id = call.id("session_id"), call.id("message_id")
-        if not await self._memory.delete_message(message_id, session_id, call.owner_id, call.deadline):
+    @Operation(answers={204: None})
+    async def delete_message(self, request: AuthenticatedRequest) -> None:
+        """Delete a message."""
+        session_id, message_id = request.path_id("session_id"), request.path_id("message_id")
+        if not await self._chat.delete_message(message_id, session_id, request.owner_id, request.deadline):
             raise NotFound
-        await answer_nothing(call.send)
+        await answer_nothing(request.send)
 
 
 def _content(message: Message) -> dict[str, Any]:
@@ -70,7 +84,7 @@ def _content(message: Message) -> dict[str, Any]:
         "session_id": message.session_id,
         "role": message.role,
         "content": message.content,
-        # Postgres has written it, and reading it here could meet numbers that our own JSON has no room for.
+        # As Postgres wrote it: parsing it here could meet numbers that orjson cannot write back.
         "metadata": None if message.metadata is None else orjson.Fragment(message.metadata),
         "created_at": message.created_at,
     }

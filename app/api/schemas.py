@@ -135,7 +135,7 @@ class MessageRequest(BaseModel):
     content: Content
     metadata: dict[str, JsonValue] | None = None
 
-    def said(self) -> NewMessage:
+    def new_message(self) -> NewMessage:
         # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
         return NewMessage(self.role, self.content, None if self.metadata is None else json.dumps(self.metadata))
 

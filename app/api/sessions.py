@@ -1,4 +1,8 @@
-"""The routes of the chat's sessions: open one, list, read, rename, end, delete."""
+"""The chat's sessions: open, list, read, rename, end and delete them.
+
+A request is authenticated (app.api.auth) before any of these handlers runs. Reads and writes of rows go through
+ChatService; opening and deleting a session also change its thread at Backboard, so they have services of their own.
+"""
 
 import re
 from http import HTTPStatus
@@ -7,88 +11,112 @@ from typing import Any
 from starlette.routing import Route
 
 from app import log
-from app.api.auth import AuthenticatedRequest, Authenticator, MethodRouter
-from app.api.pagination import Query, cursor_of_place
-from app.api.schemas import ChangeSessionRequest, OpenSessionRequest
+from app.api import pagination
+from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.openapi import Operation, parameter
+from app.api.schemas import ChangeSessionRequest, OpenSessionRequest, SessionAnswer, SessionPage
 from app.chat.create_session import CreateSession, SessionRequest
 from app.chat.delete_session import DeleteSession
-from app.chat.models import Session, SessionCursor
+from app.chat.models import Session
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import InvalidRequest
-from app.http.requests import headers_named, read_request
+from app.http.requests import headers_named, read_body
 from app.http.responses import answer_json, answer_nothing
 from app.users.service import UserService
 
-TITLE = "New Trip"
-PAGE, MOST = 20, 100
+DEFAULT_TITLE = "New Trip"
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 
-# IETF draft "The Idempotency-Key HTTP Header Field". Quoted or not, it counts as it stands.
-_KEY = re.compile(rb"[ -~]{1,255}")
+# IETF draft "The Idempotency-Key HTTP Header Field". Quotes, if there are any, are part of the key.
+_KEY = "[ -~]{1,255}"
+_is_key = re.compile(_KEY.encode()).fullmatch
+
+_LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
+_CURSOR = parameter("query", "cursor", pagination.SESSION_CURSOR)
+_SEARCH = parameter("query", "q", pagination.SEARCH)
+_IDEMPOTENCY_KEY = parameter("header", "Idempotency-Key", {"type": "string", "pattern": f"^{_KEY}$"})
 
 
-class ChatSessions:
-    """The handlers; each one's name is its event in the log."""
+class Sessions:
+    """The handlers; the name of each is its event in the log."""
 
     def __init__(
-        self, *, users: UserService, opening: CreateSession, closing: DeleteSession, memory: ChatService
+        self, *, users: UserService, chat: ChatService, create_session: CreateSession, delete_session: DeleteSession
     ) -> None:
         self._users = users
-        self._opening = opening
-        self._closing = closing
-        self._memory = memory
+        self._chat = chat
+        self._create_session = create_session
+        self._delete_session = delete_session
 
-    def routes(self, callers: Authenticator) -> list[Route]:
-        many = MethodRouter(callers, GET=self.list_sessions, POST=self.open_session)
-        one = MethodRouter(callers, GET=self.get_session, PATCH=self.change_session, DELETE=self.delete_session)
+    def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
-            Route("/users/{clerk_id}/sessions", many, methods=many.methods),
-            Route("/sessions/{session_id:uuid}", one, methods=one.methods),
+            authenticator.route("/users/{clerk_id}/sessions", GET=self.list_sessions, POST=self.open_session),
+            authenticator.route(
+                "/sessions/{session_id:uuid}",
+                GET=self.get_session,
+                PATCH=self.change_session,
+                DELETE=self.delete_session,
+            ),
         ]
 
-    async def open_session(self, call: AuthenticatedRequest) -> None:
-        request = await read_request(call.scope, call.receive, OpenSessionRequest)
-        key = _idempotency_key(call)
-        user, _ = await self._users.ensure(Profile(call.clerk_id()), call.deadline)
-        session = await self._opening.open(SessionRequest(user, request.title or TITLE, key), call.deadline)
+    @Operation(body=OpenSessionRequest, answers={201: SessionAnswer}, parameters=[_IDEMPOTENCY_KEY])
+    async def open_session(self, request: AuthenticatedRequest) -> None:
+        """Open a session, and make sure of its user."""
+        body = await read_body(request.scope, request.receive, OpenSessionRequest)
+        key = _idempotency_key(request)
+        user, _ = await self._users.ensure(Profile(request.clerk_id()), request.deadline)
+        wanted = SessionRequest(user, body.title or DEFAULT_TITLE, key)
+        session = await self._create_session.open(wanted, request.deadline)
         log.bind(outcome="opened", session_id=str(session.session_id))
-        await answer_json(call.send, HTTPStatus.CREATED, _content(session))
+        await answer_json(request.send, HTTPStatus.CREATED, _content(session))
 
-    async def list_sessions(self, call: AuthenticatedRequest) -> None:
-        clerk_id, query = call.clerk_id(), Query(call.scope)
-        size, text = query.number("limit", default=PAGE, most=MOST), query.text("q")
-        after = query.place("cursor", of=clerk_id)
+    @Operation(answers={200: SessionPage}, parameters=[_LIMIT, _CURSOR, _SEARCH])
+    async def list_sessions(self, request: AuthenticatedRequest) -> None:
+        """A user's sessions, newest activity first."""
+        clerk_id, query = request.clerk_id(), pagination.Query(request.scope)
+        limit, text = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.search()
+        after = query.session_cursor()
         user = await self._users.find(clerk_id)
-        found = await self._memory.list_sessions(user.id, text, after, size + 1, call.deadline)
-        page = found[:size]
-        more = None
-        if len(found) > size:
-            more = cursor_of_place(SessionCursor(page[-1].last_active_at, page[-1].session_id), of=clerk_id)
-        await answer_json(call.send, HTTPStatus.OK, {"sessions": [_content(one) for one in page], "next": more})
+        # One more than asked for shows whether there is another page.
+        sessions = await self._chat.list_sessions(user.id, text, after, limit + 1, request.deadline)
+        page = sessions[:limit]
+        more = pagination.encode_session_cursor(page[-1]) if len(sessions) > limit else None
+        await answer_json(request.send, HTTPStatus.OK, {"sessions": [_content(one) for one in page], "next": more})
 
-    async def get_session(self, call: AuthenticatedRequest) -> None:
-        session = await self._memory.find_session(call.id("session_id"), call.owner_id, call.deadline)
-        await answer_json(call.send, HTTPStatus.OK, _content(session))
+    @Operation(answers={200: SessionAnswer})
+    async def get_session(self, request: AuthenticatedRequest) -> None:
+        """One session."""
+        session = await self._chat.find_session(request.path_id("session_id"), request.owner_id, request.deadline)
+        await answer_json(request.send, HTTPStatus.OK, _content(session))
 
-    async def change_session(self, call: AuthenticatedRequest) -> None:
-        request = await read_request(call.scope, call.receive, ChangeSessionRequest)
-        session = await self._memory.update_session(
-            call.id("session_id"), call.owner_id, title=request.title, status=request.status, deadline=call.deadline
+    @Operation(body=ChangeSessionRequest, answers={200: SessionAnswer})
+    async def change_session(self, request: AuthenticatedRequest) -> None:
+        """Rename or end it."""
+        body = await read_body(request.scope, request.receive, ChangeSessionRequest)
+        session = await self._chat.update_session(
+            request.path_id("session_id"),
+            request.owner_id,
+            title=body.title,
+            status=body.status,
+            deadline=request.deadline,
         )
-        await answer_json(call.send, HTTPStatus.OK, _content(session))
+        await answer_json(request.send, HTTPStatus.OK, _content(session))
 
-    async def delete_session(self, call: AuthenticatedRequest) -> None:
-        await self._closing.delete(call.id("session_id"), call.owner_id, call.deadline)
-        await answer_nothing(call.send)
+    @Operation(answers={204: None})
+    async def delete_session(self, request: AuthenticatedRequest) -> None:
+        """Delete it with its messages and its thread."""
+        await self._delete_session.delete(request.path_id("session_id"), request.owner_id, request.deadline)
+        await answer_nothing(request.send)
 
 
-def _idempotency_key(call: AuthenticatedRequest) -> str | None:
-    given = headers_named(call.scope, b"idempotency-key")
-    if not given:
+def _idempotency_key(request: AuthenticatedRequest) -> str | None:
+    values = headers_named(request.scope, b"idempotency-key")
+    if not values:
         return None
-    if len(given) != 1 or not _KEY.fullmatch(given[0]):
+    if len(values) != 1 or not _is_key(values[0]):
         raise InvalidRequest("idempotency_key")
-    return given[0].decode()
+    return values[0].decode()
 
 
 def _content(session: Session) -> dict[str, Any]:

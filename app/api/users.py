@@ -1,4 +1,15 @@
-"""POST /ensure-user: the chat backend asks for a user before it talks to them, or the user's own browser does."""
+"""POST /ensure-user, and a user's stats and preferences.
+
+The path of POST /ensure-user, which the chat backend or the user's own browser asks before a conversation starts:
+
+1. app.http.middleware starts the request's log line and clock, and refuses an oversized head.
+2. app.api.auth authenticates the bearer token: a service token may name any user, a session token only its own.
+3. `ensure_user` reads the JSON body under a size cap and validates it: 415, 413, 422, or 403 for another user's id.
+4. UserService.ensure looks the user up. A row is the answer; a deleted user is 410. For an unknown user it asks Clerk,
+   if there is a key for Clerk's API, and hands Clerk's profile to Provisioning, which webhooks use as well.
+5. The answer is 200 for a user with a row, 201 for a new one. Errors become problem documents in the middleware,
+   which also writes the request's one log line.
+"""
 
 import json
 from http import HTTPStatus
@@ -6,48 +17,99 @@ from http import HTTPStatus
 import orjson
 from pydantic import ValidationError
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from app import log
-from app.api.auth import AuthenticatedRequest, Authenticator, MethodRouter
-from app.api.schemas import EnsureUserRequest, OwnUserRequest, Preferences
+from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.openapi import Operation
+from app.api.schemas import EnsuredUser, EnsureUserRequest, OwnUserRequest, Preferences, StatsAnswer
 from app.chat.service import ChatService
 from app.clerk.users import Profile
-from app.deadline import Deadline
 from app.errors import InvalidRequest
-from app.http.requests import read_json, read_json_body, read_request
+from app.http.requests import parse_json, read_body, read_json
 from app.http.responses import HttpError, answer_json
 from app.users.models import User
 from app.users.service import UserService
 
 
-class EnsureUser:
-    """The endpoint, as an ASGI application: 200 for who was there, 201 for who was made."""
+class Users:
+    """The handlers; the name of each is its event in the log."""
 
-    def __init__(self, *, callers: Authenticator, users: UserService) -> None:
-        self._callers = callers
+    def __init__(self, *, users: UserService, chat: ChatService) -> None:
         self._users = users
+        self._chat = chat
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        log.bind(event="ensure_user")
-        deadline = Deadline()
-        signed_in = await self._callers.identify(scope, deadline)
-        profile = _profile(await read_json_body(scope, receive), signed_in)
-        user, created = await self._users.ensure(profile, deadline)
-        await answer_json(send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
+    def routes(self, authenticator: Authenticator) -> list[Route]:
+        return [
+            authenticator.route("/ensure-user", POST=self.ensure_user),
+            authenticator.route("/users/{clerk_id}/stats", GET=self.get_stats),
+            authenticator.route(
+                "/users/{clerk_id}/preferences",
+                GET=self.get_preferences,
+                PUT=self.replace_preferences,
+                PATCH=self.merge_preferences,
+            ),
+        ]
+
+    @Operation(body=EnsureUserRequest, answers={200: EnsuredUser, 201: EnsuredUser}, errors=[403])
+    async def ensure_user(self, request: AuthenticatedRequest) -> None:
+        """Make sure of a user, their row and their assistant.
+
+        200 for a user who has a row, 201 for one who got it now.
+        """
+        profile = _profile(await read_json(request.scope, request.receive), request.owner_id)
+        user, created = await self._users.ensure(profile, request.deadline)
+        await answer_json(request.send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
+
+    @Operation(answers={200: StatsAnswer})
+    async def get_stats(self, request: AuthenticatedRequest) -> None:
+        """Figures of a user."""
+        user = await self._users.find(request.clerk_id())
+        stats = await self._chat.stats(user.id, request.deadline)
+        content = {
+            "sessions": stats.sessions,
+            "messages": {"user": stats.by_user, "assistant": stats.by_assistant},
+            "first_activity_at": stats.first_at,
+            "last_activity_at": stats.last_at,
+        }
+        await answer_json(request.send, HTTPStatus.OK, content)
+
+    @Operation(answers={200: Preferences})
+    async def get_preferences(self, request: AuthenticatedRequest) -> None:
+        """The chat's own settings."""
+        user = await self._users.find(request.clerk_id())
+        document = await self._chat.preferences(user.id, request.deadline)
+        await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(document))
+
+    @Operation(body=Preferences, answers={200: Preferences})
+    async def replace_preferences(self, request: AuthenticatedRequest) -> None:
+        """Replace them."""
+        await self._set_preferences(request, merge=False)
+
+    @Operation(body=Preferences, answers={200: Preferences})
+    async def merge_preferences(self, request: AuthenticatedRequest) -> None:
+        """Replace the members that are named."""
+        await self._set_preferences(request, merge=True)
+
+    async def _set_preferences(self, request: AuthenticatedRequest, *, merge: bool) -> None:
+        body = await read_body(request.scope, request.receive, Preferences)
+        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
+        document = json.dumps(body.root)
+        user = await self._users.find(request.clerk_id())
+        stored = await self._chat.set_preferences(user.id, document, merge=merge, deadline=request.deadline)
+        await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(stored))
 
 
-def _profile(body: bytes, signed_in: str | None) -> Profile:
+def _profile(body: bytes, owner_id: str | None) -> Profile:
+    """The profile that a service token asks for, or of the session token's own user; HttpError 403 for another."""
+    document = parse_json(body)
     try:
-        document = read_json(body)
-        if signed_in is None:
+        if owner_id is None:
             return EnsureUserRequest.model_validate(document).profile()
-        wanted = OwnUserRequest.model_validate(document).clerk_id
-        if wanted not in (None, signed_in):
-            raise HttpError(HTTPStatus.FORBIDDEN, "other_user")
-        return Profile(signed_in)
+        clerk_id = OwnUserRequest.model_validate(document).clerk_id
     except ValidationError as error:
         raise InvalidRequest("clerk_id" if error.errors()[0]["loc"] == ("clerk_id",) else "shape") from None
+    if clerk_id not in (None, owner_id):
+        raise HttpError(HTTPStatus.FORBIDDEN, "other_user")
+    return Profile(owner_id)
 
 
 def _content(user: User) -> dict[str, object]:
@@ -59,51 +121,3 @@ def _content(user: User) -> dict[str, object]:
         "name": user.name,
         "created_at": user.created_at,
     }
-
-
-class ChatUsers:
-    """The handlers; each one's name is its event in the log."""
-
-    def __init__(self, *, users: UserService, memory: ChatService) -> None:
-        self._users = users
-        self._memory = memory
-
-    def routes(self, callers: Authenticator) -> list[Route]:
-        stats = MethodRouter(callers, GET=self.get_stats)
-        preferences = MethodRouter(
-            callers, GET=self.get_preferences, PUT=self.replace_preferences, PATCH=self.merge_preferences
-        )
-        return [
-            Route("/users/{clerk_id}/stats", stats, methods=stats.methods),
-            Route("/users/{clerk_id}/preferences", preferences, methods=preferences.methods),
-        ]
-
-    async def get_stats(self, call: AuthenticatedRequest) -> None:
-        user = await self._users.find(call.clerk_id())
-        stats = await self._memory.stats(user.id, call.deadline)
-        answer = {
-            "sessions": stats.sessions,
-            "messages": {"user": stats.by_user, "assistant": stats.by_assistant},
-            "first_activity_at": stats.first_at,
-            "last_activity_at": stats.last_at,
-        }
-        await answer_json(call.send, HTTPStatus.OK, answer)
-
-    async def get_preferences(self, call: AuthenticatedRequest) -> None:
-        user = await self._users.find(call.clerk_id())
-        document = await self._memory.preferences(user.id, call.deadline)
-        await answer_json(call.send, HTTPStatus.OK, orjson.Fragment(document))
-
-    async def replace_preferences(self, call: AuthenticatedRequest) -> None:
-        await self._set(call, merge=False)
-
-    async def merge_preferences(self, call: AuthenticatedRequest) -> None:
-        await self._set(call, merge=True)
-
-    async def _set(self, call: AuthenticatedRequest, *, merge: bool) -> None:
-        request = await read_request(call.scope, call.receive, Preferences)
-        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
-        wanted = json.dumps(request.root)
-        user = await self._users.find(call.clerk_id())
-        document = await self._memory.set_preferences(user.id, wanted, merge=merge, deadline=call.deadline)
-        await answer_json(call.send, HTTPStatus.OK, orjson.Fragment(document))

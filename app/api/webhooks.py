@@ -1,27 +1,46 @@
-"""POST /webhooks/clerk: bytes in, outcome out."""
+"""POST /webhooks/clerk: a signed event in, its outcome out.
+
+The path of a delivery:
+
+1. app.http.middleware starts the request's log line and clock, and refuses an oversized head.
+2. `webhook` reads the raw body under a size cap: 415, 413.
+3. SignatureVerifier checks the three headers and the signature over those bytes: 400, one answer for all faults.
+4. app.clerk.events parses the event. A signed body that is no usable event is Clerk's or our fault: 422.
+5. `_handle` acts on it. UserDeletion takes a deletion; Provisioning takes a user, as it does for POST /ensure-user.
+   An event of another Clerk instance and one that nothing depends on are ignored.
+6. The answer is 200 with the outcome, which is committed by then. Errors become problem documents in the middleware:
+   503 for all that may heal, because Svix delivers again for 28 hours. It also writes the request's one log line.
+"""
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from time import time
 
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app import log
+from app.api import schemas
+from app.api.auth import MethodRouter
 from app.api.health import LastEvent
+from app.api.openapi import STRING, Operation, parameter
 from app.clerk.events import Event, IgnoredEvent, UserDeletedEvent, UserUpsertedEvent, parse
 from app.clerk.signatures import SignatureVerifier
 from app.deadline import Deadline
-from app.http.requests import read_json_body
+from app.http.requests import read_json
 from app.http.responses import answer_json
 from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
+_SVIX_HEADERS = {
+    "svix-id": "The message's id.",
+    "svix-timestamp": "Seconds since 1970.",
+    "svix-signature": "v1,<base64> ...",
+}
 
-class ClerkWebhook:
-    """The endpoint, as an ASGI application.
 
-    A 2xx means that the event's effect is committed, or that it has none here. Everything that may heal is a
-    503, because Clerk's sender is a queue that comes again for 28 hours.
-    """
+class Webhooks:
+    """The handler; its name is its event in the log."""
 
     def __init__(
         self,
@@ -32,24 +51,39 @@ class ClerkWebhook:
         deletion: UserDeletion,
         instance_id: str | None = None,
     ) -> None:
-        self._last_event = last_event
         self._verifier = verifier
+        self._last_event = last_event
         self._provisioning = provisioning
         self._deletion = deletion
         self._instance_id = instance_id
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        log.bind(event="webhook")
+    def routes(self) -> list[Route]:
+        return [Route("/webhooks/clerk", MethodRouter(POST=self.webhook), methods=["POST"])]
+
+    @Operation(
+        id="clerkWebhook",
+        is_public=True,
+        body=schemas.Event,
+        answers={200: schemas.Outcome},
+        parameters=[
+            parameter("header", name, STRING, required=True, description=text) for name, text in _SVIX_HEADERS.items()
+        ],
+    )
+    async def webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take an event of Clerk's.
+
+        The three headers may also be named webhook-*, as in Standard Webhooks.
+        """
         deadline = Deadline()
-        body = await read_json_body(scope, receive)
+        body = await read_json(scope, receive)
         delivery = self._verifier.verify(scope["headers"], body, time())
-        self._last_event.note()
+        self._last_event.record()
         log.bind(svix_id=delivery.svix_id, secret=delivery.secret)
         event = parse(body, datetime.now(UTC))
         log.bind(type=event.type)
         outcome = await self._handle(event, deadline)
         log.bind(outcome=outcome)
-        await answer_json(send, 200, {"outcome": outcome})
+        await answer_json(send, HTTPStatus.OK, {"outcome": outcome})
 
     async def _handle(self, event: Event, deadline: Deadline) -> str:
         if self._is_foreign(event):
@@ -68,5 +102,5 @@ class ClerkWebhook:
                 return "ignored"
 
     def _is_foreign(self, event: Event) -> bool:
-        """Whether another Clerk instance sent this. Samples of the dashboard name none and are ours."""
+        """Whether another Clerk instance sent the event. The dashboard's samples name no instance and count as ours."""
         return self._instance_id is not None and event.instance_id not in (None, self._instance_id)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from app.clerk.users import Profile, read_clerk_id, read_profile
 from app.errors import InvalidEvent
-from app.http.requests import read_json
+from app.http.requests import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def parse(body: bytes, now: datetime) -> Event:
     `type`, `data` and `data.id` identify the event, so they must be valid. Every other field is optional: an
     unusable value counts as absent, and the user still gets the row.
     """
-    document = read_json(body)
+    document = parse_json(body)
     event_type, instance_id, data = document.get("type"), document.get("instance_id"), document.get("data")
     if not isinstance(event_type, str) or not event_type:
         raise InvalidEvent("type")

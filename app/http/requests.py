@@ -1,4 +1,4 @@
-"""The headers of a request by their names, counted and found as they came."""
+"""A request's headers, each with all of its values, and its JSON body, read under a cap and parsed strictly."""
 
 import json
 import math
@@ -21,7 +21,7 @@ _BY_NAME = "app.headers"
 
 
 def index_headers(scope: Scope) -> int:
-    """Prepare `headers_named`; returns how many bytes the names and values are."""
+    """Prepare `headers_named`; returns the size of all names and values in bytes."""
     by_name: dict[bytes, list[bytes]] = {}
     size = 0
     for name, value in scope["headers"]:
@@ -35,26 +35,26 @@ def index_headers(scope: Scope) -> int:
 
 
 def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
-    """All values of a header; a dict of single values would hide that it stands twice."""
+    """All values of a header: a dict of single values would hide a header that is sent twice."""
     values: Sequence[bytes] = scope[_BY_NAME].get(name, ())
     return values
 
 
 BODY_BYTES = 256 * 1024
 
-Request = TypeVar("Request", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
-# Where the protocol leaves in a scope what it has answered itself, because the body broke off.
+# Where the protocol records in the scope that it has answered itself, because the body broke off.
 REFUSED = "app.refused"
 
 
-async def read_json_body(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:
-    """The body of a JSON request; judged by its headers before a byte is read, then read under a cap.
+async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:
+    """The bytes of a JSON body. Its headers can refuse it before a byte is read; `cap` bounds what is read.
 
-    How long it may take is the connection's to say (see protocol).
+    The connection limits the time that a body may take (app.http.protocol).
     """
     types = headers_named(scope, b"content-type")
     if len(types) != 1 or not _is_json(types[0]) or headers_named(scope, b"content-encoding"):
@@ -78,26 +78,26 @@ def _is_json(media_type: bytes) -> bool:
     return media_type == b"application/json" or _JSON.fullmatch(media_type.strip()) is not None
 
 
-async def read_request(scope: Scope, receive: Receive, model: type[Request], cap: int = BODY_BYTES) -> Request:
-    """The body of a JSON request as its model; InvalidRequest for what is none."""
-    document = read_json(await read_json_body(scope, receive, cap))
+async def read_body(scope: Scope, receive: Receive, model: type[Model], cap: int = BODY_BYTES) -> Model:
+    """A JSON body, validated by a model; InvalidRequest when it does not fit."""
+    document = parse_json(await read_json(scope, receive, cap))
     try:
         return model.model_validate(document)
     except ValidationError:
         raise InvalidRequest("shape") from None
 
 
-# What JSON lets stand round a value; Python's idea of a blank is wider.
-_BLANK = " \t\n\r"
+# The whitespace of JSON; str.strip() would take more.
+_WHITESPACE = " \t\n\r"
 
 
-def read_json(body: bytes) -> dict[str, Any]:
-    """A JSON object in UTF-8 with one value per key and plain numbers; InvalidRequest for anything else.
+def parse_json(body: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8 without duplicate keys, NaN or infinite numbers; InvalidRequest for anything else.
 
-    Nobody downstream may read the same bytes differently from us.
+    Parsers disagree about those, so Postgres or the chat could read the same bytes differently.
     """
     try:
-        text = body.decode().strip(_BLANK)
+        text = body.decode().strip(_WHITESPACE)
         document, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("json") from error
@@ -109,7 +109,7 @@ def read_json(body: bytes) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("duplicate key")
     return members
 
 
