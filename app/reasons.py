@@ -85,9 +85,7 @@ REASONS: Mapping[str, Reason] = {
     "query": Reason("422", "The query string cannot be decoded.", _CALLER),
     "limit": Reason("422", "`limit` is not a number in its range.", _CALLER),
     "q": Reason("422", "`q` is longer than 200 characters, holds NUL, or stands more than once.", _CALLER),
-    "cursor": Reason(
-        "422", "The cursor is not one that this list gave.", "Hand a cursor back as it came, to the same list."
-    ),
+    "cursor": Reason("422", "The cursor is malformed.", "Hand a cursor back as it came."),
     "before": Reason("422", "`before` stands more than once.", _CALLER),
     "idempotency_key": Reason(
         "422",

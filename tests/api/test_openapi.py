@@ -2,8 +2,10 @@
 
 import time
 import tomllib
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -11,7 +13,6 @@ import requests
 import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
-from starlette.applications import Starlette
 from starlette.routing import Route
 
 from app.api.openapi import VERSION, document
@@ -27,7 +28,15 @@ from tools.sandbox.backboard import Sandbox
 ROOT = Path(__file__).parents[2]
 
 
-schema = schemathesis.openapi.from_dict(document())
+APP = asgi.stranded_app()
+DOCUMENT = document(APP.routes)
+OPERATIONS = [
+    (path, method, operation)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    if method != "parameters"
+]
+schema = schemathesis.openapi.from_dict(DOCUMENT)
 CHAT = "^/(users|sessions)/"
 
 
@@ -83,20 +92,28 @@ def ask(case: Any, server: ServerProcess) -> Any:
     return case.call(base_url=server.url, auth=credentials)
 
 
-def test_every_route_is_in_the_document_and_no_other() -> None:
-    """With its method; the document itself needs no document."""
-    app = asgi.stranded_app()
-    assert isinstance(app, Starlette)
+def test_the_document_has_every_route_and_no_other() -> None:
+    """With its methods; only the document itself is left out."""
     routes = {
         (route.path_format, method.lower())
-        for route in app.routes
+        for route in APP.routes
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
 
-    documented = {(path, method) for path, item in document()["paths"].items() for method in set(item) - {"parameters"}}
+    assert {(path, method) for path, method, _ in OPERATIONS} == routes - {("/openapi.json", "get")}
 
-    assert documented == routes - {("/openapi.json", "get")}
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "method", "operation"), OPERATIONS, ids=[f"{method} {path}" for path, method, _ in OPERATIONS]
+)
+async def test_an_operation_asks_for_a_token_if_the_document_says_so(path: str, method: str, operation: Any) -> None:
+    path = path.format(clerk_id="user_a", session_id=uuid4(), message_id=uuid4())
+
+    answer = await asgi.ask(APP, asgi.HOST, method=method.upper(), path=path)
+
+    assert (answer.status == HTTPStatus.UNAUTHORIZED) == ("security" in operation)
 
 
 def test_its_version_is_the_projects() -> None:
@@ -122,4 +139,4 @@ async def test_the_document_is_for_everybody(service: Service) -> None:
     answer = await service.client.get("/openapi.json")
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.json() == document()
+    assert answer.json() == DOCUMENT

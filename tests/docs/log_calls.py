@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator
 
-from starlette.applications import Starlette
 from starlette.routing import Route
 
 from app.api.auth import MethodRouter
@@ -36,10 +35,9 @@ def lines() -> set[str]:
 def requests() -> set[str]:
     """The events of requests: what is bound, and the names of the handlers."""
     app = asgi.stranded_app()
-    assert isinstance(app, Starlette)
     endpoints = [route.app for route in app.routes if isinstance(route, Route)]
     routers = [endpoint for endpoint in endpoints if isinstance(endpoint, MethodRouter)]
-    return bound("event") | {handler.__name__ for router in routers for handler in router._handlers.values()}
+    return bound("event") | {handler.__name__ for router in routers for handler in router.endpoints.values()}
 
 
 def bound(field: str) -> set[str]:

@@ -9,11 +9,12 @@ import pytest
 from app.api.openapi import document
 from app.api.schemas import Outcome
 from tests.docs.pages import code, page, rows, section
+from tests.support.asgi import stranded_app
 
 PAGE = page("docs/api.md")
 OPERATIONS: dict[str, dict[str, Any]] = {
     f"{method.upper()} {path}": operation
-    for path, item in document()["paths"].items()
+    for path, item in document(stranded_app().routes)["paths"].items()
     for method, operation in item.items()
     if method != "parameters"
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Scope
 
 from app.application import create_app
@@ -41,7 +42,7 @@ class Answer:
         return values[0] if values else None
 
 
-def stranded_app(**changed: str) -> ASGIApp:
+def stranded_app(**changed: str) -> Starlette:
     """The application with pools that were never opened: whoever takes a connection, or calls a partner, gets a 503."""
     return create_app(
         settings_of(environment("postgresql://app@/app?host=/nowhere", "http://127.0.0.1:9/api", **changed))
