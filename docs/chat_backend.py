@@ -1,6 +1,6 @@
 """A chat backend on top of the service: python docs/chat_backend.py USER_ID, then a line for each thing to say.
 
-It keeps nothing itself. Stop it or the service at any time: the conversation goes on where it was.
+It keeps nothing itself. Stop it or the service at any time: the conversation continues from its last message.
 """
 
 import os
@@ -12,32 +12,32 @@ import httpx
 
 
 class Conversation:
-    """One user's conversation of one name; Backboard's thread stands in `session["thread_id"]`."""
+    """One conversation of a user, known by its name; `session["thread_id"]` is its thread at Backboard."""
 
     def __init__(self, client: httpx.Client, clerk_id: str, name: str = "trip") -> None:
         self.client = client
-        # The key makes it one session, however often this is asked, and whoever asks at the same time.
-        self.session = self.ask("POST", f"/users/{clerk_id}/sessions", {}, {"Idempotency-Key": name})
+        # The key makes this one session, however often it is requested, and even by two backends at once.
+        self.session = self.request("POST", f"/users/{clerk_id}/sessions", {}, {"Idempotency-Key": name})
 
-    def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """A 503 means later; only what may be repeated is repeated."""
+    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        """Wait out a 503 where the request may be repeated: a GET, or one with an Idempotency-Key."""
         while True:
-            answer = self.client.request(method, path, json=body, headers=headers)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or not (method == "GET" or headers):
-                answer.raise_for_status()
-                return answer.json()
-            time.sleep(int(answer.headers["Retry-After"]))
+            response = self.client.request(method, path, json=body, headers=headers)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not (method == "GET" or headers):
+                response.raise_for_status()
+                return response.json()
+            time.sleep(int(response.headers["Retry-After"]))
 
     def history(self) -> list[dict[str, Any]]:
-        """The last messages in the order in which they were said: what a model wants for its context."""
-        return list(self.ask("GET", f"/sessions/{self.session['id']}/messages?limit=50")["messages"])
+        """The last messages, oldest first: the context for a model."""
+        return list(self.request("GET", f"/sessions/{self.session['id']}/messages?limit=50")["messages"])
 
     def say(self, role: str, content: str) -> None:
-        self.ask("POST", f"/sessions/{self.session['id']}/messages", {"role": role, "content": content})
+        self.request("POST", f"/sessions/{self.session['id']}/messages", {"role": role, "content": content})
 
 
 def reply_to(history: list[dict[str, Any]]) -> str:
-    """Where the model goes; this one only counts."""
+    """Call your model here; this one only counts."""
     return f"You said {history[-1]['content']!r}; that is message {len(history)}."
 
 

@@ -1,4 +1,4 @@
-"""docs/chat_backend.py, run as its readers run it: it holds a conversation, also over a restart of the service."""
+"""docs/chat_backend.py, run as a reader runs it: its conversation survives a restart of the service."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ PROGRAM = ROOT / "docs" / "chat_backend.py"
 
 
 def chat(server: ServerProcess, person: Person, *lines: str) -> list[str]:
-    """What the program prints when these lines are typed."""
+    """The lines that the program prints when these are typed."""
     variables = {"PATH": os.environ["PATH"], "SERVICE_URL": server.url, "SERVICE_TOKEN": factories.TOKEN}
     command = [sys.executable, "-W", "error", str(PROGRAM), person.clerk_id]
     done = subprocess.run(
@@ -31,7 +31,7 @@ def chat(server: ServerProcess, person: Person, *lines: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-async def test_a_conversation_goes_on_after_a_restart(
+async def test_a_conversation_continues_after_a_restart(
     start_server: Callable[..., ServerProcess], database: psycopg.Connection[Any], backboard: Sandbox
 ) -> None:
     """Sign-up by webhook, a session, ten messages, a restart: the history is the same, and so is the session."""
@@ -50,6 +50,6 @@ async def test_a_conversation_goes_on_after_a_restart(
     assert [thread.id for thread in backboard.threads()] == [session["thread_id"]]
 
 
-def test_it_is_no_longer_than_it_says() -> None:
+def test_it_is_no_longer_than_the_readme_says() -> None:
     """60 lines, its docstrings included."""
     assert len(PROGRAM.read_text().splitlines()) <= 60

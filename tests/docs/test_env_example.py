@@ -1,4 +1,4 @@
-""".env.example tells a newcomer about every variable, and about no other."""
+""".env.example has every variable that the settings read, and no other."""
 
 import io
 import re
@@ -18,7 +18,7 @@ _ASSIGNMENT = re.compile(r"(?P<hidden># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*
 
 
 def names_of_settings() -> dict[str, Any]:
-    """Every name that the settings listen to, with its field."""
+    """Every name that the settings read, with its field."""
     names: dict[str, Any] = {}
     for name, field in (Settings.model_fields | PsqlSettings.model_fields).items():
         alias = field.validation_alias
@@ -33,14 +33,14 @@ def assignments() -> list[re.Match[str]]:
 
 
 def required_names() -> list[str]:
-    """The variables without which nothing starts; of several names for one thing, the first."""
+    """The variables that the service cannot start without; of several names for one thing, the first."""
     fields = Settings.model_fields.items()
     required = [(name, field.validation_alias) for name, field in fields if field.is_required()]
     return [str(alias.choices[0]) if isinstance(alias, AliasChoices) else name.upper() for name, alias in required]
 
 
 def test_the_example_names_every_variable_once_and_no_other() -> None:
-    """Its names are those of the settings, the two other names of the database's address included."""
+    """The two other names of the database's address included."""
     assert sorted(match["name"] for match in assignments()) == sorted(names_of_settings())
 
 
@@ -56,7 +56,7 @@ def test_every_variable_has_a_comment() -> None:
 
 
 def test_required_variables_come_first_and_are_set() -> None:
-    """Whoever copies the file sees at once what has to be filled in; everything else is commented out."""
+    """A copy of the file shows at once the values to fill in; every other line is commented out."""
     set_names = [match["name"] for match in assignments() if not match["hidden"]]
     assert sorted(set_names) == sorted(required_names())
 
@@ -65,15 +65,15 @@ def test_required_variables_come_first_and_are_set() -> None:
 
 
 def test_the_defaults_shown_are_the_defaults() -> None:
-    """A commented-out line shows what happens without it, wherever there is something to show."""
+    """A commented-out line shows the default, wherever the setting has one."""
     fields = names_of_settings()
     defaults = {match["name"]: fields[match["name"]].default for match in assignments() if match["hidden"]}
     shown = {match["name"]: match["value"] for match in assignments() if match["hidden"]}
 
-    said = {name: default for name, default in defaults.items() if isinstance(default, str | int)}
+    expected = {name: str(default) for name, default in defaults.items() if isinstance(default, str | int)}
 
-    assert said
-    assert {name: shown[name] for name in said} == {name: str(default) for name, default in said.items()}
+    assert expected
+    assert {name: shown[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["as it is", "with every line switched on"])
@@ -87,4 +87,4 @@ def test_a_copy_of_it_is_accepted(*, everything: bool, tmp_path: Path, monkeypat
     (tmp_path / ".env").write_text(text)
 
     assert len(dotenv_values(stream=io.StringIO(text))) == len(names_of_settings() if everything else required_names())
-    assert load(Settings).backboard_api_key.get_secret_value() == "example-key-of-nobody"
+    assert load(Settings).backboard_api_key.get_secret_value() == "example-key-not-a-real-one"

@@ -8,6 +8,7 @@ import pytest
 from tests.docs.pages import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAST = {"decisions.md", "performance.md"}
 
 
 def anchors(file: Path) -> set[str]:
@@ -29,3 +30,11 @@ def test_every_link_leads_somewhere(file: Path) -> None:
 
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+# Decisions and the ladder of performance.md tell of files as they were at the time.
+@pytest.mark.parametrize("file", [one for one in PAGES if one.name not in PAST], ids=lambda file: file.name)
+def test_every_path_in_the_text_exists(file: Path) -> None:
+    paths = re.findall(r"`((?:app|docs|sql|tests|tools)/[\w./]*)`", file.read_text())
+
+    assert [path for path in paths if not (ROOT / path).exists()] == []
