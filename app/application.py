@@ -91,9 +91,11 @@ def _chat_routes(components: Components, authenticator: Authenticator) -> list[R
         users=users,
         chat=chat,
         create_session=CreateSession(
-            queries=queries, query_pool=query_pool, provisioning_pool=provisioning_pool, backboard=backboard
+            queries=queries, query_pool=query_pool, slots=components.provisioning_slots, backboard=backboard
         ),
-        delete_session=DeleteSession(queries=queries, provisioning_pool=provisioning_pool, backboard=backboard),
+        delete_session=DeleteSession(
+            queries=queries, provisioning_pool=provisioning_pool, slots=components.deletion_slots(), backboard=backboard
+        ),
     )
     families = (Users(users=users, chat=chat), sessions, Messages(chat))
     return [route for family in families for route in family.routes(authenticator)]

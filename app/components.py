@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.backboard.client import Backboard, build_backboard_client
+from app.backboard.slots import DeletionSlots, ProvisioningSlots
 from app.clerk.api import ClerkApi, build_clerk_client
 from app.clerk.session_tokens import SessionTokens, build_session_tokens
 from app.postgres.pool import LOOKUP_CONNECTIONS, Pool
@@ -14,11 +15,11 @@ from app.settings import Settings
 from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
-FLIGHT_SECONDS = 12.0
-# How many sign-ups may queue for each place before more are refused at once.
-WAITING_PER_PLACE = 12
-# Profiles are read before a place is taken, so more of them may be under way than users are provisioned.
-CLERK_CALLS = 5
+CLOSE_SECONDS = 12.0
+# How many sign-ups may queue for each slot before more are refused at once.
+WAITING_PER_SLOT = 12
+# Profiles are read before a slot is taken, so more of them may be under way than users are provisioned.
+CLERK_CALLS_PER_SLOT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,42 +30,58 @@ class Components:
     query_pool: Pool
     provisioning_pool: Pool
     backboard: Backboard
+    provisioning_slots: ProvisioningSlots
     provisioning: Provisioning
     deletion: UserDeletion
     clerk: ClerkApi | None
     sessions: SessionTokens | None
 
+    def deletion_slots(self) -> DeletionSlots:
+        """Slots for one kind of deletion: users and sessions do not wait for each other."""
+        return DeletionSlots(self.provisioning_pool.size, self.backboard.breaker)
+
 
 def build_components(settings: Settings) -> Components:
-    """Build what the web process and the commands stand on; nothing is connected yet."""
+    """Build what the web process and the commands share; nothing is connected yet."""
     queries = Queries.load()
-    url = settings.database_url.get_secret_value()
-    concurrency = settings.provisioning_concurrency
+    url, concurrency = settings.database_url.get_secret_value(), settings.provisioning_concurrency
     query_pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
-    provisioning_pool = Pool(url, name="provisioning", size=concurrency, waiting=concurrency * WAITING_PER_PLACE)
+    provisioning_pool = Pool(url, name="provisioning", size=concurrency, waiting=concurrency * WAITING_PER_SLOT)
+    backboard = _build_backboard(settings)
+    slots = ProvisioningSlots(provisioning_pool, backboard.breaker)
+    return Components(
+        queries=queries,
+        query_pool=query_pool,
+        provisioning_pool=provisioning_pool,
+        backboard=backboard,
+        provisioning_slots=slots,
+        provisioning=Provisioning(queries=queries, query_pool=query_pool, slots=slots, backboard=backboard),
+        deletion=UserDeletion(
+            queries=queries,
+            provisioning_pool=provisioning_pool,
+            slots=DeletionSlots(concurrency, backboard.breaker),
+            backboard=backboard,
+        ),
+        clerk=_build_clerk(settings),
+        sessions=build_session_tokens(settings),
+    )
+
+
+def _build_backboard(settings: Settings) -> Backboard:
     client = build_backboard_client(
         url=settings.backboard_api_url,
         api_key=settings.backboard_api_key.get_secret_value(),
-        # As many again for deletions of users and of sessions, which hold no place while Backboard answers.
-        connections=3 * concurrency,
+        # As many again for the deletions of users and of sessions.
+        connections=3 * settings.provisioning_concurrency,
     )
-    backboard = Backboard(
-        client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt
-    )
-    provisioning = Provisioning(
-        queries=queries, query_pool=query_pool, provisioning_pool=provisioning_pool, backboard=backboard
-    )
-    deletion = UserDeletion(queries=queries, provisioning_pool=provisioning_pool, backboard=backboard)
-    clerk = _build_clerk(settings)
-    sessions = build_session_tokens(settings)
-    return Components(queries, query_pool, provisioning_pool, backboard, provisioning, deletion, clerk, sessions)
+    return Backboard(client, name_prefix=settings.assistant_name_prefix, system_prompt=settings.assistant_system_prompt)
 
 
 def _build_clerk(settings: Settings) -> ClerkApi | None:
     if settings.clerk_secret_key is None:
         return None
     key = settings.clerk_secret_key.get_secret_value()
-    connections = settings.provisioning_concurrency * CLERK_CALLS
+    connections = settings.provisioning_concurrency * CLERK_CALLS_PER_SLOT
     return ClerkApi(build_clerk_client(url=settings.clerk_api_url, secret_key=key, connections=connections))
 
 
@@ -76,7 +93,7 @@ async def open_components(components: Components) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await components.provisioning.close(FLIGHT_SECONDS)
+        await components.provisioning.close(CLOSE_SECONDS)
         await components.backboard.close()
         if components.clerk:
             await components.clerk.close()

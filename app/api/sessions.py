@@ -67,7 +67,7 @@ class Sessions:
         key = _idempotency_key(request)
         user, _ = await self._users.ensure(Profile(request.clerk_id()), request.deadline)
         wanted = SessionRequest(user, body.title or DEFAULT_TITLE, key)
-        session = await self._create_session.open(wanted, request.deadline)
+        session = await self._create_session.create(wanted, request.deadline)
         log.bind(outcome="opened", session_id=str(session.session_id))
         await answer_json(request.send, HTTPStatus.CREATED, _content(session))
 
@@ -124,7 +124,7 @@ def _content(session: Session) -> dict[str, Any]:
     return {
         "id": session.session_id,
         "clerk_id": session.clerk_id,
-        "assistant_id": session.held_id,
+        "assistant_id": session.assistant_id,
         "thread_id": session.thread_id,
         "title": session.title,
         "status": session.status,
@@ -142,6 +142,6 @@ def _last_message(session: Session) -> dict[str, Any] | None:
     return {
         "id": session.message_id,
         "role": session.role,
-        "content": session.beginning,
-        "created_at": session.said_at,
+        "content": session.preview,
+        "created_at": session.message_created_at,
     }

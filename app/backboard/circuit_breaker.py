@@ -1,20 +1,20 @@
 """Remembers that Backboard is down, so that new users are refused in milliseconds and existing ones not at all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from time import monotonic
 
 from app.errors import CircuitOpen
 
 FAILURES = 5
-# A partner that is down is asked again soon; one that refuses our key or account needs a person.
+# A Backboard that is down is asked again soon; one that refuses our key or account needs a person.
 PAUSE_SECONDS = 5.0
 REFUSED_PAUSE_SECONDS = 30.0
 
 
 class CircuitBreaker:
-    """Refuses after five failures in a row, then lets one probe through; a success opens the way again.
-
-    `raise_if_open` is for whoever might have to wait, `acquire` for whoever is about to ask Backboard.
+    """Opens after five failures in a row, then admits one probe; a success closes it again. Open: calls are refused.
 
     A `kind` is the HTTP method: while lookups work and creates do not, a lookup says nothing about creates.
     """
@@ -32,11 +32,23 @@ class CircuitBreaker:
         if left > 0:
             raise CircuitOpen(retry_after=ceil(left))
 
-    def acquire(self) -> None:
-        """Check, and become the probe if one is due; others wait for its answer, or for it to be overdue."""
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Admit one caller, who is the probe if one is due; other callers wait for the probe's end.
+
+        A probe that ends without a verdict, by adopting an assistant for instance, lets the next caller be the probe.
+        """
         self.raise_if_open()
-        if self._failures >= FAILURES:
-            self._probing_until = monotonic() + PAUSE_SECONDS
+        if self._failures < FAILURES:
+            yield
+            return
+        self._probing_until = until = monotonic() + PAUSE_SECONDS
+        try:
+            yield
+        finally:
+            # Another probe may be under way by now, if this one was overdue.
+            if self._probing_until == until:
+                self._probing_until = 0.0
 
     def succeeded(self, kind: str) -> None:
         # A create that works proves everything; anything else proves nothing while creates fail.
@@ -55,6 +67,6 @@ class CircuitBreaker:
             self._open_until = monotonic() + (REFUSED_PAUSE_SECONDS if refused else PAUSE_SECONDS)
 
     def throttled(self, seconds: float) -> None:
-        """Backboard said 429: nobody asks again before `seconds` have passed."""
+        """Backboard said 429: no call is made before `seconds` have passed."""
         self._probing_until = 0.0
         self._throttled_until = monotonic() + seconds

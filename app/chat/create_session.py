@@ -1,61 +1,43 @@
-"""Open a session: one Backboard thread and one row, as provisioning makes one assistant and one row.
+"""Create a session: one Backboard thread and one row, as provisioning makes one assistant and one row.
 
-    0  the Idempotency-Key    does its session stand?                         -> that session
-    1  note the try           committed by itself, before anything is sent
-    2  BEGIN                  lock the user's sessions; then tombstone, key and the notes of other tries again
-    3  another try is noted   adopt a thread of its time that is empty and belongs to no session
+    0  the Idempotency-Key    is there a session of that key?                 -> that session
+    1  record the attempt     committed by itself, before anything is sent
+    2  BEGIN                  lock the user's sessions; then tombstone, key and other attempts; with 1 in one round trip
+    3  another attempt        adopt a thread of its time that is empty and belongs to no session
        else, or none          create the thread
-    4  INSERT                 and take back the note
+    4  INSERT                 and clear the attempt
     5  COMMIT
 
 Threads have no name, and Backboard knows no idempotency key. But an empty thread is as good as any other: a thread
-that a lost answer left behind goes to the next session of its user. So each try has a note of its own, and whoever
-finds another's note under the lock looks before it creates. Anything wrong rolls back and leaves the note.
+that a lost answer left behind goes to the next session of its user. So each try has an attempt row of its own, and a
+try that finds another's under the lock looks before it creates. Anything wrong rolls back and leaves the row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4
 
 from app import log
 from app.backboard.client import Backboard
 from app.backboard.models import Thread
+from app.backboard.slots import ProvisioningSlots
 from app.chat.models import Session
-from app.chat.repository import Sessions, session_in
+from app.chat.repository import Sessions, read_session
 from app.deadline import Deadline
-from app.errors import (
-    DatabaseUnavailable,
-    IdTaken,
-    InvalidRequest,
-    PoolSaturated,
-    ProvisioningSaturated,
-    UserDeleted,
-)
-from app.postgres.pipeline import (
-    BEGIN,
-    COMMIT,
-    Connection,
-    Rows,
-    Statement,
-    execute,
-    rollback,
-    set_local_timeouts,
-    transaction,
-)
+from app.errors import DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
+from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.users.models import User
-from app.users.repository import Users, facts
+from app.postgres.transaction import Transaction
+from app.users.models import User, UserState
+from app.users.repository import Users
 
-STATEMENT_SECONDS = 3.0
-# The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
-LOCK_SECONDS = 3.6
 # How far Backboard's clock and the database's may be apart.
-SKEW = timedelta(minutes=1)
-# After this long, whatever a try has sent to Backboard has arrived or never will.
-ON_ITS_WAY_SECONDS = 600
+CLOCK_SKEW = timedelta(minutes=1)
+# After this long, a request that a try has sent to Backboard has arrived or never will.
+IN_FLIGHT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,177 +49,165 @@ class SessionRequest:
     idempotency_key: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadChoice:
-    """The thread of a new session, and whether a listing has just shown that no other is left over."""
+class ThreadChoice(NamedTuple):
+    """The thread of a new session, and whether a listing has just shown that no other one is unused."""
 
     thread: Thread
-    is_last: bool = False
+    is_only_unused: bool = False
+
+
+class UnderLock(NamedTuple):
+    """What was read under the lock; `attempted_since` is when the oldest attempt of another try was recorded."""
+
+    user: UserState
+    existing: Rows
+    attempted_since: datetime | None
 
 
 class CreateSession:
-    """Opens sessions, each on a provisioning place, since Backboard answers while its transaction is open."""
+    """Creates sessions, each in a provisioning slot, since Backboard answers while its transaction is open."""
 
-    def __init__(self, *, queries: Queries, query_pool: Pool, provisioning_pool: Pool, backboard: Backboard) -> None:
+    def __init__(self, *, queries: Queries, query_pool: Pool, slots: ProvisioningSlots, backboard: Backboard) -> None:
         self._queries = queries
         self._users = Users(queries)
         self._sessions = Sessions(queries)
         self._query_pool = query_pool
-        self._provisioning_pool = provisioning_pool
+        self._slots = slots
         self._backboard = backboard
 
-    async def open(self, wish: SessionRequest, deadline: Deadline) -> Session:
-        """The session of a wish, opened now or before.
+    async def create(self, request: SessionRequest, deadline: Deadline) -> Session:
+        """The session of a request, created now or before.
 
-        Raises UserDeleted, InvalidRequest for a key that named another wish, or Unavailable; then nothing is lost, and
-        the next call carries on.
+        Raises UserDeleted, InvalidRequest for a key that came with another request before, or Unavailable; then
+        nothing is lost, and the next call carries on.
         """
-        if wish.idempotency_key is not None:
-            (rows,) = await self._look((self._find_by_key(wish),), deadline)
-            if rows:
-                return _same(wish, rows)
-        self._backboard.breaker.raise_if_open()
-        try:
-            connection = await self._provisioning_pool.acquire(deadline.left(2.0))
-        except PoolSaturated as error:
-            raise ProvisioningSaturated from error
-        try:
-            # Asked again, since much can have happened to those ahead of us.
-            self._backboard.breaker.acquire()
-            return await self._try(connection, wish, deadline)
-        finally:
-            # Anything wrong on the way ends in a rollback here; the note of step 1 stays.
-            await self._provisioning_pool.release(connection)
+        if request.idempotency_key is not None:
+            (existing,) = await self._query_pool.execute(self._find_by_key(request), deadline=deadline)
+            if existing:
+                return _read_existing(request, existing)
+        async with self._slots.provisioning_slot(deadline) as connection:
+            # Anything wrong on the way is rolled back when the slot is left; the attempt row stays.
+            transaction = Transaction(connection, self._queries, deadline)
+            return await self._attempt(transaction, request, deadline)
 
-    async def _try(self, connection: Connection, wish: SessionRequest, deadline: Deadline) -> Session:
+    async def _attempt(self, transaction: Transaction, request: SessionRequest, deadline: Deadline) -> Session:
         session_id = uuid4()
-        note = (self._queries.insert_session_attempt, {"session_id": session_id, "clerk_id": wish.user.clerk_id})
-        with log.timed("db_ms"):
-            await execute(connection, note, seconds=deadline.left(STATEMENT_SECONDS))
-            known, standing, doubt = await self._begin_and_lock(connection, wish, session_id, deadline)
-        if facts(known[0]).gone or standing:
-            await self._leave(connection, session_id, deadline)
-            if not standing:
+        locked = await self._record_attempt_and_lock(transaction, request, session_id)
+        if locked.user.is_deleted or locked.existing:
+            # Nothing was sent, so nothing can be left at Backboard.
+            await transaction.commit(self._delete_attempt(session_id, sent=False))
+            if not locked.existing:
                 raise UserDeleted
-            return _same(wish, standing)
-        found = await self._adopt_or_create(connection, wish.user.assistant_id, doubt[0][0], deadline)
-        return await self._insert_and_commit(connection, wish, session_id, found, deadline)
+            return _read_existing(request, locked.existing)
+        choice = await self._adopt_or_create(transaction, request.user.assistant_id, locked.attempted_since, deadline)
+        return await self._insert_and_commit(transaction, request, session_id, choice, deadline)
 
-    async def _begin_and_lock(
-        self, connection: Connection, wish: SessionRequest, session_id: UUID, deadline: Deadline
-    ) -> tuple[Rows, Rows, Rows]:
-        """Step 2, in one round trip; the lock and what is read under it are different statements."""
-        clerk_id = wish.user.clerk_id
-        statements = (
-            BEGIN,
-            set_local_timeouts(self._queries.set_local_timeouts),
+    async def _record_attempt_and_lock(
+        self, transaction: Transaction, request: SessionRequest, session_id: UUID
+    ) -> UnderLock:
+        """Steps 1 and 2, in one round trip."""
+        clerk_id = request.user.clerk_id
+        own = {"session_id": session_id, "clerk_id": clerk_id}
+        _, states, existing, attempts = await transaction.begin(
             (self._queries.lock_sessions, {"clerk_id": clerk_id}),
-            self._users.get_user_state(clerk_id),
-            self._find_by_key(wish),
-            (self._queries.get_session_doubt, {"clerk_id": clerk_id, "session_id": session_id}),
+            self._users.get_state(clerk_id),
+            self._find_by_key(request),
+            (self._queries.get_oldest_session_attempt, own),
+            committed_first=(self._queries.insert_session_attempt, own),
         )
-        *_, known, standing, doubt = await execute(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
-        return known, standing, doubt
+        return UnderLock(UserState.from_row(states[0]), existing, attempts[0][0])
 
     async def _adopt_or_create(
-        self, connection: Connection, assistant_id: str, doubt_since: datetime | None, deadline: Deadline
+        self, transaction: Transaction, assistant_id: str, attempted_since: datetime | None, deadline: Deadline
     ) -> ThreadChoice:
         """Step 3. A listing that failed is an error, never "none"."""
-        if doubt_since is None:
+        if attempted_since is None:
             return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline))
-        left_over = await self._find_left_over(connection, assistant_id, doubt_since - SKEW, deadline)
-        if left_over:
+        unused = await self._find_unused(transaction, assistant_id, attempted_since - CLOCK_SKEW, deadline)
+        if unused:
             log.bind(adopted=True)
-            return ThreadChoice(left_over[0], is_last=len(left_over) == 1)
-        return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline), is_last=True)
+            return ThreadChoice(unused[0], is_only_unused=len(unused) == 1)
+        return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline), is_only_unused=True)
 
-    async def _find_left_over(
-        self, connection: Connection, assistant_id: str, since: datetime, deadline: Deadline
+    async def _find_unused(
+        self, transaction: Transaction, assistant_id: str, since: datetime, deadline: Deadline
     ) -> list[Thread]:
-        """What lost tries may have left and nobody has or is about to delete, the oldest first."""
+        """The threads that lost tries may have left, without those of sessions and deletions, the oldest first."""
         threads = await self._backboard.list_threads(assistant_id, deadline)
         empty = [thread for thread in threads if thread.is_empty and thread.created_at >= since]
         query = (self._queries.find_taken_threads, {"thread_ids": [thread.id for thread in empty]})
-        (rows,) = await execute(connection, query, seconds=deadline.left(STATEMENT_SECONDS))
+        (rows,) = await transaction.execute(query)
         taken = {thread_id for (thread_id,) in rows}
         return [thread for thread in empty if thread.id not in taken]
 
     async def _insert_and_commit(
-        self, connection: Connection, wish: SessionRequest, session_id: UUID, found: ThreadChoice, deadline: Deadline
+        self,
+        transaction: Transaction,
+        request: SessionRequest,
+        session_id: UUID,
+        choice: ThreadChoice,
+        deadline: Deadline,
     ) -> Session:
         """Steps 4 and 5, in one round trip."""
+        try:
+            _, _, inserted, *_ = await transaction.commit(*self._insert(request, session_id, choice))
+        except DatabaseUnavailable as error:
+            await transaction.rollback()
+            return await self._after_lost_commit(request, session_id, error, deadline)
+        if not inserted:
+            await self._raise_not_inserted(transaction, request, session_id, choice.thread)
+        return read_session(inserted)
+
+    def _insert(self, request: SessionRequest, session_id: UUID, choice: ThreadChoice) -> Iterable[Statement]:
+        """The statements of step 4; the third reads the session back."""
         values = {
             "session_id": session_id,
-            "user_id": wish.user.id,
-            "thread_id": found.thread.id,
-            "title": wish.title,
-            "idempotency_key": wish.idempotency_key,
+            "user_id": request.user.id,
+            "thread_id": choice.thread.id,
+            "title": request.title,
+            "idempotency_key": request.idempotency_key,
         }
-        old = {"clerk_id": wish.user.clerk_id, "min_age": ON_ITS_WAY_SECONDS}
-        statements = (
-            (self._queries.insert_session, values),
-            self._take_back(session_id, sent=True),
-            *([(self._queries.delete_old_session_attempts, old)] if found.is_last else []),
-            self._sessions.find(session_id, None),
-            COMMIT,
-        )
-        try:
-            with log.timed("db_ms"):
-                *_, rows, _ = await execute(connection, *statements, seconds=deadline.left(STATEMENT_SECONDS))
-        except DatabaseUnavailable as error:
-            await rollback(connection)
-            return await self._after_lost_commit(wish, session_id, error, deadline)
-        if not rows:
-            await self._refuse(connection, wish, session_id, found, deadline)
-        return session_in(rows)
+        yield self._queries.insert_session, values
+        yield self._delete_attempt(session_id, sent=True)
+        yield self._sessions.find(session_id, None)
+        if choice.is_only_unused:
+            old = {"clerk_id": request.user.clerk_id, "min_age": IN_FLIGHT_SECONDS}
+            yield self._queries.delete_old_session_attempts, old
 
-    async def _refuse(
-        self, connection: Connection, wish: SessionRequest, session_id: UUID, found: ThreadChoice, deadline: Deadline
+    async def _raise_not_inserted(
+        self, transaction: Transaction, request: SessionRequest, session_id: UUID, thread: Thread
     ) -> NoReturn:
-        """No row was made: the user was deleted meanwhile, and the thread goes with the assistant; or it is taken."""
-        clerk_id = wish.user.clerk_id
-        (known,) = await execute(
-            connection, self._users.get_user_state(clerk_id), seconds=deadline.left(STATEMENT_SECONDS)
-        )
-        if facts(known[0]).gone:
-            forget = self._take_back(session_id, sent=False)
-            await execute(connection, forget, seconds=deadline.left(STATEMENT_SECONDS))
+        """No row was made: the user was deleted meanwhile, and the thread with them; or the thread is taken."""
+        clerk_id = request.user.clerk_id
+        (states,) = await transaction.execute(self._users.get_state(clerk_id))
+        if UserState.from_row(states[0]).is_deleted:
+            await transaction.execute(self._delete_attempt(session_id, sent=False))
             raise UserDeleted
-        log.error("backboard_id_twice", clerk_id=clerk_id, thread_id=found.thread.id)
+        log.error("backboard_id_twice", clerk_id=clerk_id, thread_id=thread.id)
         raise IdTaken
 
     async def _after_lost_commit(
-        self, wish: SessionRequest, session_id: UUID, error: DatabaseUnavailable, deadline: Deadline
+        self, request: SessionRequest, session_id: UUID, error: DatabaseUnavailable, deadline: Deadline
     ) -> Session:
-        """COMMIT holds the lock until it is decided, so whoever has the lock sees the decision."""
-        lock = (self._queries.lock_sessions, {"clerk_id": wish.user.clerk_id})
-        statements = transaction(self._queries.set_local_timeouts, lock, self._sessions.find(session_id, None))
-        *_, rows, _ = await self._look(statements, deadline)
+        """COMMIT holds the lock until it is decided, so the next holder of the lock sees the decision."""
+        lock = (self._queries.lock_sessions, {"clerk_id": request.user.clerk_id})
+        find = self._sessions.find(session_id, None)
+        _, rows = await self._query_pool.run_transaction(self._queries, lock, find, deadline=deadline)
         if not rows:
             raise error
-        return session_in(rows)
+        return read_session(rows)
 
-    async def _leave(self, connection: Connection, session_id: UUID, deadline: Deadline) -> None:
-        """Nothing was sent, so nothing is in doubt."""
-        with log.timed("db_ms"):
-            take_back = self._take_back(session_id, sent=False)
-            await execute(connection, take_back, COMMIT, seconds=deadline.left(STATEMENT_SECONDS))
+    def _find_by_key(self, request: SessionRequest) -> Statement:
+        return self._sessions.find_by_key(request.user.id, request.idempotency_key)
 
-    async def _look(self, statements: Sequence[Statement], deadline: Deadline) -> list[Rows]:
-        with log.timed("db_ms"):
-            async with self._query_pool.connection(deadline.left(2.0)) as connection:
-                return await execute(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
-
-    def _find_by_key(self, wish: SessionRequest) -> Statement:
-        return self._sessions.find_by_key(wish.user.id, wish.idempotency_key)
-
-    def _take_back(self, session_id: UUID, *, sent: bool) -> Statement:
+    def _delete_attempt(self, session_id: UUID, *, sent: bool) -> Statement:
+        """Delete our attempt row, with `sent` only if the session was inserted."""
         return self._queries.delete_session_attempt, {"session_id": session_id, "sent": sent}
 
 
-def _same(wish: SessionRequest, rows: Rows) -> Session:
-    """The session that stands under the key, if it was wished for in the same words."""
-    session = session_in(rows)
-    if session.title != wish.title:
+def _read_existing(request: SessionRequest, rows: Rows) -> Session:
+    """The session of the key, if it was asked for with the same title."""
+    session = read_session(rows)
+    if session.title != request.title:
         raise InvalidRequest("idempotency_key")
     return session

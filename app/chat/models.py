@@ -1,20 +1,21 @@
-"""The chat's sessions: one conversation of one user, on exactly one Backboard thread."""
+"""The chat: a session is one conversation of one user, on exactly one Backboard thread."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One session and the beginning of the latest message in it, in the order of the columns in every query.
+    """A session with a preview of its latest message, in the order of the columns in every query.
 
-    `held_id` is the user's assistant. `gone` says that the user was deleted: the session is out of reach.
+    `is_deleted` says that the user was deleted: the session is out of reach.
     """
 
     session_id: UUID
     clerk_id: str
-    held_id: str
+    assistant_id: str
     thread_id: str
     title: str
     status: str
@@ -23,14 +24,14 @@ class Session:
     ended_at: datetime | None
     message_id: UUID | None
     role: str | None
-    beginning: str | None
-    said_at: datetime | None
-    gone: bool
+    preview: str | None
+    message_created_at: datetime | None
+    is_deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCursor:
-    """Where a page of sessions begins: behind this one."""
+    """The last session of a page: the next page begins after it."""
 
     last_active_at: datetime
     session_id: UUID
@@ -38,7 +39,7 @@ class SessionCursor:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a user has said and heard."""
+    """The figures of a user's sessions and messages."""
 
     sessions: int
     by_user: int
@@ -51,7 +52,7 @@ class Stats:
 class Message:
     """One message, in the order of the columns in every query; `metadata` is JSON text.
 
-    Without `content` it is one that a page has no more room for.
+    `content` is None for a message that does not fit on its page.
     """
 
     message_id: UUID
@@ -63,9 +64,16 @@ class Message:
     position: int
 
 
+class MessagePage(NamedTuple):
+    """Messages, the newest first, and whether there are earlier ones."""
+
+    messages: list[Message]
+    has_more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """What is to be added to a session; `metadata` is JSON text."""
+    """A message to append to a session; `metadata` is JSON text."""
 
     role: str
     content: str

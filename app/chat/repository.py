@@ -1,10 +1,10 @@
-"""The chat's sessions: one conversation of one user, on exactly one Backboard thread."""
+"""The statements about sessions and messages, and their rows read back."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.chat.models import Message, NewMessage, Session, SessionCursor
+from app.chat.models import Message, MessagePage, NewMessage, Session, SessionCursor
 from app.errors import NotFound, UserDeleted
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.queries import Queries
@@ -20,7 +20,7 @@ class Sessions:
         return self._queries.find_session, {"session_id": session_id, "owner_id": owner_id}
 
     def find_by_key(self, user_id: UUID, idempotency_key: str | None) -> Statement:
-        """Without a key none is found."""
+        """Finds nothing without a key."""
         return self._queries.find_session_by_key, {"user_id": user_id, "idempotency_key": idempotency_key}
 
     def list(self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int) -> Statement:
@@ -32,29 +32,29 @@ class Sessions:
         }
         if text is None:
             return self._queries.list_sessions, values
-        return self._queries.list_sessions_matching, values | {"pattern": f"%{escaped(text)}%"}
+        return self._queries.list_sessions_matching, values | {"pattern": f"%{escape_like(text)}%"}
 
     def update(self, session_id: UUID, owner_id: str | None, *, title: str | None, status: str | None) -> Statement:
         values = {"session_id": session_id, "owner_id": owner_id, "title": title, "status": status}
         return self._queries.update_session, values
 
 
-def escaped(text: str) -> str:
-    """A text for ILIKE in which nothing is a wildcard."""
+def escape_like(text: str) -> str:
+    """Escape a text for ILIKE, so that no character in it is a wildcard."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def session_in(rows: Rows) -> Session:
-    """The only session of an answer; NotFound without one, UserDeleted when its user was deleted."""
+def read_session(rows: Rows) -> Session:
+    """The session in the rows of find_session; NotFound without one, UserDeleted when its user was deleted."""
     if not rows:
         raise NotFound
     session = Session(*rows[0])
-    if session.gone:
+    if session.is_deleted:
         raise UserDeleted
     return session
 
 
-# What a page holds of the messages' text, or one message more: as much as a batch may bring.
+# A page holds so much of the messages' text and at most one message more: as much as a batch may bring.
 PAGE_BYTES = 4 * 1024 * 1024
 
 
@@ -64,18 +64,18 @@ class Messages:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    def insert(self, session_id: UUID, owner_id: str | None, said: Sequence[NewMessage]) -> Statement:
+    def insert(self, session_id: UUID, owner_id: str | None, messages: Sequence[NewMessage]) -> Statement:
         values = {
             "session_id": session_id,
             "owner_id": owner_id,
-            "roles": [one.role for one in said],
-            "contents": [one.content for one in said],
-            "metadata": [one.metadata for one in said],
+            "roles": [message.role for message in messages],
+            "contents": [message.content for message in messages],
+            "metadata": [message.metadata for message in messages],
         }
         return self._queries.insert_messages, values
 
     def list(self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int) -> Statement:
-        """One more than fit on the page, so that it shows whether there is more."""
+        """Ask for one message more than fits on the page, to see whether there are earlier ones."""
         values = {
             "session_id": session_id,
             "owner_id": owner_id,
@@ -90,15 +90,12 @@ class Messages:
         return self._queries.delete_message, values
 
 
-def listed(rows: Rows, page_size: int) -> tuple[list[Message], bool]:
-    """A page of list_messages and whether there is more.
-
-    Raises NotFound without a session, UserDeleted when its user was deleted.
-    """
+def read_page(rows: Rows, page_size: int) -> MessagePage:
+    """Read a page of list_messages; NotFound without a session, UserDeleted when its user was deleted."""
     if not rows:
         raise NotFound
     if rows[0][-1]:
         raise UserDeleted
     found = [Message(*row[:-1]) for row in rows if row[0] is not None]
-    page = [one for one in found if one.content is not None][:page_size]
-    return page, len(page) < len(found)
+    messages = [message for message in found if message.content is not None][:page_size]
+    return MessagePage(messages, has_more=len(messages) < len(found))

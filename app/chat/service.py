@@ -1,26 +1,27 @@
-"""The chat's memory: everything about sessions that Backboard has no part in, one short statement each.
+"""Everything about sessions and messages in which Backboard has no part, one short statement each.
 
-They share the lookup pool's free connection, so each is bounded; what may take longer, a search for instance, is
-bounded by the server as well, and only one of those is under way at a time. Ensure-user's lookups have a connection
-that these never take.
+They share the query pool's free connection, so each is bounded. A search or a count may take longer: the server bounds
+it, and one of them runs at a time. The lookup of ensure-user has a connection that these never take.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from app import log
-from app.chat.models import Message, NewMessage, Session, SessionCursor, Stats
-from app.chat.repository import Messages, Sessions, listed, session_in
+from app.chat.models import Message, MessagePage, NewMessage, Session, SessionCursor, Stats
+from app.chat.repository import Messages, Sessions, read_page, read_session
 from app.deadline import Deadline
 from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, PoolSaturated
-from app.postgres.pipeline import BEGIN, COMMIT, Rows, Statement, execute, set_local_timeouts
+from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
+from app.postgres.transaction import run_transaction
 
 STATEMENT_SECONDS = 2.0
-# What a search or a count may take on the server; whoever waits for the connection after it waits as long.
+# What the server allows a search or a count; statements that wait for the connection wait as long.
 LONG_MS = 1000
 LOCK_MS = 800
 TURN_SECONDS = 3.0
@@ -30,29 +31,26 @@ _TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
 
 
 class ChatService:
-    """Reads and writes; NotFound and UserDeleted where there is nothing that the caller may reach."""
+    """Reads and writes; raises NotFound or UserDeleted for what the caller may not reach."""
 
     def __init__(self, *, queries: Queries, query_pool: Pool) -> None:
         self._queries = queries
         self._sessions = Sessions(queries)
         self._messages = Messages(queries)
         self._query_pool = query_pool
-        self._turn = asyncio.Semaphore(1)
+        self._long_statement = asyncio.Semaphore(1)
         self._is_failing = False
 
     async def find_session(self, session_id: UUID, owner_id: str | None, deadline: Deadline) -> Session:
         (rows,) = await self._send(self._sessions.find(session_id, owner_id), deadline=deadline)
-        return session_in(rows)
+        return read_session(rows)
 
     async def list_sessions(
         self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int, deadline: Deadline
     ) -> list[Session]:
-        """A page of a user's sessions, newest activity first; `text` narrows them down."""
+        """A page of a user's sessions, newest activity first; with `text`, only those that contain it."""
         query = self._sessions.list(user_id, text, after, page_size)
-        if text is None:
-            (rows,) = await self._send(query, deadline=deadline)
-        else:
-            rows = await self._send_long(query, deadline)
+        (rows,) = await (self._send(query, deadline=deadline) if text is None else self._send_long(query, deadline))
         return [Session(*row) for row in rows]
 
     async def update_session(
@@ -60,56 +58,83 @@ class ChatService:
     ) -> Session:
         update = self._sessions.update(session_id, owner_id, title=title, status=status)
         _, rows = await self._send(update, self._sessions.find(session_id, owner_id), deadline=deadline)
-        return session_in(rows)
+        return read_session(rows)
 
     async def append(
-        self, session_id: UUID, owner_id: str | None, said: Sequence[NewMessage], deadline: Deadline
+        self, session_id: UUID, owner_id: str | None, messages: Sequence[NewMessage], deadline: Deadline
     ) -> list[Message]:
         """Add messages to a session, all or nothing, in their order."""
-        (rows,) = await self._send(self._messages.insert(session_id, owner_id, said), deadline=deadline)
+        (rows,) = await self._send(self._messages.insert(session_id, owner_id, messages), deadline=deadline)
         if not rows:
             await self.find_session(session_id, owner_id, deadline)
         return [Message(*row) for row in rows]
 
     async def history(
         self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int, deadline: Deadline
-    ) -> tuple[list[Message], bool]:
-        """The last messages before a position, the newest first, and whether there are earlier ones."""
+    ) -> MessagePage:
+        """The last messages before a position."""
         query = self._messages.list(session_id, owner_id, before, page_size)
         (rows,) = await self._send(query, deadline=deadline)
-        return listed(rows, page_size)
+        return read_page(rows, page_size)
 
     async def delete_message(
         self, message_id: UUID, session_id: UUID, owner_id: str | None, deadline: Deadline
     ) -> bool:
-        """Whether there was such a message in the session."""
+        """Delete a message; returns whether there was one."""
         (rows,) = await self._send(self._messages.delete(message_id, session_id, owner_id), deadline=deadline)
         if not rows:
             await self.find_session(session_id, owner_id, deadline)
         return bool(rows)
 
     async def stats(self, user_id: UUID, deadline: Deadline) -> Stats:
-        rows = await self._send_long((self._queries.get_stats, {"user_id": user_id}), deadline)
+        (rows,) = await self._send_long((self._queries.get_stats, {"user_id": user_id}), deadline)
         return Stats(*rows[0])
 
     async def preferences(self, user_id: UUID, deadline: Deadline) -> str:
-        """The chat's own settings of a user, as JSON text."""
+        """A user's preferences, as JSON text."""
         (rows,) = await self._send((self._queries.find_preferences, {"user_id": user_id}), deadline=deadline)
         return str(rows[0][0]) if rows else "{}"
 
     async def set_preferences(self, user_id: UUID, document: str, *, merge: bool, deadline: Deadline) -> str:
-        """Replace them, or with `merge` only the members that are named; what stands then."""
+        """Replace the preferences, or with `merge` only the members that are named; returns all of them."""
         values = {"user_id": user_id, "document": document, "merge": merge}
         (rows,) = await self._send((self._queries.set_preferences, values), deadline=deadline)
         return str(rows[0][0])
 
-    async def _send(self, *statements: Statement, deadline: Deadline, is_long: bool = False) -> list[Rows]:
-        bounded = is_long or self._is_failing
+    async def _send(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
+        """Run statements without a transaction or, after a failure, in one whose waits the server bounds.
+
+        The server does not notice that we gave up waiting for a lock. The bounds cost short statements a quarter of
+        their time, so they pay for them only after a failure: an outage leaves one such wait behind and not many.
+        """
+        if self._is_failing:
+            return await self._send_bounded(*statements, deadline=deadline)
+        with self._outcome():
+            return await self._query_pool.execute(*statements, deadline=deadline, seconds=STATEMENT_SECONDS)
+
+    async def _send_bounded(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
+        with self._outcome(), log.timed("db_ms"):
+            async with self._query_pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
+                seconds = deadline.left(STATEMENT_SECONDS)
+                limits: dict[str, Any] = {"seconds": seconds, "lock_ms": LOCK_MS, "statement_ms": LONG_MS}
+                return await run_transaction(connection, self._queries, *statements, **limits)
+
+    async def _send_long(self, statement: Statement, deadline: Deadline) -> list[Rows]:
+        """Run a search or a count, one at a time in this process."""
         try:
-            with log.timed("db_ms"):
-                async with self._query_pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
-                    whole = self._bounded(statements) if bounded else statements
-                    rows = await execute(connection, *whole, seconds=deadline.left(STATEMENT_SECONDS))
+            await asyncio.wait_for(self._long_statement.acquire(), deadline.left(TURN_SECONDS))
+        except TimeoutError:
+            raise PoolSaturated from None
+        try:
+            return await self._send_bounded(statement, deadline=deadline)
+        finally:
+            self._long_statement.release()
+
+    @contextmanager
+    def _outcome(self) -> Iterator[None]:
+        """Remember whether the database fails, and translate what a caller's document can violate."""
+        try:
+            yield
         except ConstraintViolated as error:
             if error.constraint in _TOO_LARGE:
                 raise InvalidRequest("too_large") from error
@@ -118,32 +143,3 @@ class ChatService:
             self._is_failing = True
             raise
         self._is_failing = False
-        return rows[2:-1] if bounded else rows
-
-    def _bounded(self, statements: Sequence[Statement]) -> Sequence[Statement]:
-        """In a transaction whose waits the server ends: it does not notice that we hung up on a lock.
-
-        What is short pays for that only after a failure, so an outage leaves one such wait after and not many.
-        """
-        return (
-            BEGIN,
-            set_local_timeouts(self._queries.set_local_timeouts, lock_ms=LOCK_MS, statement_ms=LONG_MS),
-            *statements,
-            COMMIT,
-        )
-
-    async def _send_long(self, statement: Statement, deadline: Deadline) -> Rows:
-        async with self._own_turn(deadline):
-            (rows,) = await self._send(statement, deadline=deadline, is_long=True)
-        return rows
-
-    @asynccontextmanager
-    async def _own_turn(self, deadline: Deadline) -> AsyncIterator[None]:
-        try:
-            await asyncio.wait_for(self._turn.acquire(), deadline.left(TURN_SECONDS))
-        except TimeoutError:
-            raise PoolSaturated from None
-        try:
-            yield
-        finally:
-            self._turn.release()

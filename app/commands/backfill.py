@@ -174,7 +174,7 @@ class Backfill:
         """Look a whole page up at once, so that a run in which everybody exists is fast."""
         while True:
             try:
-                known = await asyncio.gather(*(self._provisioning.find(one.clerk_id) for one in page.profiles))
+                known = await asyncio.gather(*(self._provisioning.get_state(one.clerk_id) for one in page.profiles))
             except Unavailable as error:
                 await self._sit_out(error)
             else:
@@ -200,7 +200,7 @@ class Backfill:
         tried = 0
         while True:
             try:
-                ensured = await self._provisioning.ensure(profile, Deadline(), known=known)
+                ensured = await self._provisioning.ensure(profile, Deadline(), state=known)
             except Unavailable as error:
                 tried += not error.is_outage
                 if tried == TRIES:

@@ -18,9 +18,10 @@ from app.commands.runtime import load_settings, until_sigterm
 from app.components import build_components, open_components
 from app.deadline import Deadline
 from app.errors import Unavailable
-from app.postgres.pipeline import BEGIN, COMMIT, execute, set_local_timeouts
+from app.postgres.pipeline import execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
+from app.postgres.transaction import run_transaction
 from app.settings import Settings
 from app.users.deletion import UserDeletion
 
@@ -135,22 +136,22 @@ class Erasure:
         await self._deletion.delete(clerk_id, Deadline())
         for assistant_id in await self._assistants(clerk_id):
             await self._backboard.delete_assistant(assistant_id, Deadline())
-        queries, whose = self._queries, {"clerk_id": clerk_id}
-        statements = (
-            BEGIN,
-            set_local_timeouts(queries.set_local_timeouts, statement_ms=STATEMENT_MS),
-            (queries.lock_sessions, whose),
-            (queries.lock_user, whose),
-            (queries.delete_user_messages, whose),
-            (queries.delete_user_sessions, whose),
-            (queries.delete_user_threads, whose),
-            (queries.delete_user_attempts, whose),
-            (queries.delete_preferences, whose),
-            (queries.delete_user, whose),
-            COMMIT,
-        )
+        queries, user = self._queries, {"clerk_id": clerk_id}
         async with self._provisioning_pool.connection() as connection:
-            await execute(connection, *statements, seconds=SECONDS)
+            await run_transaction(
+                connection,
+                queries,
+                (queries.lock_sessions, user),
+                (queries.lock_user, user),
+                (queries.delete_user_messages, user),
+                (queries.delete_user_sessions, user),
+                (queries.delete_user_threads, user),
+                (queries.delete_user_attempts, user),
+                (queries.delete_preferences, user),
+                (queries.delete_user, user),
+                seconds=SECONDS,
+                statement_ms=STATEMENT_MS,
+            )
 
     async def _assistants(self, clerk_id: str) -> set[str]:
         """The assistants of this user's name, and the one that the row held, as far as they exist.
@@ -162,8 +163,8 @@ class Erasure:
         found = named | {assistant.id for assistant in held if assistant is not None}
         query = (self._queries.find_assistant_owners, {"assistant_ids": sorted(found)})
         async with self._provisioning_pool.connection() as connection:
-            (holders,) = await execute(connection, query, seconds=SECONDS)
-        return found - {held_id for held_id, holder in holders if holder != clerk_id}
+            (owners,) = await execute(connection, query, seconds=SECONDS)
+        return found - {assistant_id for assistant_id, owner_id in owners if owner_id != clerk_id}
 
 
 def _print(say: Callable[[str], object], *counts: Belongings) -> None:

@@ -10,9 +10,9 @@ import click
 from app.commands.database import development_url
 from app.commands.database import force as force_option
 from app.errors import ServiceError
-from app.postgres.pipeline import execute, transaction
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
+from app.postgres.transaction import run_transaction
 
 SECONDS = 5.0
 
@@ -44,15 +44,16 @@ async def insert_samples(url: str) -> int:
     await pool.open()
     queries = Queries.load()
     users, sessions, messages = _users(), _sessions(), _messages()
-    statements = transaction(
-        queries.set_local_timeouts,
-        (queries.insert_sample_users, users),
-        (queries.insert_sample_sessions, sessions),
-        (queries.insert_sample_messages, messages),
-    )
     try:
         async with pool.connection(SECONDS) as connection:
-            await execute(connection, *statements, seconds=SECONDS)
+            await run_transaction(
+                connection,
+                queries,
+                (queries.insert_sample_users, users),
+                (queries.insert_sample_sessions, sessions),
+                (queries.insert_sample_messages, messages),
+                seconds=SECONDS,
+            )
     finally:
         await pool.close()
     return len(NAMES)

@@ -6,33 +6,32 @@ statement for dozens of callers. It knows no table.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from app.errors import DatabaseSlow, DatabaseUnavailable
-from app.postgres.pipeline import Connection, Rows, Statement, execute, transaction
+from app.postgres.pipeline import Connection, Rows, Statement
 from app.postgres.pool import Pool, is_closed_by_server
+from app.postgres.queries import Queries
 from app.postgres.reader import Reader
+from app.postgres.transaction import run_transaction
 
 # From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
 READ_SECONDS = 2.0
 LOCK_MS = 1500
 
 
-class Batch(Protocol):
-    """Makes the one statement that asks for all of `keys`."""
-
-    def __call__(self, keys: Sequence[str]) -> Statement: ...
+# Makes the one statement that asks for all keys.
+Batch = Callable[[Sequence[str]], Statement]
 
 
 class BatchLoader:
     """Asks for rows by key, on a connection that it keeps."""
 
-    def __init__(self, pool: Pool, batch: Batch, *, key_column: int, limits: bytes) -> None:
+    def __init__(self, pool: Pool, batch: Batch, *, key_column: int, queries: Queries) -> None:
         self._pool = pool
         self._batch = batch
         self._key_column = key_column
-        self._limits = limits
+        self._queries = queries
         self._connection: Connection | None = None
         self._reader: Reader | None = None
         self._waiting: list[tuple[str, asyncio.Future[Rows]]] = []
@@ -98,8 +97,9 @@ class BatchLoader:
         self._connection = await self._pool.acquire(left)
         left = max(0.1, give_up_at - asyncio.get_running_loop().time())
         try:
-            whole = transaction(self._limits, self._batch(keys), lock_ms=LOCK_MS)
-            rows = (await execute(self._connection, *whole, seconds=left))[2]
+            (rows,) = await run_transaction(
+                self._connection, self._queries, self._batch(keys), seconds=left, lock_ms=LOCK_MS
+            )
         except DatabaseUnavailable:
             await self.close(broken=True)
             raise

@@ -105,8 +105,6 @@ def _rows(types: Types, result: PGresult) -> Rows:
     return types.load_rows(0, result.ntuples, tuple) if result.nfields else []
 
 
-BEGIN: Statement = (b"BEGIN ISOLATION LEVEL READ COMMITTED", {})
-COMMIT: Statement = (b"COMMIT", {})
 ROLLBACK: Statement = (b"ROLLBACK", {})
 
 
@@ -135,7 +133,7 @@ async def execute(connection: Connection, *statements: Statement, seconds: float
     """Send statements in one round trip and return the rows of each; the first error ends them all.
 
     Raises DatabaseUnavailable, or InvalidRequest for a value that Postgres cannot hold. After `seconds` the
-    connection is abort, so this returns in time whatever the server does.
+    connection is aborted, so this returns in time whatever the server does.
     """
     loop = asyncio.get_running_loop()
     timer = loop.call_later(seconds, abort, connection)
@@ -158,22 +156,3 @@ async def rollback(connection: Connection) -> None:
         await execute(connection, ROLLBACK, seconds=1.0)
     except DatabaseUnavailable:
         await connection.close()
-
-
-def transaction(limits: bytes, *statements: Statement, lock_ms: int = 3000) -> Sequence[Statement]:
-    """The statements of a whole short transaction, its waits bounded by the server itself."""
-    return (BEGIN, set_local_timeouts(limits, lock_ms=lock_ms), *statements, COMMIT)
-
-
-def set_local_timeouts(limits: bytes, *, lock_ms: int = 3000, statement_ms: int = 3300) -> Statement:
-    """Bound the waits of the transaction that has just begun, in milliseconds; the lock's must end first.
-
-    A transaction idle for 15 s belongs to a process that has vanished without a word: the server then ends it,
-    and with it the lock.
-    """
-    values = {
-        "lock_timeout": f"{lock_ms}ms",
-        "statement_timeout": f"{statement_ms}ms",
-        "idle_timeout": "15000ms",
-    }
-    return limits, values

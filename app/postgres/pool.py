@@ -15,14 +15,18 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app import log
+from app.deadline import Deadline
 from app.errors import DatabaseDown, DatabaseUnavailable, PoolSaturated
 from app.postgres.errors import explain_connect_error, from_psycopg
 from app.postgres.pipeline import (
     Connection,
+    Rows,
+    Statement,
     execute,
     rollback,
 )
 from app.postgres.queries import Queries
+from app.postgres.transaction import LOCK_SECONDS, STATEMENT_SECONDS, run_transaction
 
 # How long a caller waits for a connection; the pool's own checks and reconnects happen inside it.
 CHECKOUT_SECONDS = 2.0
@@ -107,6 +111,20 @@ class Pool:
             yield connection
         finally:
             await self.release(connection)
+
+    async def execute(
+        self, *statements: Statement, deadline: Deadline, seconds: float = STATEMENT_SECONDS
+    ) -> list[Rows]:
+        """Run statements on a connection of its own, in one round trip; returns the rows of each."""
+        with log.timed("db_ms"):
+            async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+                return await execute(connection, *statements, seconds=deadline.left(seconds))
+
+    async def run_transaction(self, queries: Queries, *statements: Statement, deadline: Deadline) -> list[Rows]:
+        """Run a whole transaction on a connection of its own, in one round trip; returns the rows of each."""
+        with log.timed("db_ms"):
+            async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+                return await run_transaction(connection, queries, *statements, seconds=deadline.left(LOCK_SECONDS))
 
     async def acquire(self, seconds: float = CHECKOUT_SECONDS) -> Connection:
         """Take a connection that the server has not hung up on; DatabaseUnavailable after `seconds`."""

@@ -39,9 +39,9 @@ class Queries:
     count_user_data: bytes
     get_user_counts: bytes
     get_user_state: bytes
+    get_oldest_session_attempt: bytes
     get_schema_version: bytes
     get_server_facts: bytes
-    get_session_doubt: bytes
     get_stats: bytes
     get_time: bytes
     insert_messages: bytes

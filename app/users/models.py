@@ -1,10 +1,11 @@
-"""Who a user is to us: the row, what Clerk says about them, and how the two compare."""
+"""A user's row and what else Postgres holds about that user, and how they compare with a profile of Clerk's."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from app.clerk.users import EPOCH, Profile
+from app.postgres.pipeline import Rows
 
 
 class User(NamedTuple):
@@ -31,10 +32,25 @@ class User(NamedTuple):
 
 
 class UserState(NamedTuple):
-    """What stands about one user: a row, a tombstone, and how many tries are noted."""
+    """What stands about one user: a row, a tombstone, and how many tries are recorded."""
 
     user: User | None
-    gone: bool
+    is_deleted: bool
     tries: int | None = None
-    # Whether the doubt behind `tries` waits for nothing but a later look.
-    resolved: bool = False
+    # Whether the attempt row behind `tries` only waits for reconcile.
+    is_resolved: bool = False
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> Self:
+        """Read a row of get_user_state."""
+        *columns, tombstone_at, tries, is_resolved = row
+        user = User(*columns) if columns[0] is not None else None
+        is_deleted = tombstone_at is not None or (user is not None and user.deleted_at is not None)
+        return cls(user, is_deleted, tries, is_resolved)
+
+    @classmethod
+    def from_rows(cls, rows: Rows) -> Self:
+        """Read what find_users returned for one id: the user's row, the tombstone's, both or none."""
+        users = [User(*row) for row in rows]
+        user = next((user for user in users if user.id is not None), None)
+        return cls(user, is_deleted=any(user.deleted_at is not None for user in users))

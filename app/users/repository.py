@@ -1,31 +1,50 @@
-"""Who a user is to us: the row, what Clerk says about them, and how the two compare."""
+"""The statements about users."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from app.clerk.users import EPOCH, Profile
-from app.postgres.pipeline import Rows, Statement
+from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
-from app.users.models import User, UserState
 
 
 class Users:
-    """The statements about users, and their rows read back."""
+    """Each method makes one statement, or several that belong together; it sends nothing."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    def find(self, keys: Any) -> Statement:
-        return self._queries.find_users, {"clerk_ids": keys}
+    def find(self, clerk_ids: Sequence[str]) -> Statement:
+        return self._queries.find_users, {"clerk_ids": clerk_ids}
 
-    def get_user_state(self, clerk_id: str) -> Statement:
+    def lock(self, clerk_id: str) -> Statement:
+        return self._queries.lock_user, {"clerk_id": clerk_id}
+
+    def get_state(self, clerk_id: str) -> Statement:
         return self._queries.get_user_state, {"clerk_id": clerk_id}
 
     def insert(self, profile: Profile, assistant_id: str) -> Statement:
-        values = _values(profile) | {"assistant_id": assistant_id}
-        return self._queries.insert_user, values
+        return self._queries.insert_user, _values(profile) | {"assistant_id": assistant_id}
+
+    def update(self, profile: Profile) -> Statement:
+        return self._queries.update_user, _values(profile)
+
+    def record_attempt(self, clerk_id: str) -> Statement:
+        return self._queries.record_attempt, {"clerk_id": clerk_id}
+
+    def delete_first_attempt(self, clerk_id: str) -> Statement:
+        """Delete the attempt row if one try alone is recorded in it: then none has left anything behind."""
+        return self._queries.delete_first_attempt, {"clerk_id": clerk_id}
+
+    def resolve_attempt(self, clerk_id: str) -> Statement:
+        """Mark that an earlier try may have left a second assistant, for reconcile to look at."""
+        return self._queries.resolve_attempt, {"clerk_id": clerk_id}
+
+    def clear_attempt(self, clerk_id: str) -> tuple[Statement, Statement]:
+        return self.delete_first_attempt(clerk_id), self.resolve_attempt(clerk_id)
 
     def mark_deleted(self, clerk_id: str) -> tuple[Statement, Statement, Statement]:
-        """The tombstone, the emptied row, and a note where there was a row: its assistant is still to be deleted."""
+        """The tombstone, the row without its profile, and an attempt row where there was a row to delete."""
         values = {"clerk_id": clerk_id}
         queries = self._queries
         return (
@@ -33,27 +52,6 @@ class Users:
             (queries.clear_user_profile, values),
             (queries.record_deletion, values),
         )
-
-    def update(self, profile: Profile) -> Statement:
-        return self._queries.update_user, _values(profile)
-
-
-def found(rows: Rows) -> UserState:
-    """The facts in what find_users returned for one id."""
-    user, gone = None, False
-    for row in rows:
-        if row[0] is not None:
-            user = User(*row)
-        gone = gone or row[-1] is not None
-    return UserState(user, gone)
-
-
-def facts(row: tuple[Any, ...]) -> UserState:
-    """The facts in a row of get_user_state."""
-    *columns, tombstone_at, tries, resolved = row
-    user = User(*columns) if columns[0] is not None else None
-    gone = tombstone_at is not None or (user is not None and user.deleted_at is not None)
-    return UserState(user, gone=gone, tries=tries, resolved=resolved)
 
 
 def _values(profile: Profile) -> dict[str, Any]:

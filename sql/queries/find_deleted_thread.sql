@@ -2,7 +2,7 @@
 -- session_id, owner_id: as in find_session.
 SELECT
     deleted_threads.thread_id,
-    users.deleted_at IS NOT NULL AS gone
+    users.deleted_at IS NOT NULL AS is_deleted
 FROM deleted_threads
 INNER JOIN users ON users.id = deleted_threads.user_id
 WHERE deleted_threads.session_id = %(session_id)s

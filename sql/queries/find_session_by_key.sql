@@ -3,11 +3,11 @@
 -- user_id: whose.
 -- idempotency_key: as the caller wrote it.
 SELECT
-    sessions.id AS session_id, users.clerk_id, users.assistant_id AS held_id, sessions.thread_id,
+    sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id,
     sessions.idempotency_title AS title, 'active' AS status, sessions.created_at,
     sessions.created_at AS last_active_at, NULL::TIMESTAMPTZ AS ended_at,
-    NULL::UUID AS message_id, NULL AS role, NULL AS beginning, NULL::TIMESTAMPTZ AS said_at,
-    users.deleted_at IS NOT NULL AS gone
+    NULL::UUID AS message_id, NULL AS role, NULL AS preview, NULL::TIMESTAMPTZ AS message_created_at,
+    users.deleted_at IS NOT NULL AS is_deleted
 FROM sessions
 INNER JOIN users ON users.id = sessions.user_id
 WHERE sessions.user_id = %(user_id)s

@@ -5,7 +5,7 @@
 SELECT
     provisioning_attempts.clerk_id,
     users.id IS NOT NULL AND users.deleted_at IS NULL AS live,
-    deleted_users.clerk_id IS NOT NULL OR users.deleted_at IS NOT NULL AS gone,
+    deleted_users.clerk_id IS NOT NULL OR users.deleted_at IS NOT NULL AS is_deleted,
     provisioning_attempts.last_at <= now() - make_interval(secs => %(min_age)s) AS old
 FROM provisioning_attempts
 LEFT JOIN users ON users.clerk_id = provisioning_attempts.clerk_id

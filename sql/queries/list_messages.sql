@@ -8,7 +8,7 @@ SELECT
     said.id AS message_id, said.session_id, said.role,
     CASE WHEN said.newer_bytes < %(page_bytes)s THEN said.content END AS content,
     said.metadata, said.created_at, said.position,
-    users.deleted_at IS NOT NULL AS gone
+    users.deleted_at IS NOT NULL AS is_deleted
 FROM sessions
 INNER JOIN users ON users.id = sessions.user_id
 LEFT JOIN LATERAL (

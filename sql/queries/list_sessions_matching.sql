@@ -17,15 +17,15 @@ WITH matching AS (
         AND messages.content ILIKE %(pattern)s
 )
 SELECT
-    sessions.id AS session_id, users.clerk_id, users.assistant_id AS held_id, sessions.thread_id, sessions.title,
+    sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id, sessions.title,
     sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at,
-    latest.id AS message_id, latest.role, latest.beginning, latest.created_at AS said_at,
-    users.deleted_at IS NOT NULL AS gone
+    latest.id AS message_id, latest.role, latest.preview, latest.created_at AS message_created_at,
+    users.deleted_at IS NOT NULL AS is_deleted
 FROM matching
 INNER JOIN sessions ON sessions.id = matching.id
 INNER JOIN users ON users.id = sessions.user_id
 LEFT JOIN LATERAL (
-    SELECT id, role, substr(content, 1, 200) AS beginning, created_at
+    SELECT id, role, substr(content, 1, 200) AS preview, created_at
     FROM messages
     WHERE session_id = sessions.id
     ORDER BY position DESC

@@ -4,7 +4,7 @@
 -- min_age: from how many seconds on a row counts as old.
 SELECT
     clerk_id,
-    assistant_id AS held_id,
+    assistant_id AS assistant_id,
     deleted_at IS NULL AS live,
     created_at <= now() - make_interval(secs => %(min_age)s) AS old
 FROM users

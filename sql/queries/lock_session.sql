@@ -2,7 +2,7 @@
 -- session_id, owner_id: as in find_session.
 SELECT
     sessions.thread_id,
-    users.deleted_at IS NOT NULL AS gone
+    users.deleted_at IS NOT NULL AS is_deleted
 FROM sessions
 INNER JOIN users ON users.id = sessions.user_id
 WHERE sessions.id = %(session_id)s

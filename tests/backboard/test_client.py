@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,7 +17,7 @@ from app.backboard.circuit_breaker import CircuitBreaker
 from app.backboard.client import Backboard, build_backboard_client
 from app.backboard.models import Assistant
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, NotSent, OutcomeUnknown, Rejected, Throttled
+from app.errors import AssistantUnavailable, CircuitOpen, DatabaseDown, NotSent, OutcomeUnknown, Rejected, Throttled
 
 pytestmark = pytest.mark.anyio
 
@@ -425,38 +426,78 @@ async def test_a_create_that_works_opens_the_way_whatever_failed_before(backboar
     backboard.breaker.raise_if_open()
 
 
-def test_after_the_pause_one_asks_and_its_create_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lookup that works is only the first half of the probe: nobody else goes until the create is answered."""
+def open_breaker() -> CircuitBreaker:
+    breaker = CircuitBreaker()
+    for _ in range(circuit_breaker.FAILURES):
+        breaker.failed("POST")
+    return breaker
+
+
+def test_after_the_pause_one_probe_is_admitted_and_its_create_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup that works is only the first half of the probe: other callers wait until the create is answered."""
     now = 1000.0
     monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
-    way = CircuitBreaker()
-    for _ in range(5):
-        way.failed("POST")
+    breaker = open_breaker()
     now += 5.1
 
-    way.raise_if_open()
-    way.acquire()
-    way.succeeded("GET")
+    breaker.raise_if_open()
+    with breaker.admitted():
+        breaker.succeeded("GET")
+        with pytest.raises(CircuitOpen), breaker.admitted():
+            pass
+        breaker.succeeded("POST")
+        with breaker.admitted(), breaker.admitted():
+            pass
 
-    with pytest.raises(AssistantUnavailable):
-        way.acquire()
-    way.succeeded("POST")
-    way.acquire()
-    way.acquire()
+
+@pytest.mark.parametrize("error", [None, DatabaseDown()], ids=["adopted", "failed at the database"])
+def test_a_probe_without_a_verdict_lets_the_next_caller_be_the_probe_at_once(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe that adopts an assistant sends no create, and says nothing about creates."""
+    now = 1000.0
+    monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
+    breaker = open_breaker()
+    now += 5.1
+
+    with suppress(DatabaseDown), breaker.admitted():
+        breaker.succeeded("GET")
+        if error:
+            raise error
+
+    with breaker.admitted(), pytest.raises(CircuitOpen):
+        breaker.raise_if_open()
+
+
+def test_an_overdue_probe_does_not_end_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
+    breaker = open_breaker()
+    now += 5.1
+
+    with breaker.admitted():
+        now += 5.1
+        second = breaker.admitted()
+        second.__enter__()
+
+    with pytest.raises(CircuitOpen):
+        breaker.raise_if_open()
+    second.__exit__(None, None, None)
+    breaker.raise_if_open()
 
 
 def test_who_comes_back_when_told_to_finds_the_way_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """The seconds that are left are rounded up."""
     now = 1000.0
     monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
-    way = CircuitBreaker()
+    breaker = CircuitBreaker()
     for _ in range(5):
-        way.failed("POST")
+        breaker.failed("POST")
     now += 0.6
 
     with pytest.raises(AssistantUnavailable) as caught:
-        way.raise_if_open()
+        breaker.raise_if_open()
 
     assert caught.value.retry_after is not None
     now += caught.value.retry_after
-    way.raise_if_open()
+    breaker.raise_if_open()

@@ -27,7 +27,7 @@ class Asked:
 
 
 ECHO = b"SELECT key, pg_sleep(0.05) FROM unnest(%(keys)s::TEXT[]) AS key WHERE key <> 'nobody'"
-LIMITS = Queries.load().set_local_timeouts
+QUERIES = Queries.load()
 SILENCE = b"SELECT key, pg_sleep(60) FROM unnest(%(keys)s::TEXT[]) AS key"
 
 
@@ -42,7 +42,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 async def test_callers_who_come_meanwhile_share_the_next_statement(pool: Pool) -> None:
     """The first leaves at once; the forty that queue behind it go out together, each key once."""
     asked = Asked(ECHO)
-    lookup = BatchLoader(pool, asked, key_column=0, limits=LIMITS)
+    lookup = BatchLoader(pool, asked, key_column=0, queries=QUERIES)
     first = asyncio.create_task(lookup.find("a"))
     await asyncio.sleep(0.02)
 
@@ -56,7 +56,7 @@ async def test_callers_who_come_meanwhile_share_the_next_statement(pool: Pool) -
 
 async def test_a_silent_database_is_an_error_for_everybody_in_time(pool: Pool) -> None:
     """For who was asked for and for who queued meanwhile, also when that is the same user."""
-    lookup = BatchLoader(pool, Asked(SILENCE), key_column=0, limits=LIMITS)
+    lookup = BatchLoader(pool, Asked(SILENCE), key_column=0, queries=QUERIES)
     calls = [asyncio.create_task(lookup.find("a"))]
     await asyncio.sleep(0.1)
     calls += [asyncio.create_task(lookup.find(key)) for key in ("a", "b")]
@@ -70,7 +70,7 @@ async def test_a_silent_database_is_an_error_for_everybody_in_time(pool: Pool) -
 
 async def test_a_connection_that_the_server_has_closed_costs_nobody_an_answer(pool: Pool) -> None:
     """After a restart the next statement goes out on a fresh one."""
-    lookup = BatchLoader(pool, Asked(ECHO), key_column=0, limits=LIMITS)
+    lookup = BatchLoader(pool, Asked(ECHO), key_column=0, queries=QUERIES)
     await lookup.find("a")
     async with pool.connection() as connection:
         await connection.execute(
@@ -84,7 +84,7 @@ async def test_a_connection_that_the_server_has_closed_costs_nobody_an_answer(po
 
 async def test_a_caller_who_is_cancelled_takes_nobody_along(pool: Pool) -> None:
     """Others wait for the same answer."""
-    lookup = BatchLoader(pool, Asked(ECHO), key_column=0, limits=LIMITS)
+    lookup = BatchLoader(pool, Asked(ECHO), key_column=0, queries=QUERIES)
     impatient, patient = asyncio.create_task(lookup.find("a")), asyncio.create_task(lookup.find("a"))
     await asyncio.sleep(0.01)
     impatient.cancel()

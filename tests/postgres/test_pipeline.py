@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from app.errors import DatabaseUnavailable, InvalidRequest
-from app.postgres.pipeline import BEGIN, COMMIT, Connection, Statement, execute, rollback
+from app.postgres.pipeline import Connection, Statement, execute, rollback
 from app.postgres.pool import Pool
+from app.postgres.transaction import BEGIN, COMMIT
 from tools.bench.relay import Relay
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]

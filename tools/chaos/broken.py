@@ -7,7 +7,7 @@ to notice it. Nothing in the service knows of this.
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -21,9 +21,9 @@ from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import OutcomeUnknown, ServiceError
 from app.http import client
-from app.postgres.pipeline import COMMIT, execute
 from app.postgres.pool import LOOKUP_CONNECTIONS
 from app.postgres.queries import Queries
+from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
 from app.users.provisioning import Ensured, Provisioning
 
@@ -65,21 +65,18 @@ def _acknowledge_before_commit() -> None:
     """The answer goes out when the row is written, and COMMIT after it."""
 
     async def provision(self: Any, profile: Profile, deadline: Deadline) -> Ensured:
-        connection = await self._provisioning_pool.acquire(deadline.left(2.0))
-        try:
-            known = await self._note_and_lock(connection, profile.clerk_id, deadline)
-            if known.gone or known.user is not None:
-                await self._leave(connection, profile.clerk_id, known, deadline)
-                await self._provisioning_pool.release(connection)
-                return Ensured("gone", None) if known.gone else Ensured("exists", known.user)
-            assistant = await self._adopt_or_create(profile.clerk_id, known.tries, deadline)
-            statements = (self._users.insert(profile, assistant.id), *self._settle(profile.clerk_id))
-            rows = await execute(connection, *statements, seconds=3.0)
-        except BaseException:
-            await self._provisioning_pool.release(connection)
-            raise
-        _afterwards(self, connection)
-        return Ensured("created", User(*rows[0][0]))
+        async with AsyncExitStack() as slot:
+            connection = await slot.enter_async_context(self._slots.provisioning_slot(deadline))
+            transaction = Transaction(connection, self._queries, deadline)
+            state = await self._record_attempt_and_lock(transaction, profile.clerk_id)
+            if state.is_deleted or state.user is not None:
+                await self._finish_without_insert(transaction, profile.clerk_id, state)
+                return Ensured("gone", None) if state.is_deleted else Ensured("exists", state.user)
+            assistant = await self._adopt_or_create(profile.clerk_id, state.tries, deadline)
+            statements = (self._users.insert(profile, assistant.id), *self._users.clear_attempt(profile.clerk_id))
+            inserted, *_ = await transaction.execute(*statements)
+            _commit_afterwards(transaction, slot.pop_all())
+        return Ensured("created", User(*inserted[0]))
 
     _service._provision = provision
 
@@ -87,11 +84,11 @@ def _acknowledge_before_commit() -> None:
 _under_way: set[asyncio.Task[None]] = set()
 
 
-def _afterwards(service: Any, connection: Any) -> None:
+def _commit_afterwards(transaction: Transaction, slot: AsyncExitStack) -> None:
     async def commit() -> None:
-        with suppress(ServiceError):
-            await execute(connection, COMMIT, seconds=3.0)
-        await service._provisioning_pool.release(connection)
+        async with slot:
+            with suppress(ServiceError):
+                await transaction.commit()
 
     task = asyncio.create_task(commit())
     _under_way.add(task)
@@ -116,10 +113,10 @@ def _compensate() -> None:
     insert = _service._insert_and_commit
 
     async def insert_or_delete(
-        self: Any, connection: Any, profile: Profile, assistant: Assistant, deadline: Deadline
+        self: Any, transaction: Any, profile: Profile, assistant: Assistant, deadline: Deadline
     ) -> Ensured:
         try:
-            ensured: Ensured = await insert(self, connection, profile, assistant, deadline)
+            ensured: Ensured = await insert(self, transaction, profile, assistant, deadline)
         except ServiceError:
             await self._backboard.delete_assistant(assistant.id, deadline)
             raise
@@ -148,11 +145,11 @@ def _no_order_check() -> None:
     """Whatever comes last is stored."""
     _sql(update_user=(b"AND clerk_updated_at <= %(clerk_updated_at)s", b""))()
 
-    async def apply(self: Any, profile: Profile, known: UserState, deadline: Deadline) -> Ensured:
-        if known.gone or known.user is None:
+    async def apply(self: Any, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
+        if state.is_deleted or state.user is None:
             return Ensured("gone", None)
         if profile.updated_at is None:
-            return Ensured("exists", known.user)
+            return Ensured("exists", state.user)
         ensured: Ensured = await self._update(profile, deadline)
         return ensured
 

@@ -17,7 +17,7 @@ from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.users.models import UserState
-from app.users.repository import Users, found
+from app.users.repository import Users
 
 PAGE_SIZE = 500
 READ_SECONDS = 10.0
@@ -84,7 +84,7 @@ class Tables:
         for first in range(0, len(clerk_ids), PAGE_SIZE):
             for row in await self._read(self._users.find(clerk_ids[first : first + PAGE_SIZE])):
                 rows[row[1]].append(row)
-        return {clerk_id: found(theirs) for clerk_id, theirs in rows.items()}
+        return {clerk_id: UserState.from_rows(theirs) for clerk_id, theirs in rows.items()}
 
     async def _page(self, query: bytes, after_id: str) -> Rows:
         return await self._read((query, {"after_id": after_id, "page_size": PAGE_SIZE, "min_age": self._min_age}))

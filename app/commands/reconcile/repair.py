@@ -14,17 +14,13 @@ from app.backboard.client import Backboard
 from app.commands.reconcile.models import AssistantNames, ChangeLimit, GracePeriods, Named, State, UserDrift, set_aside
 from app.deadline import Deadline
 from app.errors import ServiceError
-from app.postgres.pipeline import BEGIN, COMMIT, Connection, execute, set_local_timeouts
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
+from app.postgres.transaction import Transaction
 from app.users.deletion import UserDeletion
 from app.users.models import UserState
 from app.users.provisioning import Provisioning
-from app.users.repository import Users, facts
-
-STATEMENT_SECONDS = 3.0
-# The lock's own limit is the server's (3 s); the socket is given a little longer to bring its refusal.
-LOCK_SECONDS = 3.5
+from app.users.repository import Users
 
 
 @dataclass(slots=True)
@@ -106,9 +102,7 @@ class Repair:
         if case.look_first:
             # A second try looks by name before it creates. Where the notes were lost with the rows, or the
             # listing is cut, that is what adopts the assistant that is there.
-            note = (self._queries.record_attempt, {"clerk_id": case.clerk_id})
-            async with self._query_pool.connection() as connection:
-                await execute(connection, note, seconds=STATEMENT_SECONDS)
+            await self._query_pool.execute(self._users.record_attempt(case.clerk_id), deadline=Deadline())
         await self._provisioning.ensure(case.profile, Deadline())
 
     async def _bury(self, case: UserDrift) -> bool:
@@ -124,11 +118,12 @@ class Repair:
         """Under the lock: what is too many goes, one step at a time; a note of which nothing is left is forgotten."""
         deadline = Deadline()
         async with self._query_pool.connection(deadline.left(2.0)) as connection:
-            under = await self._lock(connection, case.clerk_id, deadline)
-            surplus = await self._surplus(connection, case, under, deadline)
+            transaction = Transaction(connection, self._queries, deadline)
+            under = await self._lock(transaction, case.clerk_id)
+            surplus = await self._surplus(transaction, case, under, deadline)
             if surplus is None:
                 return
-            settled.judged, settled.gone = True, under.known.gone
+            settled.judged, settled.gone = True, under.known.is_deleted
             left_over = False
             for named in surplus:
                 due = self._waits.are_over(named, stood_before=under.stood_before)
@@ -139,39 +134,36 @@ class Repair:
                     settled.states[named.assistant.id] = "mended"
                 left_over = left_over or not deleted
             if not left_over:
-                await self._forget(connection, case.clerk_id, under, deadline)
+                await self._forget(transaction, case.clerk_id, under)
 
-    async def _lock(self, connection: Connection, clerk_id: str, deadline: Deadline) -> LockedState:
-        statements = (
-            BEGIN,
-            set_local_timeouts(self._queries.set_local_timeouts),
-            (self._queries.lock_user, {"clerk_id": clerk_id}),
-            self._users.get_user_state(clerk_id),
+    async def _lock(self, transaction: Transaction, clerk_id: str) -> LockedState:
+        _, states, attempts = await transaction.begin(
+            self._users.lock(clerk_id),
+            self._users.get_state(clerk_id),
             (self._queries.get_attempt, {"clerk_id": clerk_id, "started_at": self._started_at}),
         )
-        *_, rows, attempts = await execute(connection, *statements, seconds=deadline.left(LOCK_SECONDS))
         tries, last_at, stood_before = attempts[0]
-        return LockedState(facts(rows[0]), tries, last_at, bool(stood_before))
+        return LockedState(UserState.from_row(states[0]), tries, last_at, bool(stood_before))
 
     async def _surplus(
-        self, connection: Connection, case: UserDrift, under: LockedState, deadline: Deadline
+        self, transaction: Transaction, case: UserDrift, under: LockedState, deadline: Deadline
     ) -> list[Named] | None:
         """Everything of this user's name that no row keeps; None when no fact stands by which to judge."""
         known, user = under.known, under.known.user
-        if user is None and not known.gone:
+        if user is None and not known.is_deleted:
             return None
         assistants = await self._backboard.find_assistants(case.clerk_id, deadline)
         named = {one.id: Named(one, case.clerk_id) for one in assistants}
         named |= await self._still_aside(case, deadline)
         own = await self._backboard.get_assistant(user.assistant_id, deadline) if user else None
-        if own is None and not known.gone:
+        if own is None and not known.is_deleted:
             return None
         if own is not None and under.stood_before:
             # Whatever name it bears by now, it is the tombstoned row's own.
             named.setdefault(own.id, Named(own, case.clerk_id))
         query = (self._queries.find_assistant_owners, {"assistant_ids": list(named)})
-        (holders,) = await execute(connection, query, seconds=deadline.left(STATEMENT_SECONDS))
-        kept = {held_id for held_id, holder in holders if not (known.gone and holder == case.clerk_id)}
+        (rows,) = await transaction.execute(query)
+        kept = {one for one, owner_id in rows if not (known.is_deleted and owner_id == case.clerk_id)}
         return [one for assistant_id, one in named.items() if assistant_id not in kept]
 
     async def _still_aside(self, case: UserDrift, deadline: Deadline) -> dict[str, Named]:
@@ -193,7 +185,7 @@ class Repair:
         await self._backboard.rename_assistant(assistant.id, set_aside(assistant.name), deadline)
         return False
 
-    async def _forget(self, connection: Connection, clerk_id: str, under: LockedState, deadline: Deadline) -> None:
+    async def _forget(self, transaction: Transaction, clerk_id: str, under: LockedState) -> None:
         if under.tries is None:
             return
         values = {
@@ -203,7 +195,7 @@ class Repair:
             "min_age": self._waits.min_age.total_seconds(),
         }
         forget = (self._queries.delete_settled_attempt, values)
-        rows, _ = await execute(connection, forget, COMMIT, seconds=deadline.left(STATEMENT_SECONDS))
+        (rows,) = await transaction.commit(forget)
         self.forgotten += len(rows)
 
 

@@ -101,7 +101,7 @@ class Scanner:
             self._clerk_ids |= set(profiles)
             for clerk_id, known in (await self._tables.find(list(profiles))).items():
                 profile, user = profiles[clerk_id], known.user
-                if known.gone:
+                if known.is_deleted:
                     continue
                 if user is None:
                     _needs(survey, profile).add("missing")
@@ -176,7 +176,7 @@ class Scanner:
             asked |= {row.clerk_id: row.old for row in absent}
             unknown = [one for one in self._named if one not in self._rows and one not in self._notes]
             known = await self._tables.find(unknown)
-            undecided = [one for one in unknown if known[one].user is None and not known[one].gone]
+            undecided = [one for one in unknown if known[one].user is None and not known[one].is_deleted]
             self._undecided |= {one: self._waits.are_old(self._named[one]) for one in undecided}
             asked |= self._undecided
         asked = {one: old for one, old in asked.items() if one not in self._clerk_ids}
