@@ -116,6 +116,7 @@ async def _lifespan(
         finally:
             check.cancel()
             await asyncio.wait([check])
+            log.flush_refusals()
 
 
 def app_from_environment() -> Starlette:

@@ -1,10 +1,9 @@
-"""The log: one closing line per request on stdout, in the format of the settings, and nothing personal in it.
+"""The log: one closing line per request on stdout, in the format of the settings, without personal data.
 
-What a request learns on its way is noted in the fields of its closing line (`bind`, `timed`); a flight that
-runs in a task of its own notes into the line of the request that started it.
+`bind` and `timed` add fields to the closing line of the current request. A task inherits its context, so work that
+goes on in a task of its own adds to the line of the request that started it.
 """
 
-import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -13,26 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from time import monotonic, perf_counter, time_ns
+from time import perf_counter, time_ns
 from types import TracebackType
 from typing import Any, TextIO
 
 from app.log_format import Fields, Format, renderer
+from app.log_rate_limit import RateLimit
 
-# So many lines a second may say that a request was refused for one reason; the rest of that second is one line.
-REFUSAL_LINES = 10
+# Of one reason for a 4xx; the others of that second are counted in one line.
+REFUSALS_A_SECOND = 10
 
-
-@dataclass(slots=True)
-class _Second:
-    """The refusals of one reason since `began`: how many have a line, and how many only a place in the sum."""
-
-    began: float
-    written: int = 0
-    summed: int = 0
-
-
-_seconds: dict[str, _Second] = {}
 _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 
 _LEVELS = {number: name.lower() for name, number in logging.getLevelNamesMapping().items() if name != "WARN"}
@@ -40,7 +29,7 @@ _LEVELS = {number: name.lower() for name, number in logging.getLevelNamesMapping
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """Where lines go, in which form, and from which level on."""
+    """Where lines go, in which format, and from which level on."""
 
     stream: TextIO
     render: Callable[[Fields], bytes]
@@ -50,12 +39,12 @@ class _Output:
         if level < self.threshold:
             return
         line = {"timestamp": _stamp(), "level": _LEVELS.get(level, "info"), "event": event, **fields}
-        # One write for one line, so that those of two processes on one pipe do not mix; past the buffer, which would
-        # keep what could not be written, and fail whoever flushes it next.
+        # One write a line, so that the lines of two processes on one pipe do not mix. It bypasses the buffer, which
+        # would keep what could not be written and fail at its next flush.
         unbuffered = getattr(self.stream.buffer, "raw", self.stream.buffer)
         try:  # noqa: SIM105  # `suppress` takes longer than the write.
             unbuffered.write(self.render(line) + b"\n")
-        except OSError:  # A reader that is gone or a disk that is full costs the line, never an answer.
+        except OSError:  # A closed pipe or a full disk costs the line, never the answer.
             pass
 
 
@@ -70,25 +59,25 @@ def _second(second: int) -> str:
 
 
 def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) -> None:
-    """Send our lines and everybody else's log records to one stream, in one format."""
+    """Send our lines and the records of libraries to one stream, in one format."""
     global _output  # noqa: PLW0603  # The log is the process's, as the standard library's is.
     threshold = logging.getLevelNamesMapping()[level.upper()]
     _output = _Output(stream, renderer(log_format, colors=stream.isatty()), threshold)
-    logging.basicConfig(handlers=[_Foreign()], level=threshold, force=True)
+    logging.basicConfig(handlers=[_LibraryHandler()], level=threshold, force=True)
     for chatty in ("httpx", "httpcore", "psycopg", "asyncio"):
         # httpx prints URLs at INFO.
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
 
 
 def start_request(request_id: str) -> Fields:
-    """Start the line of this request; everything noted from here on lands in the returned fields."""
+    """Start the closing line of a request; `bind` adds to the fields that are returned."""
     fields: Fields = {"request_id": request_id}
     _fields.set(fields)
     return fields
 
 
 def bind(**fields: Any) -> None:
-    """Add fields to the closing line of the request under way, if there is one."""
+    """Add fields to the closing line of the current request, if there is one."""
     line = _fields.get()
     if line is not None:
         line.update(fields)
@@ -97,59 +86,41 @@ def bind(**fields: Any) -> None:
 def finish_request(fields: Fields, status: int) -> None:
     """Write the closing line of a request.
 
-    Thousands of equal refusals a second would hide every other line, so those are summed up. What was accepted, and
-    what failed on our side, always has its line.
+    4xx are rate-limited by reason, since thousands of refusals a second would hide all other lines. A success and
+    an error of ours always have their line.
     """
-    if 400 <= status < 500 and "reason" in fields and not _may_be_written(fields["reason"]):  # noqa: PLR2004  # HTTP's.
+    if 400 <= status < 500 and "reason" in fields and not _refusals.allows(fields["reason"]):  # noqa: PLR2004  # HTTP's.
         return
     level = logging.INFO if status < 500 else logging.WARNING  # noqa: PLR2004  # HTTP's own number.
     _output.write(level, fields.pop("event", "request"), fields)
 
 
-def sum_up() -> None:
-    """Say how many refusals had no line of their own."""
-    for reason in list(_seconds):
-        _sum_up(reason)
+def flush_refusals() -> None:
+    """Write the counts of the lines that the rate limit has suppressed."""
+    _refusals.flush()
 
 
-def _may_be_written(reason: str) -> bool:
-    now = monotonic()
-    second = _seconds.get(reason)
-    if second is None or now - second.began >= 1:
-        _sum_up(reason)
-        second = _seconds[reason] = _Second(now)
-    if second.written < REFUSAL_LINES:
-        second.written += 1
-        return True
-    if not second.summed:
-        asyncio.get_running_loop().call_later(second.began + 1 - now, _sum_up, reason)
-    second.summed += 1
-    return False
-
-
-def _sum_up(reason: str) -> None:
-    second = _seconds.pop(reason, None)
-    if second is not None and second.summed:
-        info("refusals", reason=reason, count=second.summed)
+def _report_refusals(reason: str, count: int) -> None:
+    info("refusals", reason=reason, count=count)
 
 
 def info(event: str, **fields: Any) -> None:
-    """A line about the process, not about a request."""
+    """Write a line about the process, not about a request."""
     _output.write(logging.INFO, event, fields)
 
 
 def warning(event: str, **fields: Any) -> None:
-    """A line for what may go wrong later."""
+    """Write a line about what may fail later."""
     _output.write(logging.WARNING, event, fields)
 
 
 def error(event: str, **fields: Any) -> None:
-    """A line for what a person has to mend."""
+    """Write a line about what a person has to fix."""
     _output.write(logging.ERROR, event, fields)
 
 
 def exception(error: BaseException) -> None:
-    """A line for what nobody thought of: the class and the place, never the message, which may quote a row."""
+    """Log an unexpected exception: its class and place, never its message, which may quote a row."""
     request_id = (_fields.get() or {}).get("request_id")
     place = _place(error.__traceback__)
     _output.write(logging.ERROR, "bug", {"error": type(error).__name__, "place": place, "request_id": request_id})
@@ -181,10 +152,10 @@ def _place(traceback: TracebackType | None) -> str:
     return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
 
 
-class _Foreign(logging.Handler):
-    """Other people's records: their text only where it is known to be harmless.
+class _LibraryHandler(logging.Handler):
+    """Log records of libraries, with their text only where it is known to be harmless.
 
-    psycopg's texts name hosts, users and values; an exception's message may quote anything.
+    psycopg's messages name hosts, users and values; an exception's message may quote anything.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -193,8 +164,9 @@ class _Foreign(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             fields = {"error": type(record.exc_info[1]).__name__, "place": _place(record.exc_info[2])}
         if record.name == "psycopg.pool" and (reason := getattr(record, "reason", None)):
-            fields["reason"] = reason  # The words of app.database, not the pool's own.
+            fields["reason"] = reason  # From app.postgres.pool, a word of ours.
         _output.write(record.levelno, record.getMessage() if harmless else record.name, fields)
 
 
 _output = _Output(sys.stdout, renderer("logfmt", colors=False), logging.INFO)
+_refusals = RateLimit(REFUSALS_A_SECOND, _report_refusals)

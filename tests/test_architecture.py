@@ -25,7 +25,7 @@ ORDER = [
     ("backboard",),
     ("postgres",),
     ("http",),
-    ("deadline", "errors", "log", "log_format", "metrics", "reasons", "settings"),
+    ("deadline", "errors", "log", "log_format", "log_rate_limit", "metrics", "reasons", "settings"),
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(ORDER)) for name in names}
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from app import log
 from app.log_format import Format
+from app.log_rate_limit import RateLimit
 
 _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=]*)(?: |$)')
 
@@ -47,10 +48,10 @@ def capture_log() -> Iterator[Configure]:
     loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "psycopg", "asyncio"))]
     before, levels = log._output, [logger.level for logger in loggers]
     # Not pytest's own handlers, which come and go with each phase of a test.
-    handlers = [handler for handler in root.handlers if isinstance(handler, log._Foreign)]
-    lines, log.REFUSAL_LINES = log.REFUSAL_LINES, sys.maxsize
+    handlers = [handler for handler in root.handlers if isinstance(handler, log._LibraryHandler)]
+    refusals, log._refusals = log._refusals, RateLimit(sys.maxsize, log._report_refusals)
     # Refusals of an earlier test are summed up a second later, which may be now.
-    log._seconds.clear()
+    refusals._lines.clear()
 
     def start(log_format: Format = "logfmt", level: str = "info") -> CapturedLog:
         captured = CapturedLog()
@@ -61,7 +62,7 @@ def capture_log() -> Iterator[Configure]:
         yield start
     finally:
         log._output = before
-        log.REFUSAL_LINES = lines
+        log._refusals = refusals
         root.handlers[:] = handlers
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -67,7 +67,7 @@ def _run(stack: ExitStack) -> int:
     clerk_id = _sign_up(settings)
     _print_row(url, clerk_id)
     _print_banner(settings, parts)
-    return server.process.wait()  # Without a limit: it serves until Ctrl-C.
+    return server.wait()
 
 
 @contextmanager
