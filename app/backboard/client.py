@@ -1,4 +1,4 @@
-"""Backboard: find an assistant by its name, create one, open threads under it, and what every answer means.
+"""Backboard's API: find an assistant by its name, create one, create threads under it.
 
 Backboard's names are not unique and it has no idempotency key, so a create is never repeated blindly: its
 outcome is *done*, *rejected*, *not sent*, *throttled* or *unknown*, and an unknown one is looked up by name
@@ -42,7 +42,7 @@ CREATE_SECONDS = 6.0
 DELETE_SECONDS = 3.0
 PAGE_SECONDS = 10.0
 THREADS_SECONDS = 4.0
-# A create that could not be waited for would only leave a doubt behind.
+# With less time than this, a create would probably end with an unknown outcome.
 CREATE_NEEDS_SECONDS = 2.0
 
 # An assistant echoes its prompt, perhaps twice.
@@ -52,7 +52,7 @@ PAGE_BYTES = 16 * 1024 * 1024
 
 LOOKUP_LIMIT = 10
 PAGE_LIMIT = 200
-# The vendor's SDK clamps `skip` here, so nothing behind it can be seen.
+# The vendor's SDK clamps `skip` here, so nothing after it can be listed.
 LAST_SKIP = 10_000
 
 _NOTHING_SENT = (
@@ -64,9 +64,9 @@ _NOTHING_SENT = (
 
 
 def build_backboard_client(*, url: str, api_key: str, connections: int) -> httpx.AsyncClient:
-    """The HTTP client for Backboard; `connections` is how many users are provisioned at a time.
+    """The HTTP client for Backboard.
 
-    Idle connections are dropped early: a POST on one that Backboard has just closed would be a doubt made at home.
+    Idle connections are dropped early: a POST on one that Backboard has just closed has an unknown outcome.
     """
     return build_client(
         url,
@@ -89,7 +89,7 @@ class Backboard:
         await self._client.aclose()
 
     def name_of(self, clerk_id: str) -> str:
-        """The assistant's name: how an assistant whose row did not commit is known again."""
+        """The name of a user's assistant, by which one is found again whose row did not commit."""
         return self._name_prefix + clerk_id
 
     async def create_assistant(self, clerk_id: str, deadline: Deadline) -> Assistant:
@@ -100,16 +100,16 @@ class Backboard:
         answer = await self._create("/assistants", body, deadline)
         assistant = read_assistant(read_json(answer))
         if assistant.name != body["name"]:
-            # It may be somebody else's: bind nothing, delete nothing.
+            # It may be another user's: bind nothing, delete nothing.
             log.error("backboard_wrong_name", clerk_id=clerk_id, assistant_id=assistant.id)
             raise OutcomeUnknown("backboard_wrong_name")
         return assistant
 
     async def find_assistants(self, clerk_id: str, deadline: Deadline) -> list[Assistant]:
-        """The assistants of exactly this user's name, the oldest first; none only if there surely is none.
+        """The assistants of exactly this user's name, the oldest first.
 
-        A lookup that failed is an error, never "none". Older servers ignore the name filter; other names in
-        the answer give that away, and then every page is read.
+        A lookup that failed is an error, never "none". Older servers ignore the name filter: if other names are in the
+        answer, every page is read.
         """
         name = self.name_of(clerk_id)
         until = Deadline(deadline.left(LOOKUP_SECONDS))
@@ -122,25 +122,23 @@ class Backboard:
         return sorted(matches.values(), key=lambda match: (match.created_at, match.id))
 
     async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
-        """Delete an assistant with its threads, for good; one that is not there is deleted already."""
+        """Delete an assistant with its threads, for good; one that is not there counts as deleted."""
         await self._delete(f"/assistants/{UUID(assistant_id)}", deadline)
 
     async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
         """The assistant of this id, or None if Backboard says that there is none."""
-        request = self._client.build_request("GET", f"/assistants/{UUID(assistant_id)}")
-        seconds = deadline.left(LOOKUP_SECONDS)
-        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        path, seconds = f"/assistants/{UUID(assistant_id)}", deadline.left(LOOKUP_SECONDS)
+        answer = await self._call("GET", path, seconds=seconds, missing_ok=True)
         return None if answer.status == HTTPStatus.NOT_FOUND else read_assistant(read_json(answer))
 
     async def rename_assistant(self, assistant_id: str, name: str, deadline: Deadline) -> None:
         """Give an assistant another name; a PUT changes only what it carries. One that is not there stays so."""
-        request = self._client.build_request("PUT", f"/assistants/{UUID(assistant_id)}", json={"name": name})
-        seconds = deadline.left(DELETE_SECONDS)
-        await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        path, seconds = f"/assistants/{UUID(assistant_id)}", deadline.left(DELETE_SECONDS)
+        await self._call("PUT", path, json={"name": name}, seconds=seconds, missing_ok=True)
 
     async def create_thread(self, assistant_id: str, deadline: Deadline) -> Thread:
-        """Open a thread under an assistant. OutcomeUnknown: it may exist all the same."""
-        # Without a body, some report a 422.
+        """Create a thread under an assistant. OutcomeUnknown: it may exist all the same."""
+        # A POST without a body has been reported to be answered with 422.
         answer = await self._create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline)
         return read_thread(read_json(answer))
 
@@ -153,32 +151,29 @@ class Backboard:
         return sorted(threads.values(), key=lambda thread: (thread.created_at, thread.id))
 
     async def delete_thread(self, thread_id: str, deadline: Deadline) -> None:
-        """Delete a thread with its messages, for good; one that is not there is deleted already."""
+        """Delete a thread with its messages, for good; one that is not there counts as deleted."""
         await self._delete(f"/threads/{UUID(thread_id)}", deadline)
 
     async def check_key(self, deadline: Deadline) -> None:
-        """Return if Backboard takes our key: the smallest listing there is, which changes nothing."""
+        """Return if Backboard accepts our key: the smallest listing there is, which changes nothing."""
         await self._list(deadline, LOOKUP_BYTES, limit=1)
 
     async def list_page(self, skip: int) -> list[Assistant]:
-        """One page of everything that the key sees, whatever its name; a page that is not full is the last."""
+        """One page of every assistant that the key can see, of any name; a page that is not full is the last."""
         return await self._list(Deadline(), PAGE_BYTES, seconds=PAGE_SECONDS, skip=skip, limit=PAGE_LIMIT)
 
     async def _create(self, path: str, body: dict[str, str], deadline: Deadline) -> HttpResponse:
         """Send a create, and once more only if it was not sent."""
-        request = self._client.build_request("POST", path, json=body)
-        seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
         try:
-            return await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, again=True)
+            seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
+            return await self._call("POST", path, json=body, seconds=seconds, is_last=False)
         except NotSent:
             seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
-            return await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES)
+            return await self._call("POST", path, json=body, seconds=seconds)
 
     async def _delete(self, path: str, deadline: Deadline) -> None:
-        """A wrong address knows nothing either, so "not there" is believed only from who lists assistants."""
-        request = self._client.build_request("DELETE", path)
-        seconds = deadline.left(DELETE_SECONDS)
-        answer = await self._call(request, seconds=seconds, cap=ASSISTANT_BYTES, missing_is_done=True)
+        """A wrong address answers 404 as well, so a 404 is believed only from a server that lists assistants."""
+        answer = await self._call("DELETE", path, seconds=deadline.left(DELETE_SECONDS), missing_ok=True)
         if answer.status == HTTPStatus.NOT_FOUND:
             await self.check_key(deadline)
 
@@ -192,7 +187,7 @@ class Backboard:
         """Every page of a listing; OutcomeUnknown where Backboard shows no more of it."""
         for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
             query: dict[str, str | int] = {**parameters, "skip": skip, "limit": PAGE_LIMIT}
-            page = await self._get_list(until, path, query, cap=PAGE_BYTES, seconds=LOOKUP_SECONDS)
+            page = await self._get_list(path, query, seconds=until.left(LOOKUP_SECONDS), cap=PAGE_BYTES)
             yield page
             if len(page) < PAGE_LIMIT:
                 return
@@ -201,29 +196,33 @@ class Backboard:
     async def _list(
         self, until: Deadline, cap: int, *, seconds: float = LOOKUP_SECONDS, **parameters: str | int
     ) -> list[Assistant]:
-        items = await self._get_list(until, "/assistants", parameters, cap=cap, seconds=seconds)
+        items = await self._get_list("/assistants", parameters, seconds=until.left(seconds), cap=cap)
         return [read_assistant(item) for item in items]
 
-    async def _get_list(
-        self, until: Deadline, path: str, parameters: dict[str, str | int], *, cap: int, seconds: float
-    ) -> list[Any]:
-        request = self._client.build_request("GET", path, params=parameters)
-        items = read_json(await self._call(request, seconds=until.left(seconds), cap=cap))
+    async def _get_list(self, path: str, params: dict[str, str | int], *, seconds: float, cap: int) -> list[Any]:
+        items = read_json(await self._call("GET", path, params=params, seconds=seconds, cap=cap))
         if not isinstance(items, list):
             raise OutcomeUnknown("backboard_unreadable")
         return items
 
     async def _call(
-        self, request: httpx.Request, *, seconds: float, cap: int, missing_is_done: bool = False, again: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        cap: int = ASSISTANT_BYTES,
+        missing_ok: bool = False,
+        is_last: bool = True,
+        **content: Any,
     ) -> HttpResponse:
-        """Send one request and judge its status; the breaker learns of every outcome.
+        """Send one request and judge its status; the circuit breaker learns of every outcome.
 
-        `again` says that a request that was not sent is sent once more, so that it does not count yet.
+        Without `is_last`, a request that was not sent is sent once more, so it does not count as a failure yet.
         """
-        kind = request.method
         try:
-            answer = await self._send(request, seconds=seconds, cap=cap)
-            if not (missing_is_done and is_not_found(answer)):
+            answer = await self._send(self._client.build_request(method, path, **content), seconds=seconds, cap=cap)
+            if not (missing_ok and is_not_found(answer)):
                 raise_for_status(answer)
         except Throttled as error:
             self.breaker.throttled(error.retry_after)
@@ -232,19 +231,19 @@ class Backboard:
             if error.is_misconfiguration:
                 log.error(error.reason, status=error.answer_status)
             if error.refuses_key:
-                self.breaker.failed(kind, refused=True)
+                self.breaker.failed(method, refused=True)
             else:
-                self.breaker.succeeded(kind)
+                self.breaker.succeeded(method)
             raise
         except NoFreeConnection:
             raise
         except AssistantUnavailable as error:
-            if not (again and isinstance(error, NotSent)):
-                self.breaker.failed(kind)
+            if is_last or not isinstance(error, NotSent):
+                self.breaker.failed(method)
                 if isinstance(error, CertificateRejected):
                     log.error(error.reason)
             raise
-        self.breaker.succeeded(kind)
+        self.breaker.succeeded(method)
         return answer
 
     async def _send(self, request: httpx.Request, *, seconds: float, cap: int) -> HttpResponse:

@@ -1,8 +1,7 @@
-"""The batched reader: many callers, one statement on the wire.
+"""Rows by key for many concurrent callers, in one statement at a time (a dataloader).
 
-While one query is under way, callers queue; when it returns, the next one goes out for all of them. There is
-no timer and nothing to tune: alone, a caller's query leaves at once; under load, the database sees one
-statement for dozens of callers. It knows no table.
+While a statement is under way, callers queue; when it returns, the next one asks for all their keys. There is no timer
+and nothing to tune: alone, a caller's statement leaves at once; under load, one statement serves dozens of callers.
 """
 
 import asyncio
@@ -15,17 +14,17 @@ from app.postgres.queries import Queries
 from app.postgres.reader import Reader
 from app.postgres.transaction import run_transaction
 
-# From the moment a statement is wanted to its rows; a restarted server is met once more inside it.
+# For a batch as a whole, a second try on a fresh connection included.
 READ_SECONDS = 2.0
 LOCK_MS = 1500
 
-
 # Makes the one statement that asks for all keys.
 Batch = Callable[[Sequence[str]], Statement]
+Waiter = asyncio.Future[Rows]
 
 
 class BatchLoader:
-    """Asks for rows by key, on a connection that it keeps."""
+    """Reads on a connection that it keeps."""
 
     def __init__(self, pool: Pool, batch: Batch, *, key_column: int, queries: Queries) -> None:
         self._pool = pool
@@ -34,19 +33,19 @@ class BatchLoader:
         self._queries = queries
         self._connection: Connection | None = None
         self._reader: Reader | None = None
-        self._waiting: list[tuple[str, asyncio.Future[Rows]]] = []
+        self._queue: list[tuple[str, Waiter]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def find(self, key: str) -> Rows:
         """All rows of one key; DatabaseUnavailable when they could not be read."""
-        answer: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-        self._waiting.append((key, answer))
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._queue.append((key, waiter))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await answer
+        return await waiter
 
     async def close(self, *, broken: bool = False) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         connection, reader, self._connection, self._reader = self._connection, self._reader, None, None
         if reader is not None:
             reader.close()
@@ -55,34 +54,35 @@ class BatchLoader:
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
-                await self._answer(asked)
+            while self._queue:
+                batch, self._queue = self._queue, []
+                await self._serve(batch)
         finally:
             self._running = None
 
-    async def _answer(self, asked: list[tuple[str, asyncio.Future[Rows]]]) -> None:
-        found: dict[str, Rows] = {key: [] for key, _ in asked}
+    async def _serve(self, batch: list[tuple[str, Waiter]]) -> None:
+        found: dict[str, Rows] = {key: [] for key, _ in batch}
         try:
             rows = await self._read(list(found))
-        except Exception as error:  # noqa: BLE001  # Whatever it is, it is the callers' to handle, each of them.
-            # Whoever queued meanwhile would only wait as long again for the same.
-            queued, self._waiting = self._waiting, []
-            for _, answer in (*asked, *queued):
-                if not answer.done():  # Its caller may have left.
-                    answer.set_exception(error)
+        except Exception as error:  # noqa: BLE001  # Every caller gets it, and handles it.
+            # Fail the callers queued behind this batch too: they would wait as long for the same error.
+            queued, self._queue = self._queue, []
+            for _, waiter in (*batch, *queued):
+                if not waiter.done():  # Its caller may have left.
+                    waiter.set_exception(error)
             return
         for row in rows:
             found[row[self._key_column]].append(row)
-        for key, answer in asked:
-            if not answer.done():
-                answer.set_result(found[key])
+        for key, waiter in batch:
+            if not waiter.done():
+                waiter.set_result(found[key])
 
     async def _read(self, keys: list[str]) -> Rows:
         """Read on the kept connection, and once more on a fresh one: a read may be repeated.
 
-        Every read of an outage is the first on its connection, so only that one bears the cost of limits that end a
-        wait at the server too. It does not notice that we hung up, and would soon have no connection left.
+        The first read on a connection runs in a transaction whose waits the server bounds; the others save that cost.
+        In an outage every read is a first one. Without the bounds the server would go on waiting for a lock after we
+        closed the connection, and would soon have no connection left.
         """
         give_up_at = asyncio.get_running_loop().time() + READ_SECONDS
         if self._connection and self._reader and not is_closed_by_server(self._connection):

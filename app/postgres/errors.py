@@ -1,4 +1,4 @@
-"""Why no connection to Postgres comes about, in words of ours: the driver's quote the address, and have no code."""
+"""The driver's errors as ours. Its messages are left behind: they quote rows, hosts and users."""
 
 from collections.abc import Mapping
 
@@ -21,11 +21,12 @@ from app.errors import (
 
 _POOLER_ALONE = "its pooler answers, but cannot reach the server behind it"
 
-# What libpq, the server and PgBouncer say, by the words that have stood in it for many releases.
+# A failed connection has no SQLSTATE, only a message of libpq, the server or PgBouncer. These words have stood in them
+# for many releases.
 _MEANINGS = (
     ("authentication failed", "the user or the password is wrong"),
     ("no password supplied", "it asks for a password"),
-    ("no pg_hba.conf entry", "it lets nobody in from here, or not without TLS"),
+    ("no pg_hba.conf entry", "it admits no client from here, or none without TLS"),
     ("does not support SSL", "it does not speak TLS"),
     ("certificate", "its certificate is not trusted"),
     ("too many", "it has no connection left"),
@@ -52,13 +53,13 @@ _MEANINGS = (
 
 
 def explain_connect_error(error: Exception) -> str:
-    """The sentence for an error of connecting; it never holds a part of the address."""
-    said = str(error)
-    return next((meaning for words, meaning in _MEANINGS if words in said), "it cannot be reached")
+    """Why a connection failed, in words that never hold a part of the address."""
+    message = str(error)
+    return next((meaning for words, meaning in _MEANINGS if words in message), "it cannot be reached")
 
 
 def from_psycopg(error: Exception) -> DatabaseUnavailable | InvalidRequest:
-    """What a driver's error means. Its message is left behind: it quotes rows, hosts and users."""
+    """The error of ours for an error of psycopg's."""
     if isinstance(error, UnicodeEncodeError):
         return InvalidRequest("unstorable_text")
     state = getattr(error, "sqlstate", None)

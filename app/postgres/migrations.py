@@ -1,7 +1,7 @@
-"""Migrations: dbmate applies the files of sql/migrations, and we see to it that only one runs at a time.
+"""Migrations: dbmate applies the files of sql/migrations, under a lock of ours.
 
-dbmate alone fails when two run at once, and its own lock deadlocks with CREATE INDEX CONCURRENTLY. So we hold
-the lock: an advisory one of a transaction, polled instead of waited for, since a waiting statement would hold a
+Two dbmates at once fail, and its own lock deadlocks with CREATE INDEX CONCURRENTLY. Ours is an advisory lock of a
+transaction, polled instead of waited for, since a waiting statement would hold a
 snapshot that such an index build waits for in turn. It works through a transaction pooler too.
 """
 
@@ -28,15 +28,15 @@ CONNECT_SECONDS = 10.0
 LOCK_SECONDS = 300.0
 POLL_SECONDS = 0.25
 
-# Any number will do as long as it stays the same: 'migrate' in ASCII, shortened.
+# Any number, as long as it stays the same: 'migrate' in ASCII, shortened.
 _LOCK = b"SELECT pg_try_advisory_xact_lock(7235437)"
 _NO_IDLE_LIMIT = b"SET LOCAL idle_in_transaction_session_timeout = 0"
 
-# What dbmate's driver does not know is left out: Neon puts channel_binding into every URL.
+# dbmate's driver refuses parameters that it does not know, such as the channel_binding in Neon's URLs.
 _KNOWN_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
 
 
-# Everything that the migrations make, and dbmate's own list. What is not ours stays, and so does what depends on it.
+# Everything that the migrations make, and dbmate's own table. RESTRICT: objects of others that depend on it stay.
 _DROP = (
     b"DROP TABLE IF EXISTS preferences, deleted_threads, session_attempts, messages, sessions, provisioning_attempts,"
     b" deleted_users, users, schema_migrations RESTRICT"
@@ -59,11 +59,11 @@ async def migrate(url: str) -> None:
     async with connection, _lock(connection):
         code = await _run_dbmate(url)
     if code != 0:
-        raise MigrationError("dbmate failed; what it said stands above. Nothing of the failing file was kept.")
+        raise MigrationError("dbmate failed; its messages stand above. Nothing of the failing file was kept.")
 
 
 async def reset(url: str) -> None:
-    """Drop every table of ours with all that is in it, and migrate again; MigrationError keeps everything."""
+    """Drop every table of the service, and migrate again; on a MigrationError nothing was dropped."""
     connection = await _connect(url)
     async with connection, _lock(connection):
         try:
@@ -71,16 +71,16 @@ async def reset(url: str) -> None:
             await connection.execute(_DROP)
             await connection.execute(b"COMMIT")
         except psycopg.errors.LockNotAvailable as error:
-            raise MigrationError("Something is at work on the tables; stop the server and try again.") from error
+            raise MigrationError("The tables are in use; stop the server and try again.") from error
         except psycopg.errors.DependentObjectsStillExist as error:
-            raise MigrationError("Something that is not ours depends on our tables; drop that first.") from error
+            raise MigrationError("Other objects depend on the tables; drop those first.") from error
         except psycopg.Error as error:
             raise MigrationError(f"Postgres refuses to drop the tables ({error.sqlstate}).") from error
     await migrate(url)
 
 
 def is_on_this_machine(url: str) -> bool:
-    """Whether libpq would connect to this machine, its own environment (PGHOST, PGSERVICE) considered."""
+    """Whether libpq would connect to this machine, given its own variables too (PGHOST, PGSERVICE)."""
     defaults = {option.keyword: option.val for option in psycopg.pq.Conninfo.get_defaults() if option.val}
     parts = conninfo_to_dict(url)
     address = parts.get("hostaddr") or (defaults.get(b"hostaddr", b"") or b"").decode()
@@ -89,9 +89,9 @@ def is_on_this_machine(url: str) -> bool:
 
 
 async def _connect(url: str) -> Connection:
-    """Connect, with some patience: in a release phase the database may only just be starting."""
+    """Connect, and retry for a while: in a release phase the database may just be starting."""
     give_up_at = monotonic() + CONNECT_SECONDS
-    said = ""
+    reported = ""
     while True:
         try:
             return await psycopg.AsyncConnection.connect(
@@ -101,9 +101,9 @@ async def _connect(url: str) -> Connection:
             why = explain_connect_error(error)
             if monotonic() > give_up_at:
                 raise MigrationError(f"The database cannot be used: {why}. Check DATABASE_URL.") from error
-            if why != said:
+            if why != reported:
                 sys.stderr.write(f"Waiting {CONNECT_SECONDS:.0f} s for the database: {why} ...\n")
-                said = why
+                reported = why
             await asyncio.sleep(1.0)
 
 
@@ -142,7 +142,7 @@ async def _run_dbmate(url: str) -> int:
 
 
 def dbmate_url(url: str) -> str:
-    """The URL as dbmate's driver reads it; it would demand TLS where libpq only prefers it."""
+    """The URL as dbmate's driver reads it, which would otherwise demand TLS where libpq only prefers it."""
     parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
     host = parts.get("host", "")
     query = {key: parts[key] for key in _KNOWN_PARAMETERS if key in parts}
@@ -150,7 +150,7 @@ def dbmate_url(url: str) -> str:
         query |= {"host": host}
         host = ""
     query.setdefault("sslmode", "disable" if not host else "prefer")
-    # A statement and its values in one message: between two, a transaction pooler would let another client in.
+    # One message for a statement and its values: between two, a transaction pooler may switch to another client.
     query["binary_parameters"] = "yes"
     credentials = quote(parts.get("user", ""), safe="")
     if "password" in parts:

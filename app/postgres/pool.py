@@ -1,6 +1,6 @@
-"""Postgres: two pools, statements sent in one round trip, and what the driver's errors mean here.
+"""Connections to Postgres: a pool for each purpose, and how many the service needs at most.
 
-Nothing in here keeps session state, so a pooler in transaction mode (PgBouncer, Neon, Heroku) may stand in
+Nothing in app/postgres keeps session state, so a pooler in transaction mode (PgBouncer, Neon, Heroku) may stand in
 between: no prepared statements, no SET without LOCAL, no lock that outlives its transaction.
 """
 
@@ -35,7 +35,7 @@ LOOKUP_CONNECTIONS = 2
 
 
 def connection_string(url: str) -> str:
-    """The URL with what lets the kernel notice a server that vanished without a word, within about 5 s."""
+    """Add the settings that let the kernel notice within about 5 s that the server has vanished."""
     return make_conninfo(
         url,
         connect_timeout=2,
@@ -48,7 +48,7 @@ def connection_string(url: str) -> str:
 
 
 async def why_refused(url: str) -> str:
-    """Why no connection comes about."""
+    """Try to connect, and return why it fails."""
     try:
         await (await psycopg.AsyncConnection.connect(connection_string(url))).close()
     except psycopg.Error as error:
@@ -59,15 +59,15 @@ async def why_refused(url: str) -> str:
 class Pool:
     """Connections of one purpose, so that no purpose can starve another.
 
-    `waiting` bounds how many callers may queue for a place; 0 means as many as come.
+    `waiting` bounds how many callers may queue for a connection; 0 means any number.
     """
 
     def __init__(self, url: str, *, name: str, size: int, waiting: int = 0) -> None:
         self.size = size
         self.name = name
-        # psycopg counts a place that it tries in vain to connect like one that somebody holds.
+        # psycopg counts a connection that it fails to open like one that is in use.
         self._taken = 0
-        logging.getLogger("psycopg.pool").addFilter(_explain)
+        logging.getLogger("psycopg.pool").addFilter(_add_reason)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             connection_string(url),
             open=False,
@@ -75,8 +75,8 @@ class Pool:
             min_size=1,
             max_size=size,
             max_waiting=waiting,
-            # After a few seconds without a server the pool forgets the place, and the next caller has it tried
-            # afresh; with the driver's 300 s it could sleep for minutes after the server is back.
+            # After a few seconds without a server the pool gives up, and the next caller makes it try again; with the
+            # default of 300 s it could sleep for minutes after the server is back.
             reconnect_timeout=4,
             kwargs={"autocommit": True, "prepare_threshold": None},
         )
@@ -89,12 +89,12 @@ class Pool:
         await self._pool.close(timeout=2)
 
     async def uses_tls(self) -> bool:
-        """Whether a connection of this pool is encrypted, as far as the first machine on the way."""
+        """Whether connections are encrypted, at least up to the first pooler."""
         async with self.connection() as connection:
             return bool(connection.pgconn.ssl_in_use)
 
     def stats(self) -> dict[str, int]:
-        """How many connections there are, how many are idle, and how many callers wait."""
+        """The numbers of connections, of idle ones, of callers that wait, and the maximum."""
         stats = self._pool.get_stats()
         return {
             "size": stats.get("pool_size", 0),
@@ -105,7 +105,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self, seconds: float = CHECKOUT_SECONDS) -> AsyncIterator[Connection]:
-        """A connection in autocommit mode; what is still open on it at the end is rolled back."""
+        """A connection in autocommit mode; a transaction that is open at the end is rolled back."""
         connection = await self.acquire(seconds)
         try:
             yield connection
@@ -115,19 +115,19 @@ class Pool:
     async def execute(
         self, *statements: Statement, deadline: Deadline, seconds: float = STATEMENT_SECONDS
     ) -> list[Rows]:
-        """Run statements on a connection of its own, in one round trip; returns the rows of each."""
+        """Run statements on a free connection, in one round trip; returns the rows of each."""
         with log.timed("db_ms"):
             async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
                 return await execute(connection, *statements, seconds=deadline.left(seconds))
 
     async def run_transaction(self, queries: Queries, *statements: Statement, deadline: Deadline) -> list[Rows]:
-        """Run a whole transaction on a connection of its own, in one round trip; returns the rows of each."""
+        """Run a whole transaction on a free connection, in one round trip; returns the rows of `statements`."""
         with log.timed("db_ms"):
             async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
                 return await run_transaction(connection, queries, *statements, seconds=deadline.left(LOCK_SECONDS))
 
     async def acquire(self, seconds: float = CHECKOUT_SECONDS) -> Connection:
-        """Take a connection that the server has not hung up on; DatabaseUnavailable after `seconds`."""
+        """Take a connection that the server has not closed; PoolSaturated or DatabaseDown after `seconds`."""
         give_up_at = asyncio.get_running_loop().time() + seconds
         while True:
             try:
@@ -145,7 +145,7 @@ class Pool:
             await self.release(connection, broken=True)
 
     async def release(self, connection: Connection, *, broken: bool = False) -> None:
-        """Return a connection, rolling back what is open on it; the pool replaces a broken one."""
+        """Return a connection after rolling back what is open on it; the pool replaces a broken one."""
         self._taken -= 1
         if broken:
             await connection.close()
@@ -154,8 +154,8 @@ class Pool:
         await self._pool.putconn(connection)
 
 
-def _explain(record: logging.LogRecord) -> bool:
-    """Give a warning of the pool a reason that may be written; its arguments quote hosts and users."""
+def _add_reason(record: logging.LogRecord) -> bool:
+    """Give a warning of the pool a reason that may be logged; its arguments quote hosts and users."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     error = next((argument for argument in arguments if isinstance(argument, psycopg.Error)), None)
     record.reason = explain_connect_error(error) if error else str(record.msg).partition("%")[0].rstrip(" :")
@@ -163,10 +163,10 @@ def _explain(record: logging.LogRecord) -> bool:
 
 
 def is_closed_by_server(connection: Connection) -> bool:
-    """Whether the server closed an idle connection, asked of the kernel instead of the server.
+    """Whether the server has closed an idle connection, which the kernel knows without a round trip.
 
-    An idle connection has nothing to read, unless the server said goodbye. A SELECT 1 would cost a round trip
-    at every checkout and hang on a silent server.
+    An idle connection has something to read only if the server closes it. `SELECT 1` would cost a round trip at every
+    checkout, and hang on a silent server.
     """
     if connection.closed:
         return True
@@ -180,15 +180,16 @@ AGAIN_SECONDS = 30.0
 
 
 def connections_needed(*, processes: int, concurrency: int, dynos: int = 1) -> int:
-    """How many connections the service can come to, its restart and our own commands included.
+    """The most connections that the service can have at a time.
 
-    Twice, because a restart overlaps; 5 for a release, a backfill and psql; 3 that Postgres keeps for its owner.
+    Twice, because old and new processes overlap in a restart; 5 for a release, a backfill and psql; 3 that Postgres
+    reserves for superusers.
     """
     return 2 * dynos * processes * (concurrency + LOOKUP_CONNECTIONS) + 5 + 3
 
 
 async def warn_if_too_small(pool: Pool, queries: Queries, *, processes: int, concurrency: int) -> None:
-    """Say once, when the database can be asked, that one machine like this may need more than it allows."""
+    """Log once, as soon as the database answers, if one machine like this may need more connections than it allows."""
     while True:
         try:
             async with pool.connection(CHECK_SECONDS) as connection:

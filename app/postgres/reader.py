@@ -1,7 +1,7 @@
-"""One reading statement, straight through libpq, on a connection that is listened to all the time.
+"""Single reading statements through libpq, on a connection whose socket the event loop watches all the time.
 
-Every chat message has such a statement on its path. `run_pipeline` begins and ends to listen for each exchange and asks
-the driver what kind of value each is; this takes texts and lists of texts, and nothing else.
+Every chat message has such a statement on its path. `run_pipeline` adds and removes the socket for each exchange and
+asks psycopg how to encode each value, which takes twice the CPU; this takes texts and lists of texts, and nothing else.
 """
 
 import asyncio
@@ -14,31 +14,27 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from app.errors import DatabaseDown, DatabaseSlow, InvalidRequest
-from app.postgres.errors import from_psycopg
-from app.postgres.pipeline import Connection, Rows, Statement, abort, numbered, timed_out
+from app.errors import DatabaseDown, InvalidRequest
+from app.postgres.pipeline import Connection, Rows, Statement, numbered, time_limit
 
 
 class Reader:
-    """Reads on one connection, which nothing else may use until `close`.
-
-    It listens all the time, since beginning and ending to listen costs more system calls than the statement.
-    """
+    """Reads on one connection, which nothing else may use until `close`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
-        # A number of our own for the socket: libpq closes its one when the server is gone, and the next connection that
-        # anybody opens may have it, before we have stopped listening to it.
+        # A descriptor of our own: libpq closes its one when the server is gone, and the next socket of the process may
+        # get that number before we have stopped watching it.
         self._socket: int | None = os.dup(connection.fileno())
         self._loop = asyncio.get_running_loop()
         self._rows = Transformer(connection)
         self._answer: asyncio.Future[PGresult] | None = None
         self._results: list[PGresult] = []
-        self._loop.add_reader(self._socket, self._go_on)
+        self._loop.add_reader(self._socket, self._on_ready)
 
     def close(self) -> None:
-        """Stop listening; the connection stays as it is."""
+        """Stop watching the socket; the connection stays open."""
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
@@ -46,26 +42,16 @@ class Reader:
             self._socket = None
 
     async def read(self, statement: Statement, *, seconds: float) -> Rows:
-        """The rows of a statement; DatabaseUnavailable, or InvalidRequest for a value that Postgres cannot hold.
-
-        As with `send`, the connection is abort after `seconds`. Whoever is cancelled meanwhile must close it.
-        """
+        """The rows of a statement; raises as `execute` does. A caller that is cancelled meanwhile must close it."""
         if self._socket is None:
             raise DatabaseDown
         text, names = numbered(statement[0])
-        timer = self._loop.call_later(seconds, abort, self._connection)
-        try:
-            result = await self._exchange(text, [_parameter(statement[1][name]) for name in names])
+        with time_limit(self._connection, seconds):
+            result = await self._exchange(text, [_encode(statement[1][name]) for name in names])
             if result.status != ExecStatus.TUPLES_OK:
                 raise error_from_result(result)
             self._rows.set_pgresult(result)
             return self._rows.load_rows(0, result.ntuples, tuple)
-        except (psycopg.Error, UnicodeEncodeError) as error:
-            if timed_out(timer):
-                raise DatabaseSlow from error
-            raise from_psycopg(error) from error
-        finally:
-            timer.cancel()
 
     async def _exchange(self, text: bytes, values: Sequence[bytes]) -> PGresult:
         answer: asyncio.Future[PGresult] = self._loop.create_future()
@@ -73,14 +59,14 @@ class Reader:
         self._results = []
         self._pgconn.send_query_params(text, values)
         if self._pgconn.flush() and self._socket is not None:
-            self._loop.add_writer(self._socket, self._go_on)
+            self._loop.add_writer(self._socket, self._on_ready)
         return await answer
 
-    def _go_on(self) -> None:
-        """Do what can be done without waiting; when there is no further result, the server is ready for more."""
+    def _on_ready(self) -> None:
+        """Read what has arrived; after the last result, the server is ready for the next statement."""
         answer = self._answer
         if answer is None or answer.done():
-            # A goodbye: it stays unread, for `is_closed_by_server` to find.
+            # The server closes the connection; its message stays unread, for `is_closed_by_server` to find.
             self.close()
             return
         try:
@@ -99,12 +85,12 @@ class Reader:
             answer.set_exception(error)
 
 
-def _parameter(value: str | Sequence[str]) -> bytes:
+def _encode(value: str | Sequence[str]) -> bytes:
     if isinstance(value, str):
         text = value
     else:
         items = [item.replace("\\", "\\\\").replace('"', '\\"') for item in value]
         text = '{"' + '","'.join(items) + '"}' if items else "{}"
-    if "\0" in text:  # libpq would end the text there, and ask for something else.
+    if "\0" in text:  # libpq would end the text there, and look for another one.
         raise InvalidRequest("unstorable_text")
     return text.encode()
