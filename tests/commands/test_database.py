@@ -170,7 +170,7 @@ def test_reset_stops_at_what_others_have_built_on_it(migrated: str, monkeypatch:
     result = run(migrated, monkeypatch, "reset", "--yes")
 
     assert result.exit_code == 1
-    assert "depends on our tables" in result.stderr
+    assert "depend on the tables" in result.stderr
     assert counts(migrated)[0] == 1
 
 
