@@ -4,10 +4,12 @@ import re
 
 import click
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.__main__ import COMMANDS, LazyGroup, main
 from app.commands.reconcile.models import KINDS
 from app.commands.runtime import Misconfigured, RefusedExit
+from app.metrics import Metrics
 from app.postgres.pool import connections_needed
 from tests.docs.pages import ROOT, code, page, rows, section
 
@@ -61,3 +63,16 @@ def test_the_tables_of_open_doubts_exist() -> None:
 
     assert named
     assert all(f"CREATE TABLE {name} (" in migrations for name in named)
+
+
+def test_the_metrics_are_those_that_a_scrape_shows() -> None:
+    tables = rows(section(PAGE, "## Probes and metrics"))
+    explained = {code(row[0])[0]: set(code(row[1])) for row in tables if not row[0].startswith("`GET ")}
+    metrics = Metrics({"lookup": lambda: {"size": 1}})
+    metrics.count("webhook", "created", 200, 0.1)
+    shown = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        shown[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+
+    assert explained == shown
