@@ -9,7 +9,8 @@ ServiceError
 └── Unavailable                  may heal; the caller should try again (503)
     ├── DeadlineExceeded         the request's time is over
     ├── DatabaseUnavailable      Postgres did not do what was asked
-    │   └── DatabaseDown, DatabaseSlow, LockTimeout, SchemaMissing, PoolSaturated ...
+    │   ├── DatabaseOutage       DatabaseDown, SchemaMissing, PoolSaturated
+    │   └── DatabaseSlow, LockTimeout, ConstraintViolated
     └── AssistantUnavailable     the user's assistant or thread could not be made ready
         ├── CircuitOpen          Backboard is known to be down
         ├── ProvisioningSaturated, AttemptMissing, IdTaken
@@ -100,47 +101,33 @@ class DatabaseUnavailable(Unavailable):
 
     reason = "database_error"
 
-    def __init__(self, *, sqlstate: str | None = None, retry_after: int | None = None) -> None:
-        super().__init__(retry_after=retry_after)
+    def __init__(self, reason: str | None = None, *, sqlstate: str | None = None) -> None:
+        super().__init__(reason)
         self.sqlstate = sqlstate
 
 
-class DatabaseDown(DatabaseUnavailable):
-    reason = "database_down"
+class DatabaseOutage(DatabaseUnavailable):
+    """Down, full, read-only, missing, or not letting us in; the reason says which."""
+
     is_outage = True
+
+
+class DatabaseDown(DatabaseOutage):
+    reason = "database_down"
+
+
+class SchemaMissing(DatabaseOutage):
+    reason = "schema_missing"
+
+
+class PoolSaturated(DatabaseOutage):
+    """Every connection of a pool is in use."""
+
+    reason = "saturated"
 
 
 class DatabaseSlow(DatabaseUnavailable):
     reason = "database_slow"
-
-
-class DatabaseFull(DatabaseUnavailable):
-    reason = "database_full"
-    is_outage = True
-
-
-class DatabaseReadOnly(DatabaseUnavailable):
-    reason = "database_read_only"
-    is_outage = True
-
-
-class DatabaseMissing(DatabaseUnavailable):
-    reason = "database_missing"
-    is_outage = True
-
-
-class DatabaseRefused(DatabaseUnavailable):
-    reason = "database_refused"
-    is_outage = True
-
-
-class SchemaMissing(DatabaseUnavailable):
-    reason = "schema_missing"
-    is_outage = True
-
-
-class TransactionConflict(DatabaseUnavailable):
-    reason = "database_conflict"
 
 
 class LockTimeout(DatabaseUnavailable):
@@ -158,13 +145,6 @@ class ConstraintViolated(DatabaseUnavailable):
     def __init__(self, constraint: str | None, *, sqlstate: str) -> None:
         super().__init__(sqlstate=sqlstate)
         self.constraint = constraint
-
-
-class PoolSaturated(DatabaseUnavailable):
-    """Every connection of a pool is in use."""
-
-    reason = "saturated"
-    is_outage = True
 
 
 class AssistantUnavailable(Unavailable):

@@ -1,22 +1,19 @@
 """The driver's errors as ours. Its messages are left behind: they quote rows, hosts and users."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import psycopg
 
 from app.errors import (
     ConstraintViolated,
     DatabaseDown,
-    DatabaseFull,
-    DatabaseMissing,
-    DatabaseReadOnly,
-    DatabaseRefused,
+    DatabaseOutage,
     DatabaseSlow,
     DatabaseUnavailable,
     InvalidRequest,
     LockTimeout,
     SchemaMissing,
-    TransactionConflict,
 )
 
 _POOLER_ALONE = "its pooler answers, but cannot reach the server behind it"
@@ -72,25 +69,25 @@ def from_psycopg(error: Exception) -> DatabaseUnavailable | InvalidRequest:
     if state.startswith("23"):
         constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None
         return ConstraintViolated(constraint, sqlstate=state)
-    return _class_of(state)(sqlstate=state)
+    return _error_of(state)(sqlstate=state)
 
 
 # By SQLSTATE class or code: PostgreSQL documentation, appendix A.
-_CLASSES: Mapping[str, type[DatabaseUnavailable]] = {
+_ERRORS: Mapping[str, Callable[..., DatabaseUnavailable]] = {
     "08": DatabaseDown,
     "57P": DatabaseDown,
     "57014": DatabaseSlow,
     "25P03": DatabaseSlow,
-    "53": DatabaseFull,
-    "25006": DatabaseReadOnly,
-    "40": TransactionConflict,
-    "3D": DatabaseMissing,
-    "28": DatabaseRefused,
+    "53": partial(DatabaseOutage, "database_full"),
+    "25006": partial(DatabaseOutage, "database_read_only"),
+    "40": partial(DatabaseUnavailable, "database_conflict"),
+    "3D": partial(DatabaseOutage, "database_missing"),
+    "28": partial(DatabaseOutage, "database_refused"),
     "42P01": SchemaMissing,
     "42703": SchemaMissing,
     "55P03": LockTimeout,
 }
 
 
-def _class_of(state: str) -> type[DatabaseUnavailable]:
-    return next((_CLASSES[state[:length]] for length in (5, 3, 2) if state[:length] in _CLASSES), DatabaseUnavailable)
+def _error_of(state: str) -> Callable[..., DatabaseUnavailable]:
+    return next((_ERRORS[state[:length]] for length in (5, 3, 2) if state[:length] in _ERRORS), DatabaseUnavailable)
