@@ -6,7 +6,7 @@ psycopg's own pipeline flushes every statement by itself, and each flush wakes t
 import asyncio
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -57,9 +57,11 @@ async def rollback(connection: Connection) -> None:
 
 
 @contextmanager
-def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
-    """Abort the connection after `seconds`, and translate the driver's errors."""
-    timer = asyncio.get_running_loop().call_later(seconds, abort, connection)
+def time_limit(
+    connection: Connection, seconds: float, end: Callable[[Connection], None] | None = None
+) -> Iterator[None]:
+    """Abort the connection after `seconds`, by default with `abort`, and translate the driver's errors."""
+    timer = asyncio.get_running_loop().call_later(seconds, end or abort, connection)
     try:
         yield
     except (psycopg.Error, UnicodeEncodeError) as error:

@@ -15,7 +15,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from app.errors import DatabaseDown, InvalidRequest
-from app.postgres.pipeline import Connection, Rows, Statement, numbered, time_limit
+from app.postgres.pipeline import Connection, Rows, Statement, abort, numbered, time_limit
 
 
 class Reader:
@@ -46,7 +46,7 @@ class Reader:
         if self._socket is None:
             raise DatabaseDown
         text, names = numbered(statement[0])
-        with time_limit(self._connection, seconds):
+        with time_limit(self._connection, seconds, self._abort):
             result = await self._exchange(text, [_encode(statement[1][name]) for name in names])
             if result.status != ExecStatus.TUPLES_OK:
                 raise error_from_result(result)
@@ -81,8 +81,21 @@ class Reader:
                     answer.set_result(self._results[0])
                     return
                 self._results.append(result)
+            self._watch_again()
         except psycopg.Error as error:
             answer.set_exception(error)
+
+    def _watch_again(self) -> None:
+        """Where a reset comes together with the last bytes, libuv calls once for both and stops polling."""
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._loop.add_reader(self._socket, self._on_ready)
+
+    def _abort(self, connection: Connection) -> None:
+        """End the statement, whether or not the event loop notices that the socket was shut down."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(psycopg.OperationalError("no answer in time"))
+        abort(connection)
 
 
 def _encode(value: str | Sequence[str]) -> bytes:

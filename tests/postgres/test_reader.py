@@ -2,9 +2,12 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from app.errors import DatabaseUnavailable, InvalidRequest
@@ -86,6 +89,61 @@ async def test_a_connection_that_ends_in_the_middle_is_a_database_that_is_down(
 
     assert caught.value.reason == "database_down"
     assert connection.closed
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    """As Postgres' protocol has them: a letter, the length, the rest."""
+    return kind + (len(body) + 4).to_bytes(4) + body
+
+
+GREETING = b"".join(
+    [
+        message(b"R", bytes(4)),
+        message(b"S", b"client_encoding\0UTF8\0"),
+        message(b"S", b"server_version\0" + b"17.0\0"),
+        message(b"Z", b"I"),
+    ]
+)
+FAREWELL = message(b"E", b"SFATAL\0C08P01\0Mserver conn crashed?\0\0")
+
+
+@pytest.mark.parametrize("farewell", [FAREWELL, FAREWELL[:20]], ids=["whole", "cut"])
+async def test_a_connection_that_is_reset_in_the_middle_is_noticed_at_once(tmp_path: Path, farewell: bytes) -> None:
+    """Libuv calls once for the last bytes and the reset together, and then stops polling."""
+
+    def serve(listening: socket.socket) -> None:
+        accepted, _ = listening.accept()
+        with accepted:
+            accepted.recv(1024)
+            accepted.sendall(GREETING)
+            accepted.recv(1, socket.MSG_PEEK)  # A statement that stays unread makes the end a reset.
+            accepted.sendall(farewell)
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / ".s.PGSQL.5432"))
+        listening.listen()
+        threading.Thread(target=serve, args=[listening], daemon=True).start()
+        async with await psycopg.AsyncConnection.connect(
+            f"postgresql://app@/app?host={tmp_path}&port=5432"
+        ) as connection:
+            reader = Reader(connection)
+
+            with pytest.raises(DatabaseUnavailable):
+                await asyncio.wait_for(reader.read((b"SELECT 1", {}), seconds=30.0), 5.0)
+
+            reader.close()
+            await connection.close()
+
+
+async def test_a_read_ends_at_its_limit_even_if_no_event_comes(reader: Reader) -> None:
+    """The limit does not rely on the event loop's noticing that the socket was shut down."""
+    assert reader._socket is not None
+    asyncio.get_running_loop().remove_reader(reader._socket)
+
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await asyncio.wait_for(reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=0.2), 5.0)
+
+    assert caught.value.reason == "database_slow"
 
 
 async def test_a_lost_connection_leaves_the_next_socket_of_its_number_alone(
