@@ -1,6 +1,6 @@
-"""The bodies of our own API: what is validated, and what `/openapi.json` tells of it, are these models.
+"""The bodies of the API: requests are validated by these models, and `/openapi.json` shows them.
 
-Answers are written without them, since a model costs more than the answer; a test reads every answer with them.
+Answers are written without their models, which would cost more than the rest of an answer; tests validate them.
 """
 
 import json
@@ -16,12 +16,21 @@ from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
 ClerkId = Annotated[
     str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])
 ]
+# One line that is not blank.
+Title = Annotated[
+    str,
+    Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"),
+]
+# A text of Postgres holds every character but NUL.
+Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000, pattern=r"^[^\x00]*$")]
+Role = Literal["user", "assistant"]
+Status = Literal["active", "completed", "abandoned"]
 
 
 class EnsureUserRequest(BaseModel):
-    """Who is wanted; `email` and `name` fill a new row until Clerk's own event says better.
+    """The user to make sure of; `email` and `name` fill a new row until an event of Clerk's brings its own.
 
-    With a session token, `clerk_id` may be left out, and `email` and `name` do not count.
+    With a session token, `clerk_id` may be left out, and `email` and `name` are ignored.
     """
 
     clerk_id: ClerkId
@@ -33,13 +42,55 @@ class EnsureUserRequest(BaseModel):
 
 
 class OwnUserRequest(BaseModel):
-    """What comes with a session token: its user's id or nothing. Whatever else a browser wrote does not count."""
+    """The body beside a session token: its own user's id, or nothing."""
 
     clerk_id: ClerkId | None = None
 
 
+class Event(BaseModel):
+    """The members of a Clerk event that identify it; all others are optional."""
+
+    type: Annotated[str, Field(min_length=1, strict=True)]
+    data: Annotated[object, Field(default=None, description="Events that are ignored may have any.")]
+
+
+class OpenSessionRequest(BaseModel):
+    """A title; without one, the session is called "New Trip"."""
+
+    title: Title | None = None
+
+
+class ChangeSessionRequest(BaseModel):
+    """The members to change; one that is missing or null stays as it is."""
+
+    title: Title | None = None
+    status: Status | None = None
+
+
+class MessageRequest(BaseModel):
+    """A message of the user or the assistant; `metadata` may have 16 KiB of JSON, as Postgres writes it."""
+
+    role: Role
+    content: Content
+    metadata: dict[str, JsonValue] | None = None
+
+    def new_message(self) -> NewMessage:
+        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
+        return NewMessage(self.role, self.content, None if self.metadata is None else json.dumps(self.metadata))
+
+
+class BatchRequest(BaseModel):
+    """Several messages, in their order. A body of more than 4 MiB is 413: send several batches."""
+
+    messages: Annotated[list[MessageRequest], Field(min_length=1, max_length=500)]
+
+
+class Preferences(RootModel[dict[str, JsonValue]]):
+    """The chat's own settings of a user: any members, at most 16 KiB of JSON, as Postgres writes it."""
+
+
 class ResponseModel(BaseModel):
-    """Nothing is answered that the document does not name."""
+    """No answer has a member that the document does not name."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -55,27 +106,18 @@ class EnsuredUser(ResponseModel):
     created_at: datetime
 
 
-class Event(BaseModel):
-    """A Clerk event, as far as it identifies something; whatever else is in it decorates."""
-
-    type: Annotated[str, Field(min_length=1, strict=True)]
-    data: Annotated[object, Field(default=None, description="Types that nobody acts on may have any.")]
-
-
 class Outcome(ResponseModel):
-    """What came of an event; all of it is committed."""
+    """The outcome of an event; its effect is committed."""
 
     outcome: Literal["created", "updated", "exists", "stale", "gone", "deleted", "ignored"]
 
 
 class Health(ResponseModel):
-    """The process answers."""
-
     status: Literal["ok"]
 
 
 class PoolFigures(ResponseModel):
-    """The connections of a pool, and the callers that wait for one."""
+    """The connections of a pool, and how many callers wait for one."""
 
     size: int
     idle: int
@@ -101,57 +143,8 @@ class Problem(ResponseModel):
     detail: str
 
 
-CONTENT_LENGTH = 100_000
-BATCH = 500
-
-# One line of text that is not blank.
-Title = Annotated[
-    str,
-    Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"),
-]
-# Postgres' text holds every character but NUL.
-Content = Annotated[str, Field(strict=True, min_length=1, max_length=CONTENT_LENGTH, pattern=r"^[^\x00]*$")]
-Role = Literal["user", "assistant"]
-Status = Literal["active", "completed", "abandoned"]
-
-
-class OpenSessionRequest(BaseModel):
-    """A title, or nothing: then it is called "New Trip"."""
-
-    title: Title | None = None
-
-
-class ChangeSessionRequest(BaseModel):
-    """What is to be different; what is not named stays."""
-
-    title: Title | None = None
-    status: Status | None = None
-
-
-class MessageRequest(BaseModel):
-    """What somebody said, and what the chat wants to remember with it: 16 KiB of JSON, as Postgres writes it."""
-
-    role: Role
-    content: Content
-    metadata: dict[str, JsonValue] | None = None
-
-    def new_message(self) -> NewMessage:
-        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
-        return NewMessage(self.role, self.content, None if self.metadata is None else json.dumps(self.metadata))
-
-
-class BatchRequest(BaseModel):
-    """Several messages, in their order. A body of more than 4 MiB is 413: send several batches."""
-
-    messages: Annotated[list[MessageRequest], Field(min_length=1, max_length=BATCH)]
-
-
-class Preferences(RootModel[dict[str, JsonValue]]):
-    """The chat's own settings of a user: whatever it likes, at most 16 KiB of JSON, as Postgres writes it."""
-
-
 class LastMessage(ResponseModel):
-    """The beginning of the latest message, at most 200 characters."""
+    """The latest message; `content` has its first 200 characters."""
 
     id: UUID
     role: Role
@@ -176,15 +169,13 @@ class SessionAnswer(ResponseModel):
 
 
 class SessionPage(ResponseModel):
-    """Newest activity first; `next` is the cursor of the page behind this one, null on the last."""
+    """Newest activity first; `next` is the cursor of the following page, null on the last."""
 
     sessions: list[SessionAnswer]
     next: str | None
 
 
 class MessageAnswer(ResponseModel):
-    """A message."""
-
     id: UUID
     session_id: UUID
     role: Role
@@ -194,13 +185,13 @@ class MessageAnswer(ResponseModel):
 
 
 class MessageList(ResponseModel):
-    """Messages in the order in which they were said."""
+    """Messages in chronological order."""
 
     messages: list[MessageAnswer]
 
 
 class MessagePage(MessageList):
-    """At most 4 MiB of text, or one message more: so perhaps fewer than were asked for.
+    """A page ends at 4 MiB of text, so it may hold fewer messages than `limit`.
 
     `before` is the cursor of the page before this one, null at the session's beginning.
     """
@@ -214,7 +205,7 @@ class MessageCounts(ResponseModel):
 
 
 class StatsAnswer(ResponseModel):
-    """What a user has said and heard; without sessions the times are null."""
+    """Counts of a user's sessions and messages; without sessions the times are null."""
 
     sessions: int
     messages: MessageCounts

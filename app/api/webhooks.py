@@ -32,11 +32,11 @@ from app.http.responses import answer_json
 from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
-_SVIX_HEADERS = {
-    "svix-id": "The message's id.",
-    "svix-timestamp": "Seconds since 1970.",
-    "svix-signature": "v1,<base64> ...",
-}
+_HEADERS = [
+    parameter("header", "svix-id", STRING, required=True, description="The message's id."),
+    parameter("header", "svix-timestamp", STRING, required=True, description="Seconds since 1970."),
+    parameter("header", "svix-signature", STRING, required=True, description="v1,<base64> ..."),
+]
 
 
 class Webhooks:
@@ -61,16 +61,10 @@ class Webhooks:
         return [Route("/webhooks/clerk", MethodRouter(POST=self.webhook), methods=["POST"])]
 
     @Operation(
-        id="clerkWebhook",
-        is_public=True,
-        body=schemas.Event,
-        answers={200: schemas.Outcome},
-        parameters=[
-            parameter("header", name, STRING, required=True, description=text) for name, text in _SVIX_HEADERS.items()
-        ],
+        id="clerkWebhook", is_public=True, body=schemas.Event, answers={200: schemas.Outcome}, parameters=_HEADERS
     )
     async def webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take an event of Clerk's.
+        """Handle an event of Clerk's.
 
         The three headers may also be named webhook-*, as in Standard Webhooks.
         """
