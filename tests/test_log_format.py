@@ -1,4 +1,4 @@
-"""Our own lines: whatever a value holds, its line is one line, short, ASCII and dated in UTC."""
+"""Our own log lines: whatever a value holds, its line is a single, short line of ASCII, dated in UTC."""
 
 import json
 import logging
@@ -19,12 +19,12 @@ from tests.support.log_capture import Configure, capture_log
 FORMATS: tuple[Format, ...] = get_args(Format)
 every_format = pytest.mark.parametrize("log_format", FORMATS)
 
-# Everything at which some program ends a line, and what steers a terminal.
+# All characters at which some program ends a line, and what controls a terminal.
 LINE_ENDS = [
     *("\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"),
     *("\0", "\x1b[2J", "\x7f", "\u202e", "\U0001f600", "\ud800"),
 ]
-# What a value is cut to, with the dots that say so.
+# A longer value is cut to this, dots included.
 VALUE_CHARACTERS = 200
 
 
@@ -36,7 +36,7 @@ def configure() -> Iterator[Configure]:
 
 @pytest.fixture
 def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose clock does not show UTC."""
+    """A machine in another time zone than UTC."""
     with monkeypatch.context() as changed:
         changed.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -46,8 +46,8 @@ def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @every_format
 @pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
-def test_no_value_ends_a_line(log_format: Format, end: str, configure: Configure) -> None:
-    """Whatever stands in it: one physical line of ASCII, with nothing that steers a terminal."""
+def test_a_value_cannot_end_a_line(log_format: Format, end: str, configure: Configure) -> None:
+    """A line is one physical line of ASCII, without anything that controls a terminal."""
     written = configure(log_format)
 
     log.info("started", reason=f"a{end}level=error event=forged", parts=[end], raw=end.encode(errors="replace"))
@@ -58,8 +58,8 @@ def test_no_value_ends_a_line(log_format: Format, end: str, configure: Configure
 
 
 @pytest.mark.parametrize("forged", ['a" level=error b="', "a level=error", 'a\\" level=error b="', "a=b level=error"])
-def test_no_value_forges_a_field(forged: str, configure: Configure) -> None:
-    """Quotes, blanks and backslashes in a value stay inside it."""
+def test_a_value_cannot_forge_a_field(forged: str, configure: Configure) -> None:
+    """Quotes, blanks and backslashes stay inside their value."""
     written = configure()
 
     log.info("started", reason=forged)
@@ -68,8 +68,8 @@ def test_no_value_forges_a_field(forged: str, configure: Configure) -> None:
     assert set(written.fields) == {"timestamp", "level", "event", "reason"}
 
 
-def test_a_blank_at_the_end_of_a_line_is_in_quotes(configure: Configure) -> None:
-    """Where nothing follows it could be lost."""
+def test_a_blank_at_the_end_of_a_line_is_quoted(configure: Configure) -> None:
+    """It could be lost otherwise."""
     written = configure()
 
     log.info("started", reason="ends ")
@@ -77,8 +77,8 @@ def test_a_blank_at_the_end_of_a_line_is_in_quotes(configure: Configure) -> None
     assert written.text.endswith(' reason="ends "\n')
 
 
-def test_a_line_of_json_is_one_object(configure: Configure) -> None:
-    """Numbers stay numbers, and nothing stays null."""
+def test_a_json_line_is_one_object(configure: Configure) -> None:
+    """Numbers stay numbers, and None is null."""
     written = configure("json")
 
     log.info("started", port=8000, db_ms=1.5, adopted=True, clerk_id=None, reason='a "b"')
@@ -97,8 +97,8 @@ def test_a_line_of_json_is_one_object(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize("character", ["x", "\0", "\u00e9", "\U0001f600"], ids=ascii)
-def test_a_long_value_is_cut(character: str, configure: Configure) -> None:
-    """At 200 characters as they are written, dots included; its beginning stays."""
+def test_a_long_value_is_cut_at_200_characters(character: str, configure: Configure) -> None:
+    """As they are written, with the dots that say so."""
     written = configure("json")
 
     log.info("started", reason="begins " + character * 20_000)
@@ -109,8 +109,7 @@ def test_a_long_value_is_cut(character: str, configure: Configure) -> None:
     assert reason.endswith("...")
 
 
-def test_a_value_that_just_fits_is_not_cut(configure: Configure) -> None:
-    """200 characters stand whole."""
+def test_a_value_of_200_characters_is_not_cut(configure: Configure) -> None:
     written = configure()
 
     log.info("started", reason="x" * 200)
@@ -120,8 +119,8 @@ def test_a_value_that_just_fits_is_not_cut(configure: Configure) -> None:
 
 @every_format
 @pytest.mark.usefixtures("tokyo")
-def test_times_are_utc(log_format: Format, configure: Configure) -> None:
-    """And say so with a Z, in our lines and in other people's, wherever the machine stands."""
+def test_times_are_utc_whatever_the_machines_zone(log_format: Format, configure: Configure) -> None:
+    """With a Z, in our lines and in those of libraries."""
     written = configure(log_format)
 
     log.info("started")
@@ -132,8 +131,8 @@ def test_times_are_utc(log_format: Format, configure: Configure) -> None:
     assert all(abs(datetime.fromisoformat(moment) - datetime.now(UTC)) < timedelta(minutes=1) for moment in times)
 
 
-def test_what_a_request_learns_stands_in_its_closing_line(configure: Configure) -> None:
-    """Under its own event, in the order in which a person reads, with times that add up."""
+def test_bound_fields_are_in_the_closing_line(configure: Configure) -> None:
+    """In the order in which a person reads them; times of one name add up."""
     written = configure()
 
     fields = log.start_request("a-request")
@@ -157,8 +156,8 @@ def test_what_a_request_learns_stands_in_its_closing_line(configure: Configure) 
     assert float(written.fields["db_ms"]) >= 4
 
 
-def test_a_line_that_cannot_be_written_costs_nobody_anything() -> None:
-    """A disk that is full, or a reader of the pipe that is gone, while a request is at work."""
+def test_a_line_that_cannot_be_written_raises_nothing() -> None:
+    """The disk is full, or the reader of the pipe is gone."""
     full = Path("/dev/full").open("w")  # noqa: SIM115  # Closing it fails, too.
     log.configure("logfmt", "info", stream=full)
     try:

@@ -1,4 +1,4 @@
-"""What is logged beside our own lines: other people's records, and errors that nobody thought of."""
+"""What is logged beside our own lines: the records of libraries, and unexpected exceptions."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def configure() -> Iterator[Configure]:
 
 
 def failing() -> Exception:
-    """An error that was raised here, so that it has a place."""
+    """An exception that was raised here, so that it has a place."""
     try:
         raise LookupError("canary\ncanary")  # noqa: TRY301  # A traceback is what this is for.
     except LookupError as error:
@@ -40,8 +40,8 @@ def failing() -> Exception:
 
 @every_format
 @pytest.mark.parametrize("end", ["\r", "\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"], ids=ascii)
-def test_no_message_of_a_library_ends_a_line(log_format: Format, end: str, configure: Configure) -> None:
-    """Those go through the standard library's logging, and come out like ours."""
+def test_a_librarys_message_cannot_end_a_line(log_format: Format, end: str, configure: Configure) -> None:
+    """It goes through the standard library's logging, and comes out like our own."""
     written = configure(log_format)
 
     logging.getLogger("uvicorn.error").info("Started %s", f"here{end}level=error event=forged")
@@ -52,9 +52,9 @@ def test_no_message_of_a_library_ends_a_line(log_format: Format, end: str, confi
 
 
 @every_format
-@pytest.mark.parametrize("name", ["psycopg.pool", "psycopg", "httpx", "asyncio", "somebody.else"])
-def test_other_peoples_records_are_anonymous(name: str, log_format: Format, configure: Configure) -> None:
-    """Level and logger are told, the text is not: it names hosts, users, URLs and values."""
+@pytest.mark.parametrize("name", ["psycopg.pool", "psycopg", "httpx", "asyncio", "some.library"])
+def test_a_librarys_record_is_logged_without_its_text(name: str, log_format: Format, configure: Configure) -> None:
+    """With its level and logger; the text names hosts, users, URLs and values."""
     written = configure(log_format)
 
     logging.getLogger(name).warning("error connecting in %r: %s", "pool", "canary", extra={"host": "canary"})
@@ -67,8 +67,8 @@ def test_other_peoples_records_are_anonymous(name: str, log_format: Format, conf
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore", "psycopg.pool", "asyncio"])
 @pytest.mark.parametrize("level", ["debug", "info"])
-def test_chatty_libraries_are_heard_from_warning_on(name: str, level: str, configure: Configure) -> None:
-    """Whatever the level of the settings; httpx tells every URL at INFO."""
+def test_chatty_libraries_log_from_warning_on(name: str, level: str, configure: Configure) -> None:
+    """At any LOG_LEVEL: httpx logs every URL at INFO."""
     written = configure(level=level)
 
     logging.getLogger(name).info("HTTP Request: GET canary")
@@ -78,7 +78,7 @@ def test_chatty_libraries_are_heard_from_warning_on(name: str, level: str, confi
 
 @every_format
 def test_a_bug_is_one_line_with_class_and_place(log_format: Format, configure: Configure) -> None:
-    """Its message may quote a row, so that is not told; neither is its traceback."""
+    """Without its message, which may quote a row, and without its traceback."""
     written = configure(log_format)
 
     log.exception(failing())
@@ -92,8 +92,8 @@ def test_a_bug_is_one_line_with_class_and_place(log_format: Format, configure: C
 
 @every_format
 @pytest.mark.parametrize("name", ["uvicorn.error", "asyncio"])
-def test_an_exception_in_a_library_is_one_line_too(name: str, log_format: Format, configure: Configure) -> None:
-    """The standard library would print the whole traceback below it."""
+def test_a_librarys_exception_is_one_line(name: str, log_format: Format, configure: Configure) -> None:
+    """The standard library would print the traceback as well."""
     written = configure(log_format)
 
     logging.getLogger(name).error("Exception in ASGI application: canary", exc_info=failing())
@@ -105,8 +105,8 @@ def test_an_exception_in_a_library_is_one_line_too(name: str, log_format: Format
 
 
 @pytest.mark.anyio
-async def test_a_bug_bears_the_id_of_its_request(configure: Configure) -> None:
-    """So that it is found from the answer that somebody got."""
+async def test_a_bug_has_the_id_of_its_request(configure: Configure) -> None:
+    """So that it can be found from the answer."""
     written = configure("json")
 
     async def fail(_: Request) -> Response:
@@ -123,8 +123,8 @@ async def test_a_bug_bears_the_id_of_its_request(configure: Configure) -> None:
     assert "canary" not in written.text
 
 
-def test_a_line_is_written_from_its_level_on(configure: Configure) -> None:
-    """Ours and other people's; a 5xx is a warning."""
+def test_lines_below_the_level_are_not_written(configure: Configure) -> None:
+    """Our own and those of libraries; a 5xx is a warning."""
     written = configure(level="warning")
 
     for status in (200, 404, 503):

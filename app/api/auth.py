@@ -71,7 +71,7 @@ class MethodRouter:
 
 
 class Authenticator:
-    """Tells who sent a request, by its bearer token."""
+    """Identifies the caller of a request by its bearer token."""
 
     def __init__(self, *, service_tokens: Sequence[bytes], session_tokens: SessionTokens | None) -> None:
         self._service_tokens = service_tokens

@@ -1,4 +1,4 @@
-"""What is said in a session: kept in one order, read from its end, and nobody else's business."""
+"""The messages of a session over HTTP: their order, their pages, their limits, and which callers reach them."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def chat(service: Service) -> Chat:
 
 @pytest.fixture
 async def session(chat: Chat) -> dict[str, Any]:
-    """A session in which nothing was said yet."""
+    """A session without messages."""
     session: dict[str, Any] = (await chat.open(Person())).json()
     return session
 
@@ -35,8 +35,8 @@ async def history(chat: Chat, session: dict[str, Any], **query: Any) -> list[str
     return [message["content"] for message in answer.json()["messages"]]
 
 
-async def test_what_was_said_is_read_in_its_order(chat: Chat, session: dict[str, Any]) -> None:
-    """Role, content and metadata as they were given; the session's activity is that of the last message."""
+async def test_messages_are_read_in_their_order(chat: Chat, session: dict[str, Any]) -> None:
+    """With role, content and metadata unchanged; the session's last activity is that of its last message."""
     first = await chat.say(session, "user", " a\tb\n\u2028\x07 \U0001f600", metadata={"n": 0.5, "x": [None, "ü"]})
     second = await chat.say(session, "assistant", "b")
 
@@ -49,8 +49,8 @@ async def test_what_was_said_is_read_in_its_order(chat: Chat, session: dict[str,
     assert again["last_active_at"] == second.json()["created_at"]
 
 
-async def test_the_last_messages_come_first_and_the_rest_by_cursor(chat: Chat, session: dict[str, Any]) -> None:
-    """Each page in chronological order; a message deleted meanwhile moves no other."""
+async def test_the_first_page_has_the_last_messages(chat: Chat, session: dict[str, Any]) -> None:
+    """Each page is in chronological order, and deleting a message between two pages skips no other."""
     said = [(await chat.say(session, "user", str(number))).json() for number in range(7)]
     path = f"/sessions/{session['id']}/messages"
 
@@ -62,8 +62,8 @@ async def test_the_last_messages_come_first_and_the_rest_by_cursor(chat: Chat, s
     assert [[one["content"] for one in page["messages"]] for page in pages] == [["4", "5", "6"], ["1", "2", "3"], ["0"]]
 
 
-async def test_a_page_of_long_messages_ends_early(chat: Chat, session: dict[str, Any]) -> None:
-    """At 4 MiB or one message more, so that no page outgrows a dyno; the rest comes by cursor, none left out."""
+async def test_a_page_of_long_messages_ends_at_4_mib(chat: Chat, session: dict[str, Any]) -> None:
+    """Or one message later, so that no page outgrows a dyno; the following page skips none."""
     for number in range(13):
         await chat.say(session, "user", f"{number:03}" + "\U0001f600" * 99_997)
     path = f"/sessions/{session['id']}/messages"
@@ -76,8 +76,8 @@ async def test_a_page_of_long_messages_ends_early(chat: Chat, session: dict[str,
     assert numbers == [list(range(2, 13)), [0, 1]]
 
 
-async def test_a_batch_is_all_or_nothing(chat: Chat, session: dict[str, Any]) -> None:
-    """500 in their order; one that cannot be kept takes the others with it."""
+async def test_a_batch_is_stored_whole_or_not_at_all(chat: Chat, session: dict[str, Any]) -> None:
+    """500 messages keep their order; one invalid message refuses the batch."""
     path = f"/sessions/{session['id']}/messages/batch"
     messages = [{"role": "user", "content": str(number)} for number in range(500)]
     too_many = await chat.post(path, {"messages": [*messages, messages[0]]})
@@ -95,10 +95,10 @@ async def test_a_batch_is_all_or_nothing(chat: Chat, session: dict[str, Any]) ->
     assert await history(chat, session, limit=3) == ["497", "498", "499"]
 
 
-async def test_two_backends_that_race_keep_one_order(
+async def test_two_backends_writing_at_once_see_one_order(
     chat: Chat, session: dict[str, Any], variables: dict[str, str], database: Database
 ) -> None:
-    """Each one's own order is kept, batches stay together, positions and times rise, both read the same."""
+    """Each backend's own order is kept, batches stay together, and times rise with positions."""
     async with in_process(create_app(settings_of(variables))) as second:
         other = Chat(second.client)
 
@@ -120,10 +120,10 @@ async def test_two_backends_that_race_keep_one_order(
     assert [row["created_at"] for row in rows] == sorted(row["created_at"] for row in rows)
 
 
-async def test_a_locked_table_keeps_no_more_than_one_connection_waiting(
+async def test_a_locked_table_holds_at_most_one_connection(
     chat: Chat, session: dict[str, Any], database: Database
 ) -> None:
-    """Whoever writes meanwhile is told 503 in time, and the server ends what waits for the lock; then all goes on."""
+    """Writers get 503 in time, and Postgres ends the statements that wait for the lock."""
     with database.transaction():
         database.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
         locked = [(await chat.say(session, "user", "lost")).status_code for _ in range(3)]
@@ -132,14 +132,14 @@ async def test_a_locked_table_keeps_no_more_than_one_connection_waiting(
 
     assert (locked, row["count"] <= 1) == ([503] * 3, True)
     assert (await chat.say(session, "user", "kept")).status_code == 201
-    # The first may still have been stored, before or after it: a 503 says no more.
+    # A message that was answered 503 may have been stored as well.
     assert "kept" in await history(chat, session)
 
 
-async def test_messages_that_wait_keep_nobody_from_ensure_user(
+async def test_waiting_messages_do_not_delay_ensure_user(
     chat: Chat, service: Service, session: dict[str, Any], database: Database
 ) -> None:
-    """However many there are: its lookups have a connection of their own."""
+    """Its lookups have a connection of their own."""
     known = Person()
     await service.ensure(known)
     with database.transaction():
@@ -153,8 +153,7 @@ async def test_messages_that_wait_keep_nobody_from_ensure_user(
     assert ([answer.status_code for answer in answers], still_waiting) == ([200] * 5, True)
 
 
-async def test_a_message_is_deleted_in_its_own_session_only(chat: Chat, session: dict[str, Any]) -> None:
-    """204 once, then 404; another session's path does not reach it."""
+async def test_a_message_is_deleted_through_its_own_session_only(chat: Chat, session: dict[str, Any]) -> None:
     said = (await chat.say(session, "user", "a")).json()
     other = (await chat.open(Person())).json()
 
@@ -167,8 +166,8 @@ async def test_a_message_is_deleted_in_its_own_session_only(chat: Chat, session:
     assert await history(chat, session) == []
 
 
-async def test_the_longest_message_fits(chat: Chat, session: dict[str, Any]) -> None:
-    """100,000 characters however they are spelt; one more is 422."""
+async def test_a_message_may_have_100_000_characters(chat: Chat, session: dict[str, Any]) -> None:
+    """However they are escaped; one more is 422."""
     path = f"/sessions/{session['id']}/messages"
     body = json.dumps({"role": "user", "content": "\U0001f600" * 100_000}).encode()
 
@@ -178,7 +177,7 @@ async def test_the_longest_message_fits(chat: Chat, session: dict[str, Any]) -> 
     assert (fits.status_code, len(fits.json()["content"]), long.status_code) == (201, 100_000, 422)
 
 
-NOBODYS = "00000000-0000-4000-8000-000000000000"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 MESSAGE = b'{"role": "user", "content": "canary"'
 UNUSABLE = {
@@ -186,15 +185,15 @@ UNUSABLE = {
     "another role": b'{"role": "system", "content": "canary"}',
     "role null": b'{"role": null, "content": "canary"}',
     "no content": b'{"role": "user"}',
-    "nothing said": b'{"role": "user", "content": ""}',
+    "empty content": b'{"role": "user", "content": ""}',
     "content a number": b'{"role": "user", "content": 7}',
     "NUL": b'{"role": "user", "content": "canary\\u0000"}',
-    "half a pair": b'{"role": "user", "content": "\\ud800"}',
+    "half a surrogate pair": b'{"role": "user", "content": "\\ud800"}',
     "not UTF-8": b'{"role": "user", "content": "\xff"}',
     "metadata a list": MESSAGE + b', "metadata": []}',
     "metadata a text": MESSAGE + b', "metadata": "canary"}',
     "metadata too large": MESSAGE + b', "metadata": {"a": "' + b"x" * 17_000 + b'"}}',
-    "metadata large in full": MESSAGE + b', "metadata": {"a": [' + b",".join([b"1e300"] * 100) + b"]}}",
+    "metadata large when expanded": MESSAGE + b', "metadata": {"a": [' + b",".join([b"1e300"] * 100) + b"]}}",
     "metadata deep": MESSAGE + b', "metadata": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}",
     "metadata very deep": MESSAGE + b', "metadata": {"a": ' + b"[" * 90_000 + b"]" * 90_000 + b"}}",
     "NUL in the metadata": MESSAGE + b', "metadata": {"a": "\\u0000"}}',
@@ -208,8 +207,8 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE.keys())
-async def test_what_is_no_message_is_422(chat: Chat, session: dict[str, Any], body: bytes) -> None:
-    """Alone and as the only one of a batch; nothing of it is kept or quoted."""
+async def test_an_invalid_message_is_422(chat: Chat, session: dict[str, Any], body: bytes) -> None:
+    """Alone and in a batch; nothing of it is stored or quoted."""
     path = f"/sessions/{session['id']}/messages"
 
     answers = [
@@ -222,8 +221,8 @@ async def test_what_is_no_message_is_422(chat: Chat, session: dict[str, Any], bo
     assert await history(chat, session) == []
 
 
-async def test_numbers_of_any_length_come_back_as_they_were(chat: Chat, session: dict[str, Any]) -> None:
-    """Longer than any of our own integers."""
+async def test_metadata_keeps_numbers_of_any_length(chat: Chat, session: dict[str, Any]) -> None:
+    """Also those beyond 64 bits, which orjson could not write."""
     number = int("9" * 100)
 
     said = await chat.say(session, "user", "a", metadata={"n": number, "m": -0.1})
@@ -239,15 +238,15 @@ CURSORS = ["", "x", "AAAAAAAAAAA=", "AAAAAAAAAAB", "AAAAAAAAAAAA", "AAAAAAAAAA",
 
 @pytest.mark.parametrize("cursor", CURSORS, ids=lambda cursor: cursor[:12])
 async def test_a_malformed_cursor_is_422(chat: Chat, session: dict[str, Any], cursor: str) -> None:
-    """Also one that is not canonical, or whose time no calendar has."""
+    """Also one that is not canonical, or whose time is beyond the year 9999."""
     sessions = await chat.get(f"/users/{session['clerk_id']}/sessions?cursor={cursor}")
     messages = await chat.get(f"/sessions/{session['id']}/messages?before={cursor}")
 
     assert [sessions.status_code, messages.status_code] == [422, 422]
 
 
-async def test_a_cursor_of_another_list_reads_no_data_of_its_owner(chat: Chat) -> None:
-    """It is a position and no right: the page it gives is the caller's own, in sessions and in messages."""
+async def test_a_cursor_of_another_user_reads_only_the_callers_data(chat: Chat) -> None:
+    """A cursor is a position, not a right: it gives a page of the caller's own sessions or messages."""
     person, stranger = Person(), Person()
     for owner in (person, stranger, person, stranger):
         session = (await chat.open(owner)).json()
@@ -272,8 +271,8 @@ async def test_a_cursor_of_another_list_reads_no_data_of_its_owner(chat: Chat) -
      "&".join(["a=1"] * 30)],
     ids=lambda query: query[:12],
 )  # fmt: skip
-async def test_a_parameter_that_makes_no_sense_is_422(chat: Chat, session: dict[str, Any], query: str) -> None:
-    """On the path that takes it; the other may not know it."""
+async def test_an_invalid_parameter_is_422(chat: Chat, session: dict[str, Any], query: str) -> None:
+    """On the path that takes it; the other path may ignore it."""
     answers = [
         await chat.get(f"/users/{session['clerk_id']}/sessions?{query}"),
         await chat.get(f"/sessions/{session['id']}/messages?{query}"),
@@ -284,8 +283,8 @@ async def test_a_parameter_that_makes_no_sense_is_422(chat: Chat, session: dict[
 
 
 @pytest.mark.parametrize("title", ["", " ", "a\nb", "\0", "\x7f", "\ud800", "x" * 201, 7, ["a"], True])
-async def test_a_title_is_one_line(chat: Chat, session: dict[str, Any], title: Any) -> None:
-    """Of 1 to 200 characters, not all of them blank."""
+async def test_a_title_is_one_line_that_is_not_blank(chat: Chat, session: dict[str, Any], title: Any) -> None:
+    """Of 1 to 200 characters."""
     body = json.dumps({"title": title}).encode()
 
     answers = [
@@ -299,8 +298,7 @@ async def test_a_title_is_one_line(chat: Chat, session: dict[str, Any], title: A
 @pytest.mark.parametrize(
     "session_id", ["x", "0", "%00", "%0A", "..", "00000000-0000-0000-0000-00000000000g", "%ED%A0%80"]
 )
-async def test_a_path_that_names_nothing_is_404(chat: Chat, session_id: str) -> None:
-    """Before anybody looks for it."""
+async def test_a_malformed_session_id_is_404(chat: Chat, session_id: str) -> None:
     answers = [await chat.get(f"/sessions/{session_id}"), await chat.get(f"/sessions/{session_id}/messages")]
 
     assert {answer.status_code for answer in answers} == {404}
@@ -309,8 +307,8 @@ async def test_a_path_that_names_nothing_is_404(chat: Chat, session_id: str) -> 
 @pytest.mark.parametrize(
     "clerk_id", ["x", "user_", "user_%00", "user_a%0A", "user_" + "a" * 65, "org_a", "user_%C3%A4"]
 )
-async def test_a_path_that_can_be_nobodys_is_refused(chat: Chat, clerk_id: str) -> None:
-    """422 for what is no Clerk id, 404 for a path that no router would take."""
+async def test_a_malformed_clerk_id_in_the_path_is_refused(chat: Chat, clerk_id: str) -> None:
+    """422 for a malformed id, 404 where no route matches."""
     answers = [
         await chat.get(f"/users/{clerk_id}/sessions"),
         await chat.post(f"/users/{clerk_id}/sessions", {}),
@@ -321,8 +319,8 @@ async def test_a_path_that_can_be_nobodys_is_refused(chat: Chat, clerk_id: str) 
     assert {answer.status_code for answer in answers} <= {404, 422}
 
 
-async def test_a_body_is_bounded_by_what_its_path_takes(chat: Chat, session: dict[str, Any]) -> None:
-    """413 as soon as it is announced."""
+async def test_each_path_has_a_body_limit_of_its_own(chat: Chat, session: dict[str, Any]) -> None:
+    """413 as soon as a longer body is announced."""
     path, huge = f"/sessions/{session['id']}", b'{"title": "' + b"x" * 5_000_000 + b'"}'
 
     answers = [
@@ -337,7 +335,7 @@ async def test_a_body_is_bounded_by_what_its_path_takes(chat: Chat, session: dic
 
 @pytest.fixture
 async def two_people(variables: dict[str, str]) -> AsyncIterator[tuple[Chat, Person, Chat, Person]]:
-    """Two signed-in users with their session tokens, and the service that knows their keys."""
+    """Two signed-in users with their session tokens, and a service that has Clerk's key."""
     mine, theirs = Person(), Person()
     with ClerkIssuer() as issuer:
         app = create_app(settings_of(variables | {"CLERK_ISSUER": issuer.url}))
@@ -345,8 +343,8 @@ async def two_people(variables: dict[str, str]) -> AsyncIterator[tuple[Chat, Per
             yield Chat(service.client, issuer.token(mine)), mine, Chat(service.client, issuer.token(theirs)), theirs
 
 
-async def test_a_session_token_reaches_its_own_users_things(two_people: tuple[Chat, Person, Chat, Person]) -> None:
-    """All of them, from the first session on."""
+async def test_a_session_token_reaches_its_own_users_data(two_people: tuple[Chat, Person, Chat, Person]) -> None:
+    """On every route, from the first session on."""
     chat, person, *_ = two_people
     session = (await chat.open(person)).json()
     said = (await chat.say(session, "user", "a")).json()
@@ -364,10 +362,10 @@ async def test_a_session_token_reaches_its_own_users_things(two_people: tuple[Ch
     assert statuses == [200, 200, 200, 200, 200, 204, 204]
 
 
-async def test_a_session_token_reaches_nothing_of_anybody_else(
+async def test_a_session_token_reaches_no_data_of_another_user(
     two_people: tuple[Chat, Person, Chat, Person], database: Database
 ) -> None:
-    """404 everywhere, in the words for what does not exist, and nothing changes."""
+    """404 on every route, with the answer for a thing that does not exist; nothing changes."""
     chat, person, other, _ = two_people
     session = (await chat.open(person)).json()
     said = (await chat.say(session, "user", "a")).json()
@@ -397,12 +395,12 @@ async def test_a_session_token_reaches_nothing_of_anybody_else(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/users/user_a/sessions"), ("POST", "/users/user_a/sessions"), ("GET", f"/sessions/{NOBODYS}"),
-     ("DELETE", f"/sessions/{NOBODYS}"), ("POST", f"/sessions/{NOBODYS}/messages"), ("GET", "/users/user_a/stats"),
+    [("GET", "/users/user_a/sessions"), ("POST", "/users/user_a/sessions"), ("GET", f"/sessions/{UNKNOWN}"),
+     ("DELETE", f"/sessions/{UNKNOWN}"), ("POST", f"/sessions/{UNKNOWN}/messages"), ("GET", "/users/user_a/stats"),
      ("PUT", "/users/user_a/preferences")],
 )  # fmt: skip
-async def test_a_stranger_is_challenged_everywhere(service: Service, method: str, path: str) -> None:
-    """As at ensure-user, and a method that a path does not know is 405 with those it knows."""
+async def test_a_request_without_a_token_is_401(service: Service, method: str, path: str) -> None:
+    """With a challenge; an unknown method is 405 with the methods of the path."""
     answer = await service.client.request(method, path)
     wrong = await service.client.request("TRACE", path)
 

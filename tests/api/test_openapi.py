@@ -1,4 +1,4 @@
-"""`/openapi.json` and what the endpoints do: each is held to the other, by schemathesis and by hand."""
+"""`/openapi.json` and the routes are tested against each other, by schemathesis and by hand."""
 
 import time
 import tomllib
@@ -41,7 +41,7 @@ CHAT = "^/(users|sessions)/"
 
 
 class Credentials(requests.auth.AuthBase):
-    """Rightly signed, or with a token that counts, whatever the path needs; over the bytes that are really sent."""
+    """A service token and a signature over the bytes that are really sent: each path needs one of the two."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         body = request.body or b""
@@ -54,15 +54,15 @@ class Credentials(requests.auth.AuthBase):
 
 @schema.exclude(path_regex=CHAT).parametrize()
 @examples(60)
-def test_no_request_meets_anything_that_the_document_does_not_name(
+def test_the_service_answers_as_the_document_says(
     case: Any, lasting_server: ServerProcess, database: psycopg.Connection[Any], backboard: Sandbox
 ) -> None:
-    """What it calls right is taken, what it calls wrong is refused, and every answer has the shape that it names."""
+    """Valid requests are accepted, invalid ones refused, and every answer has a documented status and shape."""
     before = database.execute("SELECT count(*) FROM users").fetchone(), len(backboard.calls())
 
     answer = ask(case, lasting_server)
 
-    # Who is let in without credentials is asked in test_ensure_user; here they are always put on.
+    # Requests without credentials are tested elsewhere; here all have them.
     case.validate_response(answer, excluded_checks=[ignored_auth])
     if answer.status_code >= 400:
         assert (database.execute("SELECT count(*) FROM users").fetchone(), len(backboard.calls())) == before
@@ -70,13 +70,13 @@ def test_no_request_meets_anything_that_the_document_does_not_name(
 
 @schema.include(path_regex=CHAT).parametrize()
 @examples(15)
-def test_no_request_of_the_chat_meets_anything_that_the_document_does_not_name(
+def test_the_chats_routes_answer_as_the_document_says(
     case: Any,
     lasting_server: ServerProcess,
     database: object,  # noqa: ARG001  # Emptied before.
     backboard: object,  # noqa: ARG001  # As above.
 ) -> None:
-    """As above; no schema knows which keys are taken, which cursors were given out, or that Postgres has no NUL."""
+    """No schema can say which keys are in use, which times a cursor may name, or that Postgres stores no NUL."""
     answer = ask(case, lasting_server)
 
     body = answer.request.body or b""
@@ -116,14 +116,13 @@ async def test_an_operation_asks_for_a_token_if_the_document_says_so(path: str, 
     assert (answer.status == HTTPStatus.UNAUTHORIZED) == ("security" in operation)
 
 
-def test_its_version_is_the_projects() -> None:
-    """One number, in two files that cannot import each other."""
+def test_the_documents_version_is_the_projects() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
 @pytest.mark.anyio
-async def test_a_user_is_answered_in_the_shape_of_its_model(service: Service) -> None:
-    """No member more and none less: the answer is written without the model."""
+async def test_a_users_answer_has_the_shape_of_its_model(service: Service) -> None:
+    """No member more and none less; the answer is written without the model."""
     person = Person()
 
     made = await service.ensure(person, email=person.email)
@@ -134,8 +133,8 @@ async def test_a_user_is_answered_in_the_shape_of_its_model(service: Service) ->
 
 
 @pytest.mark.anyio
-async def test_the_document_is_for_everybody(service: Service) -> None:
-    """It says no more than the README."""
+async def test_the_document_needs_no_token(service: Service) -> None:
+    """It says no more than the documentation."""
     answer = await service.client.get("/openapi.json")
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")

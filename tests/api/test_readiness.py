@@ -1,4 +1,4 @@
-"""`/readyz` before a database whose schema is not the one that this code expects."""
+"""`/readyz` when the database has another schema than this code expects."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ SCHEMAS = {
 
 @pytest.fixture
 def another_schema(database: psycopg.Connection[Any], request: pytest.FixtureRequest) -> Iterator[None]:
-    """Until the test ends, the database says that it is another one."""
+    """Change the schema version in the database until the test ends."""
     versions = database.execute("SELECT version FROM schema_migrations").fetchall()
     database.execute(request.param.encode())
     yield
@@ -35,8 +35,8 @@ def another_schema(database: psycopg.Connection[Any], request: pytest.FixtureReq
     ("another_schema", "status"), SCHEMAS.values(), ids=SCHEMAS.keys(), indirect=["another_schema"]
 )
 @pytest.mark.usefixtures("another_schema")
-async def test_another_schema_is_not_ready(variables: dict[str, str], status: str) -> None:
-    """503 and the word for what to do: `migrate`, or a deployment of the newer code."""
+async def test_a_database_with_another_schema_is_not_ready(variables: dict[str, str], status: str) -> None:
+    """`schema_missing` asks for `migrate`, `schema_differs` for a deployment of the code that matches."""
     async with in_process(create_app(settings_of(variables))) as service:
         answer = await service.client.get("/readyz")
 

@@ -1,4 +1,4 @@
-"""The chat's sessions over HTTP: opened, listed, searched, changed, deleted, and whose they are."""
+"""The chat's sessions over HTTP: opened, listed, searched, changed, deleted; stats and preferences."""
 
 import asyncio
 from typing import Any
@@ -23,8 +23,8 @@ def chat(service: Service) -> Chat:
     return Chat(service.client)
 
 
-async def test_a_session_is_a_row_and_a_thread(chat: Chat, database: Database, backboard: Sandbox) -> None:
-    """Of a user nobody has heard of before, who is made on the way."""
+async def test_opening_a_session_makes_a_row_and_a_thread(chat: Chat, database: Database, backboard: Sandbox) -> None:
+    """For an unknown user, it makes the user first."""
     person = Person()
 
     answer = await chat.open(person, title="Lisbon")
@@ -39,13 +39,12 @@ async def test_a_session_is_a_row_and_a_thread(chat: Chat, database: Database, b
     assert database.execute("SELECT * FROM session_attempts").fetchall() == []
 
 
-async def test_a_session_is_called_new_trip_by_default(chat: Chat) -> None:
-    """As in the table."""
+async def test_a_session_without_a_title_is_called_new_trip(chat: Chat) -> None:
     assert (await chat.open(Person())).json()["title"] == "New Trip"
 
 
-async def test_a_user_may_have_several(chat: Chat, backboard: Sandbox) -> None:
-    """Each on a thread of its own, for one call each."""
+async def test_each_session_has_a_thread_of_its_own(chat: Chat, backboard: Sandbox) -> None:
+    """Each takes one call to Backboard."""
     person = Person()
 
     sessions = [(await chat.open(person)).json() for _ in range(3)]
@@ -54,8 +53,8 @@ async def test_a_user_may_have_several(chat: Chat, backboard: Sandbox) -> None:
     assert len(backboard.calls()) == 4
 
 
-async def test_the_newest_activity_comes_first(chat: Chat) -> None:
-    """With the latest message of each."""
+async def test_sessions_are_listed_by_latest_activity(chat: Chat) -> None:
+    """With the first 200 characters of each latest message."""
     person = Person()
     first, second, third = [(await chat.open(person, title=title)).json() for title in "ABC"]
     await chat.say(first, "user", "hello")
@@ -69,8 +68,8 @@ async def test_the_newest_activity_comes_first(chat: Chat) -> None:
     assert (listed[1]["last_message"], answer.json()["next"]) == (None, None)
 
 
-async def test_pages_of_sessions_fit_together(chat: Chat, database: Database) -> None:
-    """Also where many were active in the same moment: none twice, none left out."""
+async def test_pages_of_sessions_neither_repeat_nor_skip(chat: Chat, database: Database) -> None:
+    """Also where many sessions were active in the same microsecond."""
     person = Person()
     opened = [(await chat.open(person)).json()["id"] for _ in range(7)]
     database.execute("UPDATE sessions SET last_active_at = now()")
@@ -89,8 +88,8 @@ async def test_pages_of_sessions_fit_together(chat: Chat, database: Database) ->
     [("lisbon", "A"), ("TRAM", "B"), ("100%", "C"), ("a_b", "C"), ("\\", "C"), ("%", "C"), ("_", "C"), ("ä", "B"),
      ("ÄPFEL", "B"), ("nowhere", ""), ("o", "AB")],
 )  # fmt: skip
-async def test_searching_looks_into_titles_and_messages(chat: Chat, text: str, found: str) -> None:
-    """Whatever the case; what would be a wildcard is only a character. Nobody else's are found."""
+async def test_a_search_looks_into_titles_and_messages(chat: Chat, text: str, found: str) -> None:
+    """It ignores case, treats wildcards as plain characters, and finds the user's own sessions only."""
     person, other = Person(), Person()
     sessions = {}
     for name, title in {"A": "Lisbon", "B": "Porto", "C": "third"}.items():
@@ -104,8 +103,8 @@ async def test_searching_looks_into_titles_and_messages(chat: Chat, text: str, f
     assert {one["id"] for one in answer.json()["sessions"]} == {sessions[name]["id"] for name in found}
 
 
-async def test_searching_is_the_same_without_the_index(chat: Chat, database: Database) -> None:
-    """A host without pg_trgm finds what another finds."""
+async def test_a_search_finds_the_same_without_the_index(chat: Chat, database: Database) -> None:
+    """A database without pg_trgm has none."""
     person = Person()
     session = (await chat.open(person, title="Lisbon")).json()
     with database.transaction(force_rollback=False):
@@ -119,8 +118,8 @@ async def test_searching_is_the_same_without_the_index(chat: Chat, database: Dat
     assert [one["id"] for one in answer.json()["sessions"]] == [session["id"]]
 
 
-async def test_a_session_ends_and_may_go_on(chat: Chat) -> None:
-    """Its end and its length stand in it until it is active again; a second end changes nothing."""
+async def test_a_session_can_end_and_become_active_again(chat: Chat) -> None:
+    """Its end and duration are cleared then; ending it twice changes neither."""
     session = (await chat.open(Person())).json()
     path = f"/sessions/{session['id']}"
 
@@ -135,8 +134,10 @@ async def test_a_session_ends_and_may_go_on(chat: Chat) -> None:
     assert (active["ended_at"], active["duration_seconds"], active["title"]) == (None, None, "Porto")
 
 
-async def test_a_deleted_session_is_gone_at_both_ends(chat: Chat, database: Database, backboard: Sandbox) -> None:
-    """Messages, row and thread; deleting it again is 404."""
+async def test_deleting_a_session_deletes_its_row_messages_and_thread(
+    chat: Chat, database: Database, backboard: Sandbox
+) -> None:
+    """Deleting it again is 404."""
     session = (await chat.open(Person())).json()
     await chat.say(session, "user", "hello")
 
@@ -149,8 +150,8 @@ async def test_a_deleted_session_is_gone_at_both_ends(chat: Chat, database: Data
         assert database.execute(f"SELECT * FROM {table}".encode()).fetchall() == []
 
 
-async def test_two_deletions_and_a_message_at_once_end_in_nothing(chat: Chat, database: Database) -> None:
-    """No 500 and nothing left, whoever comes first."""
+async def test_deletions_and_messages_at_once_leave_no_message(chat: Chat, database: Database) -> None:
+    """In any order, without a 500."""
     session = (await chat.open(Person())).json()
     path = f"/sessions/{session['id']}"
 
@@ -163,10 +164,10 @@ async def test_two_deletions_and_a_message_at_once_end_in_nothing(chat: Chat, da
     assert database.execute("SELECT * FROM messages").fetchall() == []
 
 
-async def test_a_message_on_its_way_is_deleted_with_its_session(
+async def test_an_uncommitted_message_is_deleted_with_its_session(
     chat: Chat, database_url: str, database: Database
 ) -> None:
-    """Another backend has written it and not committed yet: the deletion waits, and takes it along."""
+    """The deletion waits for the other backend's commit."""
     session = (await chat.open(Person())).json()
     with psycopg.connect(database_url) as other:
         other.execute("UPDATE sessions SET last_active_at = now() WHERE id = %s", [session["id"]])
@@ -180,8 +181,8 @@ async def test_a_message_on_its_way_is_deleted_with_its_session(
     assert (answer.status_code, database.execute("SELECT * FROM messages").fetchall()) == (204, [])
 
 
-async def test_the_session_of_somebody_else_is_not_there(chat: Chat) -> None:
-    """An id that names nothing and one of somebody else get one answer."""
+async def test_an_unknown_session_is_404_on_every_route(chat: Chat) -> None:
+    """With the same answer as for another user's session."""
     missing = f"/sessions/{uuid4()}"
 
     answers = [
@@ -196,10 +197,10 @@ async def test_the_session_of_somebody_else_is_not_there(chat: Chat) -> None:
     assert {(answer.status_code, answer.json()["title"]) for answer in answers} == {(404, "Not Found")}
 
 
-async def test_what_a_deleted_user_said_stays_out_of_reach(
+async def test_sessions_of_a_deleted_user_are_410(
     chat: Chat, service: Service, database: Database, backboard: Sandbox
 ) -> None:
-    """410 on every route; the rows are there, the threads went with the assistant."""
+    """On every route. The rows stay, the threads are deleted with the assistant."""
     person = Person()
     await service.deliver(user_created(person))
     session = (await chat.open(person)).json()
@@ -226,8 +227,8 @@ async def test_what_a_deleted_user_said_stays_out_of_reach(
     assert backboard.threads() == []
 
 
-async def test_figures_of_a_user(chat: Chat) -> None:
-    """Sessions, messages by role, first and last activity."""
+async def test_stats_count_sessions_and_messages(chat: Chat) -> None:
+    """And name the first and the last activity."""
     person = Person()
     empty = await chat.get(f"/users/{person.clerk_id}/stats")
     first, second = [(await chat.open(person)).json() for _ in range(2)]
@@ -243,8 +244,7 @@ async def test_figures_of_a_user(chat: Chat) -> None:
     assert stats["last_activity_at"] == last["created_at"]
 
 
-async def test_preferences_are_replaced_or_merged(chat: Chat) -> None:
-    """PUT replaces them, PATCH only what it names."""
+async def test_put_replaces_preferences_and_patch_merges_them(chat: Chat) -> None:
     person = Person()
     await chat.open(person)
     path = f"/users/{person.clerk_id}/preferences"
@@ -262,8 +262,8 @@ async def test_preferences_are_replaced_or_merged(chat: Chat) -> None:
     assert [answer.json() for answer in answers] == [{}, {"theme": "dark", "size": {"x": 1}}, merged, merged, {}]
 
 
-async def test_preferences_stay_small(chat: Chat) -> None:
-    """16 KiB as Postgres writes them, also when they come in pieces; what stood stays."""
+async def test_preferences_have_at_most_16_kib(chat: Chat) -> None:
+    """As Postgres writes them, also after a merge; a refused change leaves them as they were."""
     person = Person()
     await chat.open(person)
     path = f"/users/{person.clerk_id}/preferences"
@@ -277,8 +277,8 @@ async def test_preferences_stay_small(chat: Chat) -> None:
     assert (await chat.get(path)).json() == half.json()
 
 
-async def test_what_is_answered_has_the_shape_that_the_document_names(chat: Chat) -> None:
-    """No member more and none less: the answers are written without the models."""
+async def test_answers_have_the_shape_of_their_models(chat: Chat) -> None:
+    """No member more and none less; the answers are written without the models."""
     person = Person()
     opened = await chat.open(person)
     session = opened.json()

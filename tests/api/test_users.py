@@ -1,4 +1,4 @@
-"""POST /ensure-user: who is let in, what is a request for a user, and what is answered while a partner is away."""
+"""POST /ensure-user: tokens, bodies, and the answer while Backboard is down."""
 
 import json
 import time
@@ -25,39 +25,39 @@ async def ensure(app: ASGIApp, *pieces: bytes, token: Headers = BEARER, **how: A
     return await ask(app, HOST + JSON + token, *pieces, path=PATH, **how)
 
 
-def authorized(*values: bytes) -> Headers:
+def authorization(*values: bytes) -> Headers:
     return [(b"authorization", value) for value in values]
 
 
-STRANGERS: dict[str, Headers] = {
+FAULTY_TOKENS: dict[str, Headers] = {
     "missing": [],
-    "empty": authorized(b""),
-    "twice, the right one first": authorized(b"Bearer " + TOKEN, b"Bearer canary"),
-    "twice, the right one last": authorized(b"Bearer canary", b"Bearer " + TOKEN),
-    "twice the right one": authorized(b"Bearer " + TOKEN) * 2,
-    "Basic": authorized(b"Basic Y2FuYXJ5"),
-    "Basic with the token": authorized(b"Basic " + TOKEN),
-    "the token alone": authorized(TOKEN),
-    "Bearer alone": authorized(b"Bearer"),
-    "Bearer and a blank": authorized(b"Bearer "),
-    "a wrong token": authorized(b"Bearer canary-of-somebody-else"),
-    "its beginning": authorized(b"Bearer " + TOKEN[:-1]),
-    "more behind it": authorized(b"Bearer " + TOKEN + b"x"),
-    "both tokens": authorized(b"Bearer " + TOKEN + b"," + factories.OTHER_TOKEN.encode()),
-    "both tokens, a blank between": authorized(b"Bearer " + TOKEN + b" " + factories.OTHER_TOKEN.encode()),
-    "a tab between": authorized(b"Bearer\t" + TOKEN),
-    "a blank before": authorized(b" Bearer " + TOKEN),
-    "a colon": authorized(b"Bearer: " + TOKEN),
-    "quoted": authorized(b'Bearer "' + TOKEN + b'"'),
-    "not ASCII": authorized(b"Bearer \xe9\xff" + TOKEN),
-    "NUL behind": authorized(b"Bearer " + TOKEN + b"\0"),
+    "empty": authorization(b""),
+    "twice, the right one first": authorization(b"Bearer " + TOKEN, b"Bearer canary"),
+    "twice, the right one last": authorization(b"Bearer canary", b"Bearer " + TOKEN),
+    "twice the right one": authorization(b"Bearer " + TOKEN) * 2,
+    "Basic": authorization(b"Basic Y2FuYXJ5"),
+    "Basic with the token": authorization(b"Basic " + TOKEN),
+    "the token alone": authorization(TOKEN),
+    "Bearer alone": authorization(b"Bearer"),
+    "Bearer and a blank": authorization(b"Bearer "),
+    "a wrong token": authorization(b"Bearer canary-of-another"),
+    "its beginning": authorization(b"Bearer " + TOKEN[:-1]),
+    "more behind it": authorization(b"Bearer " + TOKEN + b"x"),
+    "both tokens": authorization(b"Bearer " + TOKEN + b"," + factories.OTHER_TOKEN.encode()),
+    "both tokens, a blank between": authorization(b"Bearer " + TOKEN + b" " + factories.OTHER_TOKEN.encode()),
+    "a tab between": authorization(b"Bearer\t" + TOKEN),
+    "a blank before": authorization(b" Bearer " + TOKEN),
+    "a colon": authorization(b"Bearer: " + TOKEN),
+    "quoted": authorization(b'Bearer "' + TOKEN + b'"'),
+    "not ASCII": authorization(b"Bearer \xe9\xff" + TOKEN),
+    "NUL behind": authorization(b"Bearer " + TOKEN + b"\0"),
     "in another header": [(b"x-authorization", b"Bearer " + TOKEN)],
 }
 
 
-@pytest.mark.parametrize("token", STRANGERS.values(), ids=STRANGERS.keys())
-async def test_a_stranger_is_challenged(app: ASGIApp, log: Log, token: Headers) -> None:
-    """401 before a byte of the body is read, in the same words for everybody."""
+@pytest.mark.parametrize("token", FAULTY_TOKENS.values(), ids=FAULTY_TOKENS.keys())
+async def test_a_missing_or_wrong_token_is_401(app: ASGIApp, log: Log, token: Headers) -> None:
+    """Before a byte of the body is read, with one answer for all faults."""
     answer = await ensure(app, BODY, token=token)
 
     asgi.assert_refused(answer, log.line(), 401, "token")
@@ -66,8 +66,8 @@ async def test_a_stranger_is_challenged(app: ASGIApp, log: Log, token: Headers) 
     assert answer.body == (await ensure(app, BODY, token=[])).body
 
 
-async def test_a_token_counts_in_its_header_only(app: ASGIApp, log: Log) -> None:
-    """Not in the query, where proxies would log it, and not in the body."""
+async def test_a_token_is_taken_from_its_header_only(app: ASGIApp, log: Log) -> None:
+    """Not from the query, which proxies log, and not from the body."""
     body = json.dumps({"clerk_id": "user_a", "token": factories.TOKEN}).encode()
 
     answer = await ensure(app, body, token=[], query=b"access_token=" + TOKEN)
@@ -77,20 +77,20 @@ async def test_a_token_counts_in_its_header_only(app: ASGIApp, log: Log) -> None
 
 @pytest.mark.parametrize("set_to", ["", " ", ",", " , "], ids=repr)
 @pytest.mark.parametrize("value", [None, b"", b"Bearer", b"Bearer ", b"Bearer ,", b"Bearer " + TOKEN], ids=str)
-async def test_without_a_token_set_everybody_is_a_stranger(log: Log, set_to: str, value: bytes | None) -> None:
-    """Never open because somebody forgot, nor because a list was left empty."""
+async def test_without_service_tokens_every_request_is_401(log: Log, set_to: str, value: bytes | None) -> None:
+    """A forgotten variable or an empty list opens nothing."""
     closed = asgi.stranded_app(SERVICE_TOKENS=set_to)
 
-    answer = await ensure(closed, BODY, token=[] if value is None else authorized(value))
+    answer = await ensure(closed, BODY, token=[] if value is None else authorization(value))
 
     asgi.assert_refused(answer, log.line(), 401, "token")
 
 
 @pytest.mark.parametrize("word", [b"Bearer ", b"bearer ", b"BEARER ", b"Bearer    "])
 @pytest.mark.parametrize("token", [factories.TOKEN, factories.OTHER_TOKEN], ids=["first", "second"])
-async def test_either_token_is_let_in(app: ASGIApp, log: Log, word: bytes, token: str) -> None:
-    """The scheme knows no case, and two tokens stand during a rotation."""
-    answer = await ensure(app, BODY, token=authorized(word + token.encode()))
+async def test_every_service_token_is_accepted(app: ASGIApp, log: Log, word: bytes, token: str) -> None:
+    """There are two during a rotation; the scheme ignores case."""
+    answer = await ensure(app, BODY, token=authorization(word + token.encode()))
 
     assert (answer.status, log.line()["reason"]) == (503, "database_down")
 
@@ -106,7 +106,7 @@ UNUSABLE = {
     "UTF-16": (BODY.decode().encode("utf-16"), "json"),
     "UTF-32": (BODY.decode().encode("utf-32"), "json"),
     "not UTF-8": (b'{"clerk_id": "user_a", "name": "\xff"}', "json"),
-    "half a pair in the id": (b'{"clerk_id": "user_\\ud800"}', "clerk_id"),
+    "half a surrogate pair in the id": (b'{"clerk_id": "user_\\ud800"}', "clerk_id"),
     "NUL in the id": (b'{"clerk_id": "user_a\\u0000"}', "clerk_id"),
     "100,000 deep": (b'{"clerk_id": "user_a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "json"),
     "NaN": (b'{"clerk_id": "user_a", "x": NaN}', "json"),
@@ -136,8 +136,8 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("body", "reason"), UNUSABLE.values(), ids=UNUSABLE.keys())
-async def test_what_is_no_request_for_a_user_is_422(app: ASGIApp, log: Log, body: bytes, reason: str) -> None:
-    """Nothing is looked up for it, and nothing of it is quoted."""
+async def test_an_invalid_body_is_422(app: ASGIApp, log: Log, body: bytes, reason: str) -> None:
+    """Without a look at the database; nothing of the body is quoted."""
     asgi.assert_refused(await ensure(app, body), log.line(), 422, reason)
 
 
@@ -145,17 +145,17 @@ async def test_what_is_no_request_for_a_user_is_422(app: ASGIApp, log: Log, body
     "more",
     [{}, {"email": None, "name": None}, {"email": "", "name": "\0"}, {"name": "\ud800"}, {"email": "x" * 500},
      {"role": "admin", "deleted_at": 1, "assistant_id": "x", "__proto__": {}, "\ud800": "\ud800"}],
-    ids=["nothing", "null", "blank", "half a pair", "too long", "members that nobody asked for"],
+    ids=["nothing", "null", "blank", "half a surrogate pair", "too long", "unknown members"],
 )  # fmt: skip
-async def test_what_stands_beside_the_id_is_not_judged(app: ASGIApp, log: Log, more: dict[str, Any]) -> None:
-    """What is unusable counts as absent; the request goes on to the database, which is not there."""
+async def test_unusable_optional_members_count_as_absent(app: ASGIApp, log: Log, more: dict[str, Any]) -> None:
+    """The request goes on to the database, which is down here."""
     answer = await ensure(app, json.dumps({"clerk_id": "user_" + "x" * 64} | more).encode())
 
     assert (answer.status, log.line()["reason"]) == (503, "database_down")
 
 
-async def test_what_the_caller_adds_reaches_no_column(service: Service, database: psycopg.Connection[Any]) -> None:
-    """Only the e-mail and the name are taken, and Backboard alone says which assistant it is."""
+async def test_unknown_members_reach_no_column(service: Service, database: psycopg.Connection[Any]) -> None:
+    """Only e-mail and name are taken from the caller; the assistant is Backboard's."""
     person = Person()
 
     answer = await service.ensure(
@@ -169,7 +169,7 @@ async def test_what_the_caller_adds_reaches_no_column(service: Service, database
 
 
 async def test_a_deleted_user_is_410(service: Service, database: psycopg.Connection[Any], log: Log) -> None:
-    """With the body of every refusal, and nothing made."""
+    """As a problem document; nothing is made."""
     person = Person()
     database.execute("INSERT INTO deleted_users (clerk_id) VALUES (%s)", [person.clerk_id])
 
@@ -181,10 +181,10 @@ async def test_a_deleted_user_is_410(service: Service, database: psycopg.Connect
     assert (line["outcome"], line["clerk_id"]) == ("gone", person.clerk_id)
 
 
-async def test_the_line_of_a_user_made_says_who_and_nothing_personal(
+async def test_the_log_line_of_a_new_user_has_ids_and_nothing_personal(
     service: Service, backboard: Sandbox, log: Log
 ) -> None:
-    """Ids, times and the outcome; no address, no name, no token."""
+    """Ids, times and the outcome; no address, name or token."""
     person = Person()
 
     await service.ensure(person, email=person.email, name="Canaryname")
@@ -196,8 +196,8 @@ async def test_the_line_of_a_user_made_says_who_and_nothing_personal(
     assert "canary" not in json.dumps(line).lower()
 
 
-async def test_with_backboard_down_only_new_users_are_sent_away(service: Service, backboard: Sandbox) -> None:
-    """Who has a row is answered; who has none is told in the right words, and soon at once."""
+async def test_with_backboard_down_only_new_users_get_503(service: Service, backboard: Sandbox) -> None:
+    """A user with a row is answered. The others are refused at once when the circuit breaker has opened."""
     known = Person()
     await service.ensure(known)
     times = []
@@ -214,8 +214,8 @@ async def test_with_backboard_down_only_new_users_are_sent_away(service: Service
     assert min(times[5:]) < 0.01
 
 
-async def test_an_assistant_that_is_gone_is_not_asked_for(service: Service, backboard: Sandbox) -> None:
-    """The row is answered without a call; reconcile is who finds out."""
+async def test_an_existing_user_costs_no_call_to_backboard(service: Service, backboard: Sandbox) -> None:
+    """Even if the assistant is gone: `reconcile` finds that out."""
     person = Person()
     made = await service.ensure(person)
     backboard.delete_assistant(made.json()["assistant_id"])

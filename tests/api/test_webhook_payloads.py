@@ -1,4 +1,4 @@
-"""Rightly signed bodies that nothing comes of: what is no usable event, and what nobody acts on."""
+"""Signed bodies without effect: unusable events, and events that are ignored."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 def named(clerk_id: Any) -> bytes:
-    """A sign-up of a user with this id."""
+    """A user.created event with this id."""
     return event("user.created", user_data(Person()) | {"id": clerk_id})
 
 
@@ -41,7 +41,7 @@ UNUSABLE = {
     "latin-1": (PLAIN % b'"\xe9"', "json"),
     "overlong UTF-8": (PLAIN % b'"\xc0\xaf"', "json"),
     "a surrogate in bytes": (PLAIN % b'"\xed\xa0\x80"', "json"),
-    "half a pair in the id": (named("user_\ud800"), "clerk_id"),
+    "half a surrogate pair in the id": (named("user_\ud800"), "clerk_id"),
     "NUL in the id": (named("user_a\0"), "clerk_id"),
     "100,000 deep": (PLAIN % (b"[" * 100_000 + b"]" * 100_000), "json"),
     "20,000 objects deep": (PLAIN % (b'{"a":' * 20_000 + b"1" + b"}" * 20_000), "json"),
@@ -86,15 +86,15 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("body", "reason"), UNUSABLE.values(), ids=UNUSABLE.keys())
-async def test_what_is_no_usable_event_is_422(app: ASGIApp, log: Log, body: bytes, reason: str) -> None:
-    """It is Clerk's or ours to mend: never a stranger's 400, never a 500, and nothing was looked up for it."""
+async def test_an_unusable_event_is_422(app: ASGIApp, log: Log, body: bytes, reason: str) -> None:
+    """It is signed, so Clerk or this service has to fix it: no 400, no 500, and no look at the database."""
     answer = await ask(app, asgi.delivery(body), body)
 
     asgi.assert_refused(answer, log.line(), 422, reason)
     assert answer.header(b"webhook-delivery") is None
 
 
-NOBODY_ACTS: dict[str, bytes] = {
+IGNORED: dict[str, bytes] = {
     "of Clerk": event("organization.created", {"id": "org_1"}),
     "invented": event("user.invented", user_data(Person())),
     "data a list": event("organization.created", []),
@@ -107,9 +107,9 @@ NOBODY_ACTS: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("body", NOBODY_ACTS.values(), ids=NOBODY_ACTS.keys())
-async def test_what_nobody_acts_on_is_ignored(app: ASGIApp, log: Log, body: bytes) -> None:
-    """200, or Clerk would send it for a day; its data is not judged, and nothing was looked up for it."""
+@pytest.mark.parametrize("body", IGNORED.values(), ids=IGNORED.keys())
+async def test_an_event_without_effect_is_ignored(app: ASGIApp, log: Log, body: bytes) -> None:
+    """200, or Svix would deliver it again for a day; its data is not validated."""
     answer = await ask(app, asgi.delivery(body), body)
 
     assert (answer.status, json.loads(answer.body)) == (200, {"outcome": "ignored"})
@@ -136,7 +136,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize("end", ENDS, ids=ascii)
-async def test_a_type_ends_no_line_of_the_log(app: ASGIApp, log: Log, end: str) -> None:
+async def test_an_events_type_cannot_end_a_log_line(app: ASGIApp, log: Log, end: str) -> None:
     """It is the one text of the sender that is logged."""
     body = event(f"x{end}level=error event=forged", {})
 
@@ -146,7 +146,7 @@ async def test_a_type_ends_no_line_of_the_log(app: ASGIApp, log: Log, end: str) 
     assert (line["event"], line["level"]) == ("webhook", "info")
 
 
-async def test_a_type_of_20_kb_is_cut_in_the_log(app: ASGIApp, log: Log) -> None:
+async def test_a_long_event_type_is_cut_in_the_log(app: ASGIApp, log: Log) -> None:
     """To 200 characters."""
     body = event("x" * 20_000, {})
 

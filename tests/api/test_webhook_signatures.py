@@ -1,4 +1,4 @@
-"""Forged and damaged deliveries at the webhook: one answer for all of them, before anything else is touched."""
+"""Forged and damaged deliveries at the webhook: one answer for all of them, before anything is parsed."""
 
 import base64
 import hmac
@@ -17,7 +17,7 @@ BODY = event("x.y", {"canary": 1})
 
 
 def code(svix_id: str, timestamp: str, body: bytes = BODY, secret: bytes = SECRET) -> bytes:
-    """The 32 bytes that vouch for exactly this text, computed without the library."""
+    """The HMAC of a delivery, computed without the library."""
     return hmac.digest(secret, f"{svix_id}.{timestamp}.".encode() + body, "sha256")
 
 
@@ -35,7 +35,7 @@ def three(
     body: bytes = BODY,
     secret: bytes = SECRET,
 ) -> Headers:
-    """The three headers; `signature` makes the value out of the right code, `over` is a timestamp to sign instead."""
+    """The three headers; `signature` turns the right HMAC into the header, `over` is another timestamp to sign."""
     sent = str(int(time.time())) if timestamp is None else timestamp
     mac = code(svix_id, sent if over is None else over, body, secret)
     values = {"id": svix_id, "timestamp": sent, "signature": signature(mac)}
@@ -55,7 +55,7 @@ def moved(seconds: int) -> str:
 
 
 def mixed(*families: str) -> Headers:
-    """One header of each kind, each of the family that is named for it."""
+    """The three headers, each of the family that is given for it."""
     kinds = zip(("id", "timestamp", "signature"), families, strict=True)
     return [header for kind, family in kinds for header in three(family=family) if header[0].endswith(kind.encode())]
 
@@ -151,8 +151,8 @@ FORGED = [
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("make", "reason"), FORGED)
-async def test_a_forged_delivery_is_refused(app: ASGIApp, log: Log, make: Callable[[], Headers], reason: str) -> None:
-    """400 with the bytes that everybody gets; only the log knows which part was wrong, and a secret is not named."""
+async def test_a_forged_delivery_is_400(app: ASGIApp, log: Log, make: Callable[[], Headers], reason: str) -> None:
+    """With one answer for all faults; only the log names the fault, and never a secret."""
     answer = await ask(app, asgi.HOST + asgi.JSON + make(), BODY)
 
     line = log.line()
@@ -180,8 +180,8 @@ RIGHT: dict[str, tuple[Callable[[], Headers], int]] = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("make", "secret"), RIGHT.values(), ids=RIGHT.keys())
-async def test_a_right_delivery_is_believed(app: ASGIApp, log: Log, make: Callable[[], Headers], secret: int) -> None:
-    """And the log says under which message and which secret."""
+async def test_a_valid_delivery_is_accepted(app: ASGIApp, log: Log, make: Callable[[], Headers], secret: int) -> None:
+    """The log has the message id and the number of the secret."""
     answer = await ask(app, asgi.HOST + asgi.JSON + make(), BODY)
 
     line = log.line()
@@ -190,8 +190,8 @@ async def test_a_right_delivery_is_believed(app: ASGIApp, log: Log, make: Callab
 
 
 @pytest.mark.anyio
-async def test_a_right_signature_over_bytes_that_are_no_text_is_422(app: ASGIApp, log: Log) -> None:
-    """Its sender holds the secret, so it is an unusable event and not a stranger."""
+async def test_a_valid_signature_over_bytes_that_are_not_utf_8_is_422(app: ASGIApp, log: Log) -> None:
+    """Its sender holds the secret, so it is an unusable event and no stranger's."""
     body = b'{"type": "\xff"}'
 
     answer = await ask(app, asgi.HOST + asgi.JSON + three(body=body), body)
