@@ -1,7 +1,7 @@
 """The commands: `python -m app COMMAND`.
 
-A command's module is imported when the command is chosen: `serve` needs svix, which takes longer to import than
-everything else together, and `migrate` does not.
+The module of a command is imported when the command is chosen: `serve` needs svix, which takes longer to import than
+all other modules together, and `migrate` does not.
 """
 
 import sys
@@ -9,7 +9,7 @@ from importlib import import_module
 
 import click
 
-# Each command's function has the command's name; its docstring is the help text.
+# Each module has a function named like its command; the function's docstring is the help text.
 COMMANDS = {
     "serve": "app.commands.serve",
     "migrate": "app.commands.database",
@@ -25,7 +25,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is looked up."""
+    """A click group that imports the module of a command at its first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature.
         return list(COMMANDS)

@@ -1,15 +1,15 @@
-"""Backfill: every user of the Clerk instance through the same path as a sign-up.
+"""`backfill`: provisions every user of the Clerk instance, by the same path as a sign-up.
 
-Clerk's list is read page by page, a page ahead of the work, and PROVISIONING_CONCURRENCY users are worked on at a
-time. Where it was is not kept: run again, whoever has a row costs a share of one lookup and no call of Backboard.
+Clerk's listing is read page by page, and PROVISIONING_CONCURRENCY users are provisioned at a time. No position is
+kept: in the next run, a user with a row costs a share of one lookup and no call of Backboard.
 """
 
 import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 import click
 
 from app import log
-from app.clerk.api import ClerkApi, ClerkUnavailable, IncompleteListing, Page
+from app.clerk.api import ClerkApi, ClerkUnavailable, IncompleteListing
 from app.clerk.users import Profile
-from app.commands.runtime import Misconfigured, load_settings, progress
+from app.commands.runtime import Misconfigured, load_settings
 from app.components import build_components, open_components
 from app.deadline import Deadline
 from app.errors import ServiceError, Unavailable
@@ -32,13 +32,12 @@ OUTCOMES = ("created", "updated", "exists", "stale", "gone", "failed")
 
 # How often one user is tried before it counts as failed.
 TRIES = 4
-# For so long nobody may get done at all before the run ends: a partner or a database that is down would otherwise
+# The run ends when no user could be provisioned for this time: Backboard or the database is down, and going on would
 # use up the tries of one user after the other.
 OUTAGE_SECONDS = 300.0
-# Users read ahead of the work, so that a page is there when the one before it is done.
-READ_AHEAD = 500
-# Why nothing moves is said so often.
+# How often a line says why the run waits, and how often one says how far it is.
 WAIT_LINE_SECONDS = 10.0
+PROGRESS_SECONDS = 3.0
 
 Advance = Callable[[], object]
 
@@ -47,12 +46,12 @@ Advance = Callable[[], object]
 def backfill() -> None:
     """Make sure of every user of the Clerk instance.
 
-    It may be stopped and run again at any time: who is there already costs next to nothing. Exit codes: 0 everybody
-    is there, 1 somebody is not.
+    It may be stopped and run again at any time: a user who has a row costs next to nothing. Exit codes: 0 every user
+    has a row, 1 some have none.
     """
     settings = load_settings(Settings)
     if settings.clerk_secret_key is None:
-        raise Misconfigured("CLERK_SECRET_KEY is not set: only Clerk knows who there is")
+        raise Misconfigured("CLERK_SECRET_KEY is not set: only Clerk knows its users")
     log.configure(settings.log_format, "warning", stream=sys.stderr)
     try:
         summary = asyncio.run(run(settings))
@@ -61,45 +60,61 @@ def backfill() -> None:
     click.echo(summary.sentence())
     for clerk_id in summary.failures[:20]:
         click.echo(f"  failed: {clerk_id}", err=True)
-    if summary.broken:
-        click.echo(f"{summary.broken}; run it again.", err=True)
-    if summary.stopped:
+    if summary.abort_reason:
+        click.echo(f"{summary.abort_reason}; run it again.", err=True)
+    elif summary.stopped:
         click.echo("Stopped before the end; run it again and it goes on.", err=True)
     if not summary.complete:
         sys.exit(1)
 
 
 async def run(settings: Settings) -> "Summary":
-    """SIGTERM and Ctrl-C end it between two users."""
+    """Run until all users are done; SIGTERM and Ctrl-C end it between two users."""
     components = build_components(settings)
-    assert components.clerk is not None  # noqa: S101  # The command has looked.
+    assert components.clerk is not None  # noqa: S101  # The command has checked the key.
     async with open_components(components):
         work = Backfill(
             clerk=components.clerk, provisioning=components.provisioning, concurrency=settings.provisioning_concurrency
         )
-        for end in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(end, work.stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, work.stop)
         with progress(await work.count_users()) as advance:
             return await work.run(advance)
 
 
-class BrokenOff(Exception):
-    """The run cannot go on; the text is a sentence for a person, without its full stop."""
+@contextmanager
+def progress(total: int) -> Iterator[Advance]:
+    """A progress bar on a terminal; elsewhere a line every few seconds, and one at the end."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=total, label="Users", file=sys.stderr) as bar:
+            yield lambda: bar.update(1)
+        return
+    done, printed_at = 0, monotonic()
+
+    def advance() -> None:
+        nonlocal done, printed_at
+        done += 1
+        if monotonic() - printed_at > PROGRESS_SECONDS:
+            printed_at = monotonic()
+            click.echo(f"{done} of {total} users", err=True)
+
+    yield advance
+    click.echo(f"{done} of {total} users", err=True)
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a run came to. `broken` says why it could not go on, `stopped` that somebody ended it."""
+    """The result of a run: `abort_reason` is set when it could not go on, `stopped` when a signal ended it."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    broken: str | None = None
+    abort_reason: str | None = None
     stopped: bool = False
 
     @property
     def complete(self) -> bool:
-        """Whether everybody is there."""
-        return not (self.stopped or self.broken or self.outcomes["failed"])
+        """Whether every user of Clerk is provisioned."""
+        return not (self.stopped or self.abort_reason or self.outcomes["failed"])
 
     def sentence(self) -> str:
         counts = ", ".join(f"{self.outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
@@ -119,119 +134,108 @@ class Backfill:
     ) -> None:
         self._clerk = clerk
         self._provisioning = provisioning
-        self._concurrency = concurrency
         self._outage_seconds = outage_seconds
         self._summary = Summary()
         self._stopping = asyncio.Event()
-        self._queue: asyncio.Queue[tuple[Profile, UserState] | None] = asyncio.Queue(READ_AHEAD)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._under_way: set[asyncio.Task[None]] = set()
         self._failing_since: float | None = None
-        self._silent_until = 0.0
+        self._quiet_until = 0.0
         self._total = 0
 
     def stop(self) -> None:
-        """End between two users: who is being worked on is finished, nobody else is begun."""
+        """Finish the users that are being provisioned, and start no other."""
         self._stopping.set()
 
     async def count_users(self) -> int:
-        """How many users Clerk counts, which `run` holds its listing to; 0 once stopped."""
-        asking = asyncio.create_task(retry_reads(self._clerk.count_users))
-        await self._until_stopped(asking)
-        self._total = 0 if asking.cancelled() else asking.result()
+        """The number of users that Clerk counts, which `run` expects of the listing; 0 when stopped."""
+        counting = asyncio.create_task(retry_reads(self._clerk.count_users))
+        await self._until_stopped(counting)
+        self._total = 0 if counting.cancelled() else counting.result()
         return self._total
 
     async def run(self, advance: Advance) -> Summary:
-        """Work until everybody is done, somebody stops it, or nothing works any more."""
-        workers = [asyncio.create_task(self._work(advance)) for _ in range(self._concurrency)]
-        reading = asyncio.create_task(self._read_everybody())
-        await self._until_stopped(reading)
-        self._summary.stopped |= reading.cancelled()
-        for _ in workers:
-            await self._queue.put(None)
-        await asyncio.gather(*workers)
-        if not reading.cancelled():
-            reading.result()
+        """Provision all users, until a stop or an outage that lasts too long."""
+        starting = asyncio.create_task(self._start_all(advance))
+        await self._until_stopped(starting)
+        await asyncio.gather(*self._under_way)
+        if starting.cancelled():
+            self._summary.stopped = True
+        else:
+            starting.result()
         return self._summary
 
-    async def _until_stopped(self, reading: asyncio.Task[Any]) -> None:
-        """Wait for what only reads, and cancel it when somebody stops the run."""
+    async def _until_stopped(self, task: asyncio.Task[Any]) -> None:
+        """Wait for a task that changes nothing itself, and cancel it at a stop."""
         stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        reading.cancel()
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
         stopping.cancel()
-        await asyncio.wait({reading, stopping})
+        await asyncio.wait({task, stopping})
 
-    async def _read_everybody(self) -> None:
-        """Queue every user, with what the tables know of them."""
+    async def _start_all(self, advance: Advance) -> None:
+        """Start every user of Clerk as soon as a slot is free."""
         try:
             async for page in self._clerk.list_all_users(self._total):
-                await self._put(page)
+                if page.unusable:
+                    log.error("backfill_failed", reason="clerk_id", users=page.unusable)
+                    self._summary.outcomes["failed"] += page.unusable
+                for profile, state in zip(page.profiles, await self._look_up(page.profiles), strict=True):
+                    await self._slots.acquire()
+                    task = asyncio.create_task(self._work(profile, state, advance))
+                    self._under_way.add(task)
+                    task.add_done_callback(self._under_way.discard)
         except ClerkUnavailable as error:
-            self._summary.broken = f"Clerk could not be read ({error.reason})"
-        except (IncompleteListing, BrokenOff) as error:
-            self._summary.broken = str(error)
+            self._summary.abort_reason = f"Clerk could not be read ({error.reason})"
+        except IncompleteListing as error:
+            self._summary.abort_reason = str(error)
 
-    async def _put(self, page: Page) -> None:
-        """Look a whole page up at once, so that a run in which everybody exists is fast."""
+    async def _look_up(self, profiles: list[Profile]) -> list[UserState]:
+        """What Postgres has of a whole page: one lookup, so that a run in which all users exist is fast."""
         while True:
             try:
-                known = await asyncio.gather(*(self._provisioning.get_state(one.clerk_id) for one in page.profiles))
+                return await asyncio.gather(*(self._provisioning.get_state(one.clerk_id) for one in profiles))
             except Unavailable as error:
-                await self._sit_out(error)
-            else:
-                break
-        if page.unusable:
-            log.error("backfill_failed", reason="clerk_id", users=page.unusable)
-            self._summary.outcomes["failed"] += page.unusable
-        for pair in zip(page.profiles, known, strict=True):
-            await self._queue.put(pair)
+                await self._wait(error)
 
-    async def _work(self, advance: Advance) -> None:
-        while (pair := await self._queue.get()) is not None:
-            # Once stopped, the users that wait are taken only to empty the queue.
-            outcome = None if self._stopping.is_set() else await self._try_repeatedly(*pair)
-            if outcome is None:
-                self._summary.stopped = self._summary.broken is None
-            else:
-                self._summary.outcomes[outcome] += 1
-                advance()
+    async def _work(self, profile: Profile, state: UserState, advance: Advance) -> None:
+        outcome = await self._provision(profile, state)
+        self._slots.release()
+        if outcome is None:
+            self._summary.stopped = True
+            return
+        self._summary.outcomes[outcome] += 1
+        advance()
 
-    async def _try_repeatedly(self, profile: Profile, known: UserState) -> str | None:
-        """What became of a user; None when the run ended before anything did."""
-        tried = 0
-        while True:
+    async def _provision(self, profile: Profile, state: UserState) -> str | None:
+        """The outcome of a user, after a few tries; None when the run ended before there was one."""
+        tries = 0
+        while not self._stopping.is_set():
             try:
-                ensured = await self._provisioning.ensure(profile, Deadline(), state=known)
+                ensured = await self._provisioning.ensure(profile, Deadline(), state=state)
             except Unavailable as error:
-                tried += not error.is_outage
-                if tried == TRIES:
+                tries += not error.is_outage
+                if tries == TRIES:
                     return self._failed(profile, error.reason)
-                if not await self._waited(error):
-                    return None
+                await self._wait(error)
             except ServiceError as error:
                 return self._failed(profile, error.reason)
-            except Exception as error:  # noqa: BLE001  # One user's bug must not keep the others from being done.
+            except Exception as error:  # noqa: BLE001  # A bug with one user must not keep the others from being provisioned.
                 log.exception(error)
                 return self._failed(profile, "bug")
             else:
                 self._failing_since = None
                 return ensured.outcome
+        return None
 
-    async def _waited(self, error: Unavailable) -> bool:
-        """Wait as long as an error asks for; False when the run is over by then."""
-        try:
-            await self._sit_out(error)
-        except BrokenOff as broken:
-            self._summary.broken = str(broken)
-            self.stop()
-        return not self._stopping.is_set()
-
-    async def _sit_out(self, error: Unavailable) -> None:
-        """Wait as long as an error asks for; BrokenOff when nobody got done for too long."""
+    async def _wait(self, error: Unavailable) -> None:
+        """Wait as long as an error asks for; stop the run when no user could be provisioned for too long."""
         self._failing_since = self._failing_since or monotonic()
         if monotonic() - self._failing_since > self._outage_seconds:
-            raise BrokenOff(f"Nobody got done for {self._outage_seconds:.0f} s ({error.reason})") from error
-        if error.is_outage and monotonic() > self._silent_until:
-            self._silent_until = monotonic() + WAIT_LINE_SECONDS
+            self._summary.abort_reason = f"No user was done for {self._outage_seconds:.0f} s ({error.reason})"
+            self.stop()
+        elif error.is_outage and monotonic() > self._quiet_until:
+            self._quiet_until = monotonic() + WAIT_LINE_SECONDS
             log.error("backfill_waits", reason=error.reason)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), error.retry_after)

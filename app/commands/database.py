@@ -1,31 +1,26 @@
 """`migrate`, and `reset` for a database to develop on."""
 
-import asyncio
+from collections.abc import Coroutine
 
 import click
 
-from app.commands.runtime import RefusedExit, load_settings, until_sigterm
+from app.commands.runtime import RefusedExit, load_settings, run_until_sigterm
 from app.postgres import migrations
 from app.postgres.migrations import MigrationError, is_on_this_machine
 from app.settings import DatabaseSettings
 
-force = click.option("--force", is_flag=True, help="Also on a database of another machine.")
+force_option = click.option("--force", is_flag=True, help="Also on a database of another machine.")
 
 
 @click.command()
 def migrate() -> None:
     """Bring the database's schema up to date; safe to run twice and from two machines."""
-    settings = load_settings(DatabaseSettings)
-    try:
-        asyncio.run(until_sigterm(migrations.migrate(settings.database_url.get_secret_value())))
-    except MigrationError as error:
-        raise click.ClickException(str(error)) from None
-    except asyncio.CancelledError:
-        raise click.ClickException("Stopped before the end; nothing of the file under way was kept.") from None
+    url = load_settings(DatabaseSettings).database_url.get_secret_value()
+    _run(migrations.migrate(url), if_stopped="nothing of the file under way was kept")
 
 
 @click.command()
-@force
+@force_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(*, force: bool, yes: bool) -> None:
     """Drop every table of the service with all that is in it, and migrate again."""
@@ -33,18 +28,20 @@ def reset(*, force: bool, yes: bool) -> None:
     question = "Every user, session and message in the database will be lost. Type reset to go on"
     if not yes and click.prompt(question, default="", show_default=False, err=True) != "reset":
         raise click.ClickException("Nothing was changed.")
-    try:
-        asyncio.run(until_sigterm(migrations.reset(url)))
-    except MigrationError as error:
-        raise click.ClickException(str(error)) from None
-    except asyncio.CancelledError:
-        raise click.ClickException("Stopped before the end; run migrate.") from None
+    _run(migrations.reset(url), if_stopped="run migrate")
     click.echo("The tables are empty and up to date.")
 
 
 def development_url(*, force: bool) -> str:
-    """The database's address, if it is one to develop on."""
+    """The database's address; refused on another machine, unless forced."""
     url = load_settings(DatabaseSettings).database_url.get_secret_value()
     if not (force or is_on_this_machine(url)):
         raise RefusedExit("the database is on another machine, and only --force says that it is the one you mean")
     return url
+
+
+def _run(migration: Coroutine[None, None, None], *, if_stopped: str) -> None:
+    try:
+        run_until_sigterm(migration, if_stopped=if_stopped)
+    except MigrationError as error:
+        raise click.ClickException(str(error)) from None

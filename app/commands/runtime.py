@@ -1,11 +1,8 @@
-"""What every command does in the same way: how it reads the environment, how it is stopped, how it ends."""
+"""How every command reads its settings, is stopped by signals, and fails."""
 
 import asyncio
 import signal
-import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from time import monotonic
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
@@ -13,9 +10,9 @@ import click
 from app import settings as environment
 from app.settings import ConfigurationError, SettingsType
 
-Done = TypeVar("Done")
-
-PROGRESS_SECONDS = 3.0
+Result = TypeVar("Result")
+# Prints a line; click.echo, or a list's append in tests.
+Echo = Callable[[str], object]
 
 
 class Misconfigured(click.ClickException):
@@ -30,7 +27,7 @@ class Misconfigured(click.ClickException):
 
 
 class RefusedExit(click.ClickException):
-    """Exit 3: the command refuses, because what it would do could be wrong for good."""
+    """Exit 3: the command could do harm that cannot be undone, so it has done nothing."""
 
     exit_code = 3
 
@@ -45,44 +42,21 @@ def load_settings(settings: type[SettingsType]) -> SettingsType:
         raise Misconfigured(str(error)) from None
 
 
-async def until_sigterm(work: Coroutine[Any, Any, Done]) -> Done:
-    """Run a command's work so that SIGTERM cancels it, once, and it can end what it has started."""
+def run_until_sigterm(work: Coroutine[Any, Any, Result], *, if_stopped: str) -> Result:
+    """Run a command; SIGTERM cancels it, and it can clean up. `if_stopped` tells the operator how to go on."""
+    try:
+        return asyncio.run(_cancel_at_sigterm(work))
+    except asyncio.CancelledError:
+        raise click.ClickException(f"Stopped before the end; {if_stopped}.") from None
+
+
+async def _cancel_at_sigterm(work: Coroutine[Any, Any, Result]) -> Result:
     task = asyncio.ensure_future(work)
 
     def stop() -> None:
-        # A second signal would break off that end.
+        # A second signal must not cancel the clean-up.
         if not task.cancelling():
             task.cancel()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     return await task
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[], object]]:
-    """A bar on a terminal, a line every few seconds elsewhere."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=total, label="Users", file=sys.stderr) as bar:
-            yield lambda: bar.update(1)
-        return
-    lines = ProgressLines(total)
-    yield lines.advance
-    lines.say()
-
-
-class ProgressLines:
-    """Counts, and says so every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._said_at = monotonic()
-
-    def advance(self) -> None:
-        self._done += 1
-        if monotonic() - self._said_at > PROGRESS_SECONDS:
-            self.say()
-
-    def say(self) -> None:
-        self._said_at = monotonic()
-        click.echo(f"{self._done} of {self._total} users", err=True)

@@ -1,4 +1,4 @@
-"""Backfill: everybody whom Clerk knows ends with a row and an assistant, whatever interrupts it."""
+"""Backfill: every user of Clerk ends with a row and an assistant, in spite of interruptions and failures."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tools.sandbox.faults import behaves, cuts, drops, garbage, held
 Database = psycopg.Connection[dict[str, Any]]
 Run = Callable[[], tuple[int, str, str]]
 
-# 10,000 is the figure that is promised; it takes half a minute by itself, so the suite makes do with fewer.
+# The promise is 10,000; they take half a minute, so the suite uses fewer.
 BACKFILL_USERS = int(os.environ.get("BACKFILL_USERS", "1500"))
 
 
@@ -47,7 +47,7 @@ def variables(variables: dict[str, str], clerk: Clerk) -> dict[str, str]:
 
 @pytest.fixture
 def backfill(variables: dict[str, str]) -> Run:
-    """The command, run to its end; it never prints a person."""
+    """The command, run to its end; its output has nothing personal in it."""
 
     def run_it() -> tuple[int, str, str]:
         code, output, complaints = run(variables)
@@ -62,12 +62,12 @@ def start(variables: dict[str, str], **more: str) -> subprocess.Popen[str]:
 
 
 def run(variables: dict[str, str], **more: str) -> tuple[int, str, str]:
-    """Exit code, what it printed, what it complained of."""
+    """Exit code, stdout, stderr."""
     return commands.finish(start(variables, **more))
 
 
-def add(clerk: Clerk, count: int) -> list[Person]:
-    """So many people, the oldest first."""
+def add_users(clerk: Clerk, count: int) -> list[Person]:
+    """Add users, the oldest first."""
     people = [Person() for _ in range(count)]
     for person in people:
         clerk.add_user(**user_data(person, created_at=1_700_000_000_000 + person.number))
@@ -84,17 +84,17 @@ def creates(backboard: Sandbox) -> int:
 
 
 def outcomes(output: str) -> dict[str, int]:
-    """The counts of the closing line, without those that are zero."""
+    """The counts of the last line that are not zero."""
     (line,) = output.splitlines()
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)(?:,|$)", line) if number != "0"}
 
 
-@pytest.mark.ways("direct")  # So many users want all five places.
-def test_everybody_gets_a_row_and_an_assistant(
+@pytest.mark.ways("direct")  # It needs all five connections of the provisioning pool.
+def test_every_user_gets_a_row_and_an_assistant(
     clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
 ) -> None:
-    """Over three pages, each with one call of Backboard; the row holds what Clerk says."""
-    people = add(clerk, 2 * PAGE_LIMIT + 7)
+    """Over three pages, with one call of Backboard for each user; the row has Clerk's data."""
+    people = add_users(clerk, 2 * PAGE_LIMIT + 7)
 
     code, output, _ = backfill()
 
@@ -105,11 +105,11 @@ def test_everybody_gets_a_row_and_an_assistant(
     assert {row["assistant_id"] for row in rows} == {assistant.id for assistant in backboard.alive()}
 
 
-def test_running_it_again_asks_backboard_nothing(
+def test_a_second_run_calls_backboard_for_no_user(
     clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
 ) -> None:
-    """What changed at Clerk meanwhile is stored; everybody else is as they were."""
-    people = add(clerk, 60)
+    """A change at Clerk is stored; the other rows stay as they were."""
+    people = add_users(clerk, 60)
     backfill()
     calls = len(backboard.calls())
     clerk.add_user(**user_data(people[0], updated_at=1_700_000_000_001, username="new"))
@@ -122,12 +122,12 @@ def test_running_it_again_asks_backboard_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-@pytest.mark.ways("direct")  # Several users under way hold as many connections.
-def test_a_signal_lets_users_under_way_finish_and_begins_no_other(
+@pytest.mark.ways("direct")  # Each of several users under way has a connection.
+def test_a_signal_lets_the_users_under_way_finish_and_starts_no_other(
     clerk: Clerk, variables: dict[str, str], database: Database, backboard: Sandbox, number: signal.Signals
 ) -> None:
-    """As many as PROVISIONING_CONCURRENCY are under way; none of them is cut, and the way to go on is told."""
-    add(clerk, 40)
+    """Those are PROVISIONING_CONCURRENCY users; the last line says how to go on."""
+    add_users(clerk, 40)
     gate = threading.Event()
     backboard.always("create", held(gate))
     process = start(variables, PROVISIONING_CONCURRENCY="3")
@@ -145,13 +145,12 @@ def test_a_signal_lets_users_under_way_finish_and_begins_no_other(
     assert (creates(backboard), count(database), count(database, "provisioning_attempts")) == (3, 3, 0)
 
 
-def test_everybody_survives_two_interruptions(
+def test_two_interruptions_lose_no_user(
     clerk: Clerk, variables: dict[str, str], database: Database, backboard: Sandbox
 ) -> None:
-    """Three runs, the first two ended by a signal: exactly one create for each user, and nothing in doubt."""
-    everybody = BACKFILL_USERS
-    add(clerk, everybody)
-    for enough, number in ((everybody * 3 // 10, signal.SIGTERM), (everybody * 6 // 10, signal.SIGINT)):
+    """Three runs, the first two ended by a signal: exactly one create for each user, and no attempt row."""
+    add_users(clerk, BACKFILL_USERS)
+    for enough, number in ((BACKFILL_USERS * 3 // 10, signal.SIGTERM), (BACKFILL_USERS * 6 // 10, signal.SIGINT)):
         process = start(variables)
         while creates(backboard) < enough:
             assert process.poll() is None
@@ -159,18 +158,18 @@ def test_everybody_survives_two_interruptions(
         process.send_signal(number)
         code, _, complaints = commands.finish(process)
         assert (code, "run it again" in complaints) == (1, True)
-        assert creates(backboard) == count(database) < everybody
+        assert creates(backboard) == count(database) < BACKFILL_USERS
         assert count(database, "provisioning_attempts") == 0
 
     code, _, _ = commands.finish(start(variables), seconds=90)
 
     assert code == 0
-    assert creates(backboard) == len(backboard.alive()) == count(database) == everybody
+    assert creates(backboard) == len(backboard.alive()) == count(database) == BACKFILL_USERS
 
 
-def test_a_page_that_breaks_off_is_read_again(clerk: Clerk, backfill: Run, database: Database) -> None:
-    """In its middle, before its first byte, or with an error of Clerk's."""
-    people = add(clerk, PAGE_LIMIT + 20)
+def test_a_page_that_fails_is_read_again(clerk: Clerk, backfill: Run, database: Database) -> None:
+    """Cut in the middle, cut before the first byte, or refused with a 500."""
+    people = add_users(clerk, PAGE_LIMIT + 20)
     clerk.next("list", behaves(), cuts(), drops(), behaves())
     clerk.next("count", refuses(500))
 
@@ -180,11 +179,11 @@ def test_a_page_that_breaks_off_is_read_again(clerk: Clerk, backfill: Run, datab
     assert count(database) == len(people)
 
 
-def test_a_listing_that_cannot_be_read_on_is_a_failure_that_the_next_run_mends(
+def test_a_listing_that_fails_for_good_is_completed_by_the_next_run(
     clerk: Clerk, backfill: Run, database: Database
 ) -> None:
-    """Who was listed is done all the same; nothing passes for complete."""
-    people = add(clerk, PAGE_LIMIT + 20)
+    """The listed users are provisioned; the run counts as failed."""
+    people = add_users(clerk, PAGE_LIMIT + 20)
     clerk.next("list", behaves())
     clerk.always("list", cuts())
 
@@ -198,9 +197,9 @@ def test_a_listing_that_cannot_be_read_on_is_a_failure_that_the_next_run_mends(
     assert count(database) == len(people)
 
 
-def test_a_cursor_that_repeats_ends_the_listing(clerk: Clerk, backfill: Run, database: Database) -> None:
-    """Instead of reading the first page for ever; it counts as a failure."""
-    add(clerk, PAGE_LIMIT + 20)
+def test_a_listing_that_repeats_its_first_page_is_a_failure(clerk: Clerk, backfill: Run, database: Database) -> None:
+    """It does not go on for ever."""
+    add_users(clerk, PAGE_LIMIT + 20)
     clerk.switches.cursor_ignored = True
 
     code, _, complaints = backfill()
@@ -211,8 +210,8 @@ def test_a_cursor_that_repeats_ends_the_listing(clerk: Clerk, backfill: Run, dat
 
 
 def test_a_listing_shorter_than_clerks_own_count_is_a_failure(clerk: Clerk, backfill: Run) -> None:
-    """A page that is short for another reason than being the last would pass for the end."""
-    add(clerk, 5)
+    """A page can be short for another reason than being the last one."""
+    add_users(clerk, 5)
     clerk.switches.uncounted = 1
 
     code, output, complaints = backfill()
@@ -221,9 +220,9 @@ def test_a_listing_shorter_than_clerks_own_count_is_a_failure(clerk: Clerk, back
     assert "listed 5" in complaints
 
 
-def test_a_user_whose_id_cannot_be_used_keeps_nobody_else_from_being_done(clerk: Clerk, backfill: Run) -> None:
-    """Their events are refused too; here they count as failed."""
-    add(clerk, 5)
+def test_a_user_with_an_unusable_id_counts_as_failed(clerk: Clerk, backfill: Run) -> None:
+    """The events of such a user are refused as well; the other users are provisioned."""
+    add_users(clerk, 5)
     clerk.add_user("user_canary:1")
 
     code, output, complaints = backfill()
@@ -232,9 +231,9 @@ def test_a_user_whose_id_cannot_be_used_keeps_nobody_else_from_being_done(clerk:
     assert "event=backfill_failed reason=clerk_id users=1" in complaints
 
 
-def test_users_who_are_listed_twice_do_not_stand_in_for_others(clerk: Clerk, backfill: Run) -> None:
-    """A second page that overlaps the first has enough users in it, and yet somebody is missing."""
-    add(clerk, PAGE_LIMIT + 20)
+def test_users_that_are_listed_twice_are_counted_once(clerk: Clerk, backfill: Run) -> None:
+    """A second page that overlaps the first has enough users in it, although some are missing."""
+    add_users(clerk, PAGE_LIMIT + 20)
     full = list(clerk.users.values())
     overlapping = json.dumps(full[PAGE_LIMIT - 5 : PAGE_LIMIT + 15]).encode()
     clerk.next("list", behaves(), garbage(overlapping))
@@ -246,11 +245,11 @@ def test_users_who_are_listed_twice_do_not_stand_in_for_others(clerk: Clerk, bac
 
 
 @pytest.mark.parametrize("gone_cursor", ["goes_on", "refused", "empty"])
-def test_users_deleted_meanwhile_keep_nobody_else_from_being_done(
+def test_users_deleted_during_the_listing_lose_no_other_user(
     clerk: Clerk, variables: dict[str, str], database: Database, gone_cursor: Any
 ) -> None:
-    """The user of the cursor too: whatever Clerk makes of that, one more run at most and everybody is there."""
-    people = add(clerk, PAGE_LIMIT + 100)
+    """The cursor of a deleted user may work, be refused or end the listing; one more run completes it."""
+    people = add_users(clerk, PAGE_LIMIT + 100)
     gate = threading.Event()
     clerk.switches.gone_cursor = gone_cursor
     clerk.next("list", behaves(), held(gate))
@@ -264,13 +263,15 @@ def test_users_deleted_meanwhile_keep_nobody_else_from_being_done(
     assert code == (0 if gone_cursor == "goes_on" else 1)
     if code:
         assert run(variables)[0] == 0
-    held_ids = {row["clerk_id"] for row in database.execute("SELECT clerk_id FROM users").fetchall()}
-    assert set(clerk.users) <= held_ids
+    stored = {row["clerk_id"] for row in database.execute("SELECT clerk_id FROM users").fetchall()}
+    assert set(clerk.users) <= stored
 
 
-def test_a_tombstone_wins(clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox) -> None:
-    """Clerk may still list whom it has told us to be deleted."""
-    people = add(clerk, 3)
+def test_a_user_with_a_tombstone_is_not_provisioned(
+    clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
+) -> None:
+    """Clerk may list a user after the event of the deletion."""
+    people = add_users(clerk, 3)
     database.execute("INSERT INTO deleted_users (clerk_id) VALUES (%s)", [people[1].clerk_id])
 
     code, output, _ = backfill()
@@ -279,26 +280,26 @@ def test_a_tombstone_wins(clerk: Clerk, backfill: Run, database: Database, backb
     assert (count(database), backboard.made(people[1].assistant_name)) == (2, [])
 
 
-def test_one_user_who_always_fails_keeps_nobody_else_from_being_done(
+def test_a_user_that_always_fails_does_not_stop_the_others(
     clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
 ) -> None:
-    """Tried a few times, then named by id; the exit code tells."""
-    people = add(clerk, 30)
-    cursed = people[4]
-    backboard.always("create", status(500, retry_after="1"), where=lambda name: name == cursed.assistant_name)
+    """The user is tried a few times, then named by id; the exit code is 1."""
+    people = add_users(clerk, 30)
+    unlucky = people[4]
+    backboard.always("create", status(500, retry_after="1"), where=lambda name: name == unlucky.assistant_name)
 
     code, output, complaints = backfill()
 
     assert (code, outcomes(output)) == (1, {"created": 29, "failed": 1})
-    assert cursed.clerk_id in complaints
+    assert unlucky.clerk_id in complaints
     assert (count(database), creates(backboard)) == (29, 29 + 4)
 
 
 def test_a_lost_answer_is_adopted_on_the_next_try(
     clerk: Clerk, backfill: Run, database: Database, backboard: Sandbox
 ) -> None:
-    """The same path as a redelivery's: the assistant that was made is found by its name."""
-    add(clerk, 5)
+    """As in a redelivery, the assistant is found by its name."""
+    add_users(clerk, 5)
     backboard.next_create(status(500, retry_after="1", after_commit=True))
 
     code, output, _ = backfill()
@@ -307,11 +308,11 @@ def test_a_lost_answer_is_adopted_on_the_next_try(
     assert (creates(backboard), len(backboard.alive()), count(database)) == (5, 5, 5)
 
 
-def test_backboard_throttling_delays_and_fails_nobody(
+def test_throttling_by_backboard_is_not_a_failed_try(
     clerk: Clerk, variables: dict[str, str], backboard: Sandbox
 ) -> None:
-    """However often one user meets it: a 429 is nobody's own failure."""
-    add(clerk, 3)
+    """One user may meet more 429s than it has tries."""
+    add_users(clerk, 3)
     backboard.next_create(*[status(429, retry_after="1")] * 5)
 
     code, output, _ = run(variables, PROVISIONING_CONCURRENCY="1")
@@ -320,8 +321,8 @@ def test_backboard_throttling_delays_and_fails_nobody(
 
 
 def test_clerks_retry_after_is_honoured(clerk: Clerk, backfill: Run) -> None:
-    """The endpoint stays closed until then, so a call before its time would be seen here."""
-    add(clerk, 3)
+    """The endpoint answers 429 until then, so an earlier call would show here."""
+    add_users(clerk, 3)
     clerk.throttle("list", 2)
 
     code, _, _ = backfill()
@@ -331,9 +332,9 @@ def test_clerks_retry_after_is_honoured(clerk: Clerk, backfill: Run) -> None:
     assert answered.at - refused.at >= 2
 
 
-def test_an_outage_of_backboard_is_sat_out(clerk: Clerk, backfill: Run, backboard: Sandbox) -> None:
-    """Nobody's tries are used up while it is known to be down, and a line says why nothing moves."""
-    add(clerk, 60)
+def test_an_outage_of_backboard_is_waited_out(clerk: Clerk, backfill: Run, backboard: Sandbox) -> None:
+    """While the circuit breaker is open, no tries are used up, and a line says why the run waits."""
+    add_users(clerk, 60)
     backboard.refuse_connections_for(4)
 
     code, output, complaints = backfill()
@@ -343,27 +344,27 @@ def test_an_outage_of_backboard_is_sat_out(clerk: Clerk, backfill: Run, backboar
 
 
 @pytest.mark.anyio
-async def test_an_outage_without_end_ends_the_run(
+async def test_a_long_outage_ends_the_run(
     clerk: Clerk, variables: dict[str, str], backboard: Sandbox, database: Database
 ) -> None:
-    """Before it has burnt its way through everybody: nearly all are left for the next run."""
-    add(clerk, 200)
+    """Most users are left for the next run, instead of failing one after the other."""
+    add_users(clerk, 200)
     backboard.always("create", status(503, retry_after="1"))
 
     summary = await run_in_process(variables, outage_seconds=2)
 
-    assert "Nobody got done for 2 s" in (summary.broken or "")
+    assert "No user was done for 2 s" in (summary.abort_reason or "")
     assert not summary.complete
     assert summary.outcomes.total() <= 10
     assert count(database) == 0
 
 
 @pytest.mark.anyio
-async def test_no_more_than_two_pages_are_read_ahead(
+async def test_a_page_is_read_when_the_users_of_the_last_one_are_under_way(
     clerk: Clerk, variables: dict[str, str], backboard: Sandbox, database: Database
 ) -> None:
-    """However many users there are, only so many are in memory."""
-    add(clerk, 4 * PAGE_LIMIT)
+    """The number of users in memory does not grow with the instance."""
+    add_users(clerk, 4 * PAGE_LIMIT)
     gate = threading.Event()
     backboard.always("create", held(gate))
     threading.Timer(2, gate.set).start()
@@ -371,7 +372,7 @@ async def test_no_more_than_two_pages_are_read_ahead(
 
     summary = await run_in_process(variables, advance=lambda: pages.append(len(clerk.calls("list"))))
 
-    assert pages[0] == 2
+    assert pages[0] == 1
     assert summary.complete
     assert count(database) == 4 * PAGE_LIMIT
 
@@ -393,45 +394,42 @@ async def run_in_process(
         return await work.run(advance)
 
 
-def test_without_a_key_of_clerk_it_is_a_configuration_error(variables: dict[str, str]) -> None:
-    """Exit 78, with the variable's name."""
+def test_without_clerks_key_it_is_a_configuration_error(variables: dict[str, str]) -> None:
+    """Exit 78, and the variable is named."""
     code, output, complaints = run(variables | {"CLERK_SECRET_KEY": ""})
 
     assert (code, output) == (78, "")
     assert "CLERK_SECRET_KEY" in complaints
 
 
-def test_a_key_that_clerk_refuses_fails_at_once(variables: dict[str, str], backboard: Sandbox) -> None:
-    """Asking again would change nothing."""
-    started = time.monotonic()
-
+def test_a_key_that_clerk_refuses_is_tried_once(clerk: Clerk, variables: dict[str, str], backboard: Sandbox) -> None:
+    """A second try would change nothing."""
     code, _, complaints = run(variables | {"CLERK_SECRET_KEY": "sk_test_other"})
 
     assert (code, creates(backboard)) == (1, 0)
     assert "clerk_refused" in complaints
     assert "sk_test" not in complaints
-    assert time.monotonic() - started < 5
+    assert len(clerk.calls()) == 1
 
 
-def test_nobody_at_clerk_is_nothing_to_do(backfill: Run) -> None:
-    """Exit 0."""
+def test_an_instance_without_users_is_a_success(backfill: Run) -> None:
     code, output, _ = backfill()
 
     assert (code, outcomes(output)) == (0, {})
 
 
-def test_a_terminal_gets_a_bar_and_a_file_gets_lines(
+def test_a_terminal_gets_a_progress_bar_and_a_file_gets_lines(
     clerk: Clerk, variables: dict[str, str], backboard: Sandbox, database: Database
 ) -> None:
-    """Both on stderr, so that stdout holds the closing line alone."""
-    add(clerk, 40)
+    """Both on stderr: stdout has the last line alone."""
+    add_users(clerk, 40)
     backboard.switches.latency = 0.6
     code, _, lines = run(variables)
     assert code == 0
     assert len(re.findall(r"^\d+ of 40 users$", lines, re.MULTILINE)) >= 2
     assert "%" not in lines
 
-    for_us, terminal = pty.openpty()
+    our_end, terminal = pty.openpty()
     subprocess.run(
         [sys.executable, "-m", "app", "backfill"],
         cwd=commands.ROOT,
@@ -442,7 +440,7 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines(
         timeout=30,
     )
     os.close(terminal)
-    drawn = os.read(for_us, 100_000)
-    os.close(for_us)
+    drawn = os.read(our_end, 100_000)
+    os.close(our_end)
     assert b"100%" in drawn
     assert count(database) == 40

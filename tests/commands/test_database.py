@@ -1,4 +1,4 @@
-"""`seed`, `reset` and `psql`: for a database to develop on, and for no other."""
+"""`seed`, `reset` and `psql`: the commands for a database to develop on."""
 
 import os
 import stat
@@ -33,8 +33,8 @@ def empty(database_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def migrated(empty: str) -> str:
-    """The address of a database with the tables and nobody in them."""
+def empty_tables(empty: str) -> str:
+    """The address of a database with empty tables."""
     assert commands.run("migrate", DATABASE_URL=empty)[0] == 0
     return empty
 
@@ -60,40 +60,39 @@ def counts(url: str) -> tuple[Any, ...]:
 
 
 def run(url: str, monkeypatch: pytest.MonkeyPatch, *words: str, typed: str | None = None) -> Result:
-    """Run a command in this process, with what somebody types."""
+    """Run a command in this process; `typed` is its input."""
     monkeypatch.setenv("DATABASE_URL", url)
     return CliRunner().invoke(main, words, input=typed)
 
 
-def test_seed_fills_an_empty_database_once(migrated: str) -> None:
-    """Users with sessions and messages; a second run finds everything there."""
-    first = commands.run("seed", DATABASE_URL=migrated)
-    rows = query(migrated, "TABLE users")
-    second = commands.run("seed", DATABASE_URL=migrated)
+def test_seed_fills_an_empty_database_once(empty_tables: str) -> None:
+    """Users with sessions and messages; a second run inserts nothing."""
+    first = commands.run("seed", DATABASE_URL=empty_tables)
+    rows = query(empty_tables, "TABLE users")
+    second = commands.run("seed", DATABASE_URL=empty_tables)
 
     assert (first[0], second[0]) == (0, 0), first
     assert "10 sample users" in first[1]
-    assert counts(migrated) == (10, 20, 30)
-    assert query(migrated, "TABLE users") == rows
+    assert counts(empty_tables) == (10, 20, 30)
+    assert query(empty_tables, "TABLE users") == rows
 
 
-def test_seed_completes_what_is_half_there(migrated: str) -> None:
-    """Somebody deleted a conversation, and renamed a user: the first comes back, the second stays."""
-    commands.run("seed", DATABASE_URL=migrated)
-    query(migrated, "DELETE FROM messages")
-    query(migrated, "UPDATE users SET name = 'Mine' WHERE clerk_id = 'user_sampleAda'")
-    commands.run("seed", DATABASE_URL=migrated)
+def test_seed_inserts_only_what_is_missing(empty_tables: str) -> None:
+    """Deleted messages come back, and a changed name stays."""
+    commands.run("seed", DATABASE_URL=empty_tables)
+    query(empty_tables, "DELETE FROM messages")
+    query(empty_tables, "UPDATE users SET name = 'Mine' WHERE clerk_id = 'user_sampleAda'")
+    commands.run("seed", DATABASE_URL=empty_tables)
 
-    assert counts(migrated) == (10, 20, 30)
-    assert query(migrated, "SELECT name FROM users WHERE clerk_id = 'user_sampleAda'") == [("Mine",)]
+    assert counts(empty_tables) == (10, 20, 30)
+    assert query(empty_tables, "SELECT name FROM users WHERE clerk_id = 'user_sampleAda'") == [("Mine",)]
 
 
-def test_seed_brings_nobody_back(migrated: str) -> None:
-    """A sample user who was deleted stays deleted, like anybody else."""
-    query(migrated, "INSERT INTO deleted_users (clerk_id) VALUES ('user_sampleAda')")
+def test_seed_does_not_bring_a_deleted_user_back(empty_tables: str) -> None:
+    query(empty_tables, "INSERT INTO deleted_users (clerk_id) VALUES ('user_sampleAda')")
 
-    assert commands.run("seed", DATABASE_URL=migrated)[0] == 0
-    assert counts(migrated) == (9, 18, 27)
+    assert commands.run("seed", DATABASE_URL=empty_tables)[0] == 0
+    assert counts(empty_tables) == (9, 18, 27)
 
 
 def test_seed_without_tables_is_one_sentence(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,81 +104,80 @@ def test_seed_without_tables_is_one_sentence(empty: str, monkeypatch: pytest.Mon
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_reset_empties_everything_and_migrates_again(migrated: str) -> None:
-    """With --yes it does not ask; what others made in there stays."""
-    commands.run("seed", DATABASE_URL=migrated)
-    query(migrated, "CREATE TABLE somebody_elses (id INTEGER)")
-    code, output, _ = commands.run("reset", "--yes", DATABASE_URL=migrated)
+def test_reset_empties_everything_and_migrates_again(empty_tables: str) -> None:
+    """With --yes it does not ask; a table of another program stays."""
+    commands.run("seed", DATABASE_URL=empty_tables)
+    query(empty_tables, "CREATE TABLE other_program (id INTEGER)")
+    code, output, _ = commands.run("reset", "--yes", DATABASE_URL=empty_tables)
 
     assert code == 0, output
-    assert counts(migrated) == (0, 0, 0)
-    assert query(migrated, "SELECT max(version) FROM schema_migrations") == [(migrations.newest(),)]
-    assert query(migrated, "TABLE somebody_elses") == []
+    assert counts(empty_tables) == (0, 0, 0)
+    assert query(empty_tables, "SELECT max(version) FROM schema_migrations") == [(migrations.newest(),)]
+    assert query(empty_tables, "TABLE other_program") == []
 
 
-def test_reset_drops_everything_that_the_migrations_make(migrated: str) -> None:
-    """A new migration's tables, views and types belong into its list."""
-    query(migrated, migrations._DROP.decode())
+def test_reset_drops_everything_that_the_migrations_make(empty_tables: str) -> None:
+    """A new migration's tables, views and types have to be added to its list."""
+    query(empty_tables, migrations._DROP.decode())
 
     left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::REGNAMESPACE"
-    assert query(migrated, left) == []
-    # pg_trgm is the database's, and stays where it was switched on.
+    assert query(empty_tables, left) == []
+    # pg_trgm belongs to the database, and stays.
     of_extensions = "SELECT objid FROM pg_depend WHERE deptype = 'e'"
     for name, catalog in (("typ", "pg_type"), ("pro", "pg_proc")):
         ours = f"{name}namespace = 'public'::REGNAMESPACE AND oid NOT IN ({of_extensions})"
-        assert query(migrated, f"SELECT {name}name FROM {catalog} WHERE {ours}") == []
+        assert query(empty_tables, f"SELECT {name}name FROM {catalog} WHERE {ours}") == []
 
 
-def test_reset_mends_a_schema_that_is_half_there(migrated: str) -> None:
-    """Whatever state somebody's experiments have left."""
-    query(migrated, "DROP TABLE messages; DELETE FROM schema_migrations WHERE version = '0001'")
+def test_reset_repairs_an_incomplete_schema(empty_tables: str) -> None:
+    query(empty_tables, "DROP TABLE messages; DELETE FROM schema_migrations WHERE version = '0001'")
 
-    assert commands.run("reset", "--yes", DATABASE_URL=migrated)[0] == 0
-    assert counts(migrated) == (0, 0, 0)
+    assert commands.run("reset", "--yes", DATABASE_URL=empty_tables)[0] == 0
+    assert counts(empty_tables) == (0, 0, 0)
 
 
 def test_reset_works_on_an_empty_database(empty: str) -> None:
-    """Nothing to drop is no error."""
     assert commands.run("reset", "--yes", DATABASE_URL=empty)[0] == 0
     assert counts(empty) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("typed", ["\n", "yes\n", "RESET\n", "y\n", ""])
-def test_reset_asks_for_its_own_name(migrated: str, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
-    """Whatever else is typed changes nothing, and so does a closed input."""
-    query(migrated, f"INSERT INTO users (clerk_id, assistant_id) VALUES ('{Person().clerk_id}', 'a')")
-    result = run(migrated, monkeypatch, "reset", typed=typed)
+def test_reset_asks_for_its_name_to_be_typed(empty_tables: str, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    """Any other input changes nothing, and neither does a closed input."""
+    query(empty_tables, f"INSERT INTO users (clerk_id, assistant_id) VALUES ('{Person().clerk_id}', 'a')")
+    result = run(empty_tables, monkeypatch, "reset", typed=typed)
 
     assert result.exit_code == 1
-    assert counts(migrated)[0] == 1
+    assert counts(empty_tables)[0] == 1
 
 
-def test_reset_goes_on_when_its_name_is_typed(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once is enough."""
-    query(migrated, f"INSERT INTO users (clerk_id, assistant_id) VALUES ('{Person().clerk_id}', 'a')")
-    result = run(migrated, monkeypatch, "reset", typed="reset\n")
+def test_reset_runs_when_its_name_is_typed(empty_tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    query(empty_tables, f"INSERT INTO users (clerk_id, assistant_id) VALUES ('{Person().clerk_id}', 'a')")
+    result = run(empty_tables, monkeypatch, "reset", typed="reset\n")
 
     assert result.exit_code == 0, result.output
-    assert counts(migrated)[0] == 0
+    assert counts(empty_tables)[0] == 0
 
 
-def test_reset_stops_at_what_others_have_built_on_it(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A view of the chat backend: exit 1, and everything is as it was."""
-    query(migrated, "CREATE VIEW theirs AS SELECT clerk_id FROM users")
-    query(migrated, f"INSERT INTO users (clerk_id, assistant_id) VALUES ('{Person().clerk_id}', 'a')")
-    result = run(migrated, monkeypatch, "reset", "--yes")
+def test_reset_fails_when_a_view_of_another_program_needs_a_table(
+    empty_tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 1, and everything is as before."""
+    query(empty_tables, "CREATE VIEW theirs AS SELECT clerk_id FROM users")
+    query(empty_tables, f"INSERT INTO users (clerk_id, assistant_id) VALUES ('{Person().clerk_id}', 'a')")
+    result = run(empty_tables, monkeypatch, "reset", "--yes")
 
     assert result.exit_code == 1
     assert "depend on the tables" in result.stderr
-    assert counts(migrated)[0] == 1
+    assert counts(empty_tables)[0] == 1
 
 
-def test_reset_does_not_wait_for_ever_for_a_server_that_runs(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody holds a lock: exit 1, and everything is as it was."""
+def test_reset_fails_when_a_running_server_holds_a_lock(empty_tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 1 after a while, and everything is as before."""
     monkeypatch.setattr(migrations, "_DROP_LIMIT", b"SET LOCAL lock_timeout = '100ms'")
-    with psycopg.connect(migrated) as rival:
+    with psycopg.connect(empty_tables) as rival:
         rival.execute("LOCK TABLE users IN SHARE MODE")
-        result = run(migrated, monkeypatch, "reset", "--yes")
+        result = run(empty_tables, monkeypatch, "reset", "--yes")
 
     assert result.exit_code == 1
     assert "stop the server" in result.stderr
@@ -187,7 +185,7 @@ def test_reset_does_not_wait_for_ever_for_a_server_that_runs(migrated: str, monk
 
 @pytest.mark.parametrize("words", [["seed"], ["reset"], ["reset", "--yes"]])
 def test_a_database_on_another_machine_is_refused(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 3 before anything is asked or connected to; --yes is no --force."""
+    """Exit 3 before it asks or connects; --yes does not replace --force."""
     result = run(ELSEWHERE, monkeypatch, *words, typed="reset\n")
 
     assert (result.exit_code, result.stdout) == (3, "")
@@ -196,11 +194,11 @@ def test_a_database_on_another_machine_is_refused(words: list[str], monkeypatch:
 
 
 @pytest.mark.parametrize("words", [["seed", "--force"], ["reset", "--yes", "--force"]])
-def test_force_is_taken_at_its_word(words: list[str], migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same address, called another machine's."""
+def test_force_allows_another_machine(words: list[str], empty_tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is local, and only counts as another machine's."""
     monkeypatch.setattr(database_command, "is_on_this_machine", lambda _: False)
-    refused = run(migrated, monkeypatch, *(word for word in words if word != "--force"))
-    forced = run(migrated, monkeypatch, *words)
+    refused = run(empty_tables, monkeypatch, *(word for word in words if word != "--force"))
+    forced = run(empty_tables, monkeypatch, *words)
 
     assert (refused.exit_code, forced.exit_code) == (3, 0), forced.output
 
@@ -224,13 +222,12 @@ def test_force_is_taken_at_its_word(words: list[str], migrated: str, monkeypatch
         ("user=app host=db.example dbname=app", False),
     ],
 )
-def test_where_an_address_leads(url: str, expected: bool) -> None:  # noqa: FBT001  # A parametrised case.
-    """As libpq reads it, in every form that it takes."""
+def test_an_address_is_local_or_not(url: str, expected: bool) -> None:  # noqa: FBT001  # A parametrised case.
+    """As libpq reads it, in all its forms."""
     assert is_on_this_machine(url) == expected
 
 
-def test_libpqs_own_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It decides where an address without a host leads, and only there."""
+def test_libpqs_environment_decides_where_the_address_has_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
 
     assert not is_on_this_machine("postgresql:///app")
@@ -240,15 +237,15 @@ def test_libpqs_own_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fake_psql(folder: Path) -> Path:
-    """A program that says how it was called."""
+    """A psql that prints its arguments and its environment."""
     program = folder / "psql"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nenv | grep ^PG | sort\nexit 7\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return folder
 
 
-def test_psql_gets_the_database_and_no_argument_a_part_of_its_address(folder: Path) -> None:
-    """Everybody on the machine may read arguments, but not the environment. The exit code is psql's."""
+def test_psql_gets_the_address_in_its_environment(folder: Path) -> None:
+    """Other users of the machine can read arguments, but not the environment. The exit code is psql's."""
     code, output, _ = commands.run(
         "psql",
         "-c",
@@ -273,7 +270,7 @@ def test_psql_gets_the_database_and_no_argument_a_part_of_its_address(folder: Pa
 
 
 def test_psql_is_found_on_the_path(folder: Path) -> None:
-    """And a database on another machine is none of its business."""
+    """It needs no --force for a database on another machine."""
     path = f"{fake_psql(folder)}:{os.environ['PATH']}"
     code, output, _ = commands.run("psql", DATABASE_URL=ELSEWHERE, PATH=path)
 
@@ -282,7 +279,7 @@ def test_psql_is_found_on_the_path(folder: Path) -> None:
 
 
 def test_a_missing_psql_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 1, and what to do."""
+    """Exit 1; the sentence says what to do."""
     monkeypatch.setenv("POSTGRES_BIN", str(folder))
     result = CliRunner().invoke(main, ["psql"])
 
@@ -291,14 +288,13 @@ def test_a_missing_psql_is_one_sentence(folder: Path, monkeypatch: pytest.Monkey
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_real_psql_reaches_the_database(migrated: str) -> None:
-    """With what the address says."""
+def test_the_real_psql_reaches_the_database(empty_tables: str) -> None:
     try:
         binaries = find_binaries()
     except PostgresUnavailable:
         pytest.skip("there is no psql here")
     code, output, complaints = commands.run(
-        "psql", "-Atc", "SELECT current_database()", DATABASE_URL=migrated, POSTGRES_BIN=str(binaries)
+        "psql", "-Atc", "SELECT current_database()", DATABASE_URL=empty_tables, POSTGRES_BIN=str(binaries)
     )
 
-    assert (code, output.strip()) == (0, urlsplit(migrated).path[1:]), complaints
+    assert (code, output.strip()) == (0, urlsplit(empty_tables).path[1:]), complaints

@@ -1,4 +1,4 @@
-"""`python -m app doctor`: a line for each thing, what to do next, no secret, and nothing changed."""
+"""`python -m app doctor`: a line for each check, what to do next, no secret, nothing changed."""
 
 import re
 import socket
@@ -33,7 +33,7 @@ Database = psycopg.Connection[dict[str, Any]]
 
 @dataclass
 class Report:
-    """What doctor said, line by line."""
+    """The output of doctor."""
 
     code: int
     lines: list[str]
@@ -43,7 +43,7 @@ class Report:
         return "\n".join(self.lines)
 
     def states(self, what: str) -> list[str]:
-        """The states of the lines about one thing."""
+        """The states of the lines of one check."""
         return [line.split()[0] for line in self.lines if re.match(rf"(ok|wrong|unknown) +{what}  ", line)]
 
     @property
@@ -56,7 +56,7 @@ Ask = Callable[..., Coroutine[Any, Any, Report]]
 
 @pytest.fixture
 def ask(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
-    """Ask the doctor; keyword arguments are variables on top, and None takes one away."""
+    """Run doctor; keyword arguments are additional variables, and None removes one."""
 
     async def asked(**more: str | None) -> Report:
         complete_environment(monkeypatch, tmp_path)
@@ -87,7 +87,7 @@ def changed(url: str, **parts: str) -> str:
 
 
 async def test_all_is_well(ask: Ask, clerk: Clerk) -> None:
-    """Exit 0, a line for everything, and a last one that says so."""
+    """Exit 0, a line for each check, and a last line that says so."""
     clerk.add_user()
     report = await ask(CLERK_SECRET_KEY=LOCAL_KEY, CLERK_API_URL=clerk.url)
 
@@ -98,8 +98,7 @@ async def test_all_is_well(ask: Ask, clerk: Clerk) -> None:
     assert report.lines[-1].startswith("All is well")
 
 
-async def test_the_command_is_the_same_in_a_process(variables: dict[str, str]) -> None:
-    """On stdout, and with its exit code."""
+async def test_the_command_prints_to_stdout_and_exits_with_the_code(variables: dict[str, str]) -> None:
     code, output, complaints = commands.run("doctor", checkout=commands.ROOT, **variables)
 
     assert (code, complaints) == (0, "")
@@ -107,7 +106,7 @@ async def test_the_command_is_the_same_in_a_process(variables: dict[str, str]) -
 
 
 async def test_it_changes_nothing(ask: Ask, service: Service, database: Database, backboard: Sandbox) -> None:
-    """One listing at Backboard, and the rows as they were."""
+    """Backboard gets one listing, and the rows stay as they were."""
     await service.deliver(user_created(Person()))
     tables = (b"TABLE users", b"TABLE provisioning_attempts", b"TABLE schema_migrations")
     before = [database.execute(table).fetchall() for table in tables]
@@ -119,8 +118,8 @@ async def test_it_changes_nothing(ask: Ask, service: Service, database: Database
     assert [call.kind for call in backboard.calls()[calls:]] == ["list"]
 
 
-async def test_nothing_secret_is_said(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No value of a variable and no part of an address, whether right or wrong."""
+async def test_no_secret_is_printed(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the value of a variable nor a part of an address, whether right or wrong."""
     monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
     name = urlsplit(database_url).path.removeprefix("/")
     wrong = "postgresql://canary-user:canary-pass@canary-host.invalid/canary-name"
@@ -138,7 +137,7 @@ async def test_nothing_secret_is_said(ask: Ask, database_url: str, monkeypatch: 
 
 @pytest.mark.parametrize("name", sorted(COMPLETE))
 async def test_a_missing_variable_is_named(ask: Ask, name: str) -> None:
-    """Exit 78; what does not need it is looked at all the same."""
+    """Exit 78; the checks that do not need the variable are done."""
     report = await ask(**{name: None})
 
     assert report.code == 78
@@ -149,8 +148,8 @@ async def test_a_missing_variable_is_named(ask: Ask, name: str) -> None:
     assert ".env.example" in report.todos[0]
 
 
-async def test_everything_missing_is_told_at_once(ask: Ask, variables: dict[str, str]) -> None:
-    """Every variable has its line."""
+async def test_all_missing_variables_are_named_at_once(ask: Ask, variables: dict[str, str]) -> None:
+    """Each has a line of its own."""
     report = await ask(**dict.fromkeys(variables))
 
     assert report.code == 78
@@ -180,7 +179,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 async def test_a_malformed_variable_is_named(ask: Ask, name: str) -> None:
-    """Exit 78, without its value."""
+    """Exit 78; the value is not printed."""
     report = await ask(**{name: MALFORMED[name]})
 
     assert report.code == 78
@@ -190,7 +189,7 @@ async def test_a_malformed_variable_is_named(ask: Ask, name: str) -> None:
 
 
 async def test_a_database_that_is_not_there(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing listens: exit 1, and what hangs on it is unknown."""
+    """Nothing listens: exit 1, and the checks that need the database are unknown."""
     monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
     user = urlsplit(database_url).username
     report = await ask(DATABASE_URL=f"postgresql://{user}@127.0.0.1:{free_port()}/app")
@@ -202,8 +201,8 @@ async def test_a_database_that_is_not_there(ask: Ask, database_url: str, monkeyp
     assert "DATABASE_URL" in report.todos[0]
 
 
-async def test_a_database_that_says_nothing(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes the connection and no more; doctor does not wait for ever."""
+async def test_a_database_that_does_not_answer(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It accepts the connection and sends nothing; doctor does not wait for ever."""
     monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         report = await ask(DATABASE_URL=f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/app")
@@ -212,8 +211,9 @@ async def test_a_database_that_says_nothing(ask: Ask, monkeypatch: pytest.Monkey
     assert report.states("database") == ["wrong"]
 
 
-async def test_a_database_of_another_name(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is right, and the name in the address is not."""
+async def test_a_database_name_that_does_not_exist(
+    ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
     report = await ask(DATABASE_URL=changed(database_url, path="/canary"))
 
@@ -222,7 +222,7 @@ async def test_a_database_of_another_name(ask: Ask, database_url: str, monkeypat
 
 
 async def test_a_database_that_is_not_postgres(ask: Ask, backboard: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that belongs to another program altogether."""
+    """The address of another program."""
     monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
     report = await ask(DATABASE_URL=f"postgresql://app@127.0.0.1:{urlsplit(backboard.url).port}/app")
 
@@ -231,7 +231,7 @@ async def test_a_database_that_is_not_postgres(ask: Ask, backboard: Sandbox, mon
 
 
 async def test_a_database_without_a_schema(ask: Ask, empty: str) -> None:
-    """Exit 1, and the command that makes it."""
+    """Exit 1, and the command that creates it."""
     report = await ask(DATABASE_URL=empty)
 
     assert report.code == 1
@@ -242,7 +242,7 @@ async def test_a_database_without_a_schema(ask: Ask, empty: str) -> None:
 
 @pytest.mark.parametrize(("version", "word"), [("0000", "older"), ("9999", "newer")])
 async def test_a_schema_of_another_version(ask: Ask, empty: str, version: str, word: str) -> None:
-    """Older asks for a migration, newer for newer code."""
+    """An older one needs a migration, a newer one newer code."""
     with psycopg.connect(empty, autocommit=True) as connection:
         connection.execute("CREATE TABLE schema_migrations (version TEXT)")
         connection.execute("INSERT INTO schema_migrations VALUES (%s)", [version])
@@ -256,7 +256,7 @@ async def test_a_schema_of_another_version(ask: Ask, empty: str, version: str, w
 
 @pytest.mark.ways("direct")  # The setting reaches new connections only, and a pooler keeps its own.
 async def test_a_database_that_takes_no_writes(ask: Ask, empty: str) -> None:
-    """A replica answers everything but the one thing that counts."""
+    """A replica answers every read."""
     assert commands.run("migrate", DATABASE_URL=empty)[0] == 0
     name = urlsplit(empty).path.removeprefix("/")
     with psycopg.connect(empty, autocommit=True) as connection:
@@ -268,7 +268,7 @@ async def test_a_database_that_takes_no_writes(ask: Ask, empty: str) -> None:
 
 
 async def test_too_few_connections(ask: Ask, empty: str) -> None:
-    """The formula counts a restart's overlap, and the smallest of the server's, the user's and the database's limit."""
+    """Two releases overlap during a restart; the smallest limit of server, user and database counts."""
     name = urlsplit(empty).path.removeprefix("/")
     with psycopg.connect(empty, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 22".encode())
@@ -281,8 +281,8 @@ async def test_too_few_connections(ask: Ask, empty: str) -> None:
     assert "24 may be needed and 22 are allowed" in short.text
 
 
-async def test_open_doubts_are_counted(ask: Ask, database: Database) -> None:
-    """Not those of the last minute, which are sign-ups under way."""
+async def test_open_attempts_are_counted(ask: Ask, database: Database) -> None:
+    """Except those of the last minute, which are sign-ups under way."""
     for age in ("1 hour", "2 hours", "1 second"):
         database.execute(
             "INSERT INTO provisioning_attempts (clerk_id, last_at) VALUES (%s, now() - %s::INTERVAL)",
@@ -297,10 +297,10 @@ async def test_open_doubts_are_counted(ask: Ask, database: Database) -> None:
 
 
 @pytest.mark.parametrize(("age", "state"), [("50 minutes", "ok"), ("70 minutes", "wrong")])
-async def test_a_settled_note_is_told_when_reconcile_would_clear_it(
+async def test_a_resolved_attempt_counts_when_reconcile_would_delete_it(
     ask: Ask, database: Database, age: str, state: str
 ) -> None:
-    """Two processes that met over one user leave one each time; until then there is nothing to do about it."""
+    """Two processes that work on one user at a time leave one; until then there is nothing to do."""
     database.execute(
         "INSERT INTO provisioning_attempts (clerk_id, tries, last_at, resolved_at)"
         " VALUES ('user_a', 2, now() - %s::INTERVAL, now())",
@@ -312,8 +312,8 @@ async def test_a_settled_note_is_told_when_reconcile_would_clear_it(
     assert report.states("open doubts") == [state]
 
 
-async def test_a_long_silence_is_named(ask: Ask, service: Service, database: Database) -> None:
-    """It may be right, so it is no fault; but somebody should look."""
+async def test_a_long_time_without_a_change_is_pointed_out(ask: Ask, service: Service, database: Database) -> None:
+    """It is not wrong, but the operator should look."""
     await service.deliver(user_created(Person()))
     recent = await ask()
     database.execute("UPDATE users SET updated_at = now() - INTERVAL '3 days'")
@@ -338,8 +338,8 @@ async def test_a_long_silence_is_named(ask: Ask, service: Service, database: Dat
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_backboard_that_does_not_take_us(ask: Ask, backboard: Sandbox, fault: Any, words: str) -> None:
-    """Exit 1, and whose fault it is."""
+async def test_a_backboard_that_refuses_or_fails(ask: Ask, backboard: Sandbox, fault: Any, words: str) -> None:
+    """Exit 1, and the variable to compare."""
     backboard.next("list", fault)
     report = await ask()
 
@@ -357,38 +357,38 @@ async def test_a_backboard_that_is_not_there(ask: Ask) -> None:
 
 
 async def test_a_backboard_that_is_clerk(ask: Ask, clerk: Clerk) -> None:
-    """Addresses exchanged."""
+    """The two addresses are mixed up."""
     report = await ask(BACKBOARD_API_URL=clerk.url)
 
     assert (report.code, report.states("Backboard")) == (1, ["wrong"])
 
 
 @pytest.mark.parametrize("key", ["sk_test_canary", "sk_live_canary"])
-async def test_a_clerk_that_does_not_take_us(ask: Ask, clerk: Clerk, key: str) -> None:
-    """A key of another instance, or one that was withdrawn."""
+async def test_a_key_that_clerk_refuses(ask: Ask, clerk: Clerk, key: str) -> None:
+    """The key of another instance, or a withdrawn one."""
     report = await ask(CLERK_SECRET_KEY=key, CLERK_API_URL=clerk.url)
 
     assert (report.code, report.states("Clerk")) == (1, ["wrong"])
     assert "CLERK_SECRET_KEY" in report.todos[0]
 
 
-async def test_without_clerks_key_nothing_is_asked_of_it(ask: Ask) -> None:
-    """It is optional; what is off without it is said."""
+async def test_without_clerks_key_clerk_is_not_called(ask: Ask) -> None:
+    """The key is optional; the line names what is off without it."""
     report = await ask()
 
     assert report.states("Clerk") == ["ok"]
     assert "backfill" in report.text
 
 
-async def test_who_may_call_is_said(ask: Ask) -> None:
-    """Service tokens, session tokens, or nobody."""
+async def test_the_callers_of_ensure_user_are_named(ask: Ask) -> None:
+    """Service tokens, session tokens, or none."""
     with ClerkIssuer() as issuer:
         closed = await ask(SERVICE_TOKENS=None)
         tokens = await ask()
         sessions = await ask(CLERK_ISSUER=issuer.url)
         fixed = await ask(CLERK_JWT_KEY=pem_of(new_key()), CLERK_AUTHORIZED_PARTIES="https://app.example.com")
 
-    assert "closed to everybody" in closed.text
+    assert "closed: SERVICE_TOKENS is not set" in closed.text
     assert "open to 2 service token(s)" in tokens.text
     assert "CLERK_AUTHORIZED_PARTIES is not set" in sessions.text
     assert "any origin" not in fixed.text
@@ -396,7 +396,7 @@ async def test_who_may_call_is_said(ask: Ask) -> None:
 
 
 async def test_an_issuer_that_has_no_keys(ask: Ask) -> None:
-    """Nobody could sign in, and the address is the usual reason."""
+    """No session token could be verified; a wrong address is the usual reason."""
     report = await ask(CLERK_ISSUER=f"http://127.0.0.1:{free_port()}")
 
     assert (report.code, report.states("ensure-user")) == (1, ["wrong"])

@@ -1,4 +1,4 @@
-"""`python -m app erase CLERK_ID`: everything of one user goes at both ends, and the counts prove it."""
+"""`python -m app erase CLERK_ID`: everything of one user is deleted here and at Backboard, and the counts prove it."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,8 +26,8 @@ async def service(variables: dict[str, str]) -> AsyncIterator[Service]:
         yield service
 
 
-async def talk(service: Service, backboard: Sandbox, person: Person) -> None:
-    """Two sessions with messages, one that is half deleted, a thread in doubt, and preferences."""
+async def converse(service: Service, backboard: Sandbox, person: Person) -> None:
+    """Two sessions with messages, one with an unfinished deletion, one with an unknown outcome, and preferences."""
     chat = Chat(service.client)
     sessions = [(await chat.open(person)).json() for _ in range(3)]
     for session in sessions[:2]:
@@ -51,17 +51,17 @@ def counts(database: Database) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("deleted", [True, False], ids=["deleted at Clerk", "still there"])
-async def test_nothing_is_left_at_either_end(
+async def test_nothing_of_the_user_is_left(
     service: Service,
     variables: dict[str, str],
     database: Database,
     backboard: Sandbox,
     deleted: bool,  # noqa: FBT001
 ) -> None:
-    """Of that user; the tombstone stays, so that nothing brings them back, and others keep everything."""
+    """Except the tombstone, so that no event brings the user back; another user keeps everything."""
     person, other = Person(), Person()
-    await talk(service, backboard, person)
-    await talk(service, backboard, other)
+    await converse(service, backboard, person)
+    await converse(service, backboard, other)
     if deleted:
         await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
 
@@ -78,8 +78,8 @@ async def test_nothing_is_left_at_either_end(
     assert (await service.ensure(person)).status_code == 410
 
 
-async def test_it_asks_first(service: Service, variables: dict[str, str], database: Database) -> None:
-    """Whoever does not type the id changes nothing; the counts are shown before."""
+async def test_it_shows_the_counts_and_asks(service: Service, variables: dict[str, str], database: Database) -> None:
+    """Unless the id is typed, nothing is changed."""
     person = Person()
     await Chat(service.client).open(person)
 
@@ -90,12 +90,12 @@ async def test_it_asks_first(service: Service, variables: dict[str, str], databa
     assert (await service.ensure(person)).status_code == 200
 
 
-async def test_what_could_not_be_finished_is_finished_by_the_next(
+async def test_an_unfinished_erasure_is_finished_by_the_next_run(
     service: Service, variables: dict[str, str], database: Database, backboard: Sandbox
 ) -> None:
-    """Exit 1 while Backboard does not delete; then everything goes."""
+    """Exit 1 while Backboard does not delete."""
     person = Person()
-    await talk(service, backboard, person)
+    await converse(service, backboard, person)
     backboard.next("delete", status(500))
 
     first = erase(variables, person.clerk_id, "--yes")
@@ -105,13 +105,13 @@ async def test_what_could_not_be_finished_is_finished_by_the_next(
     assert (set(counts(database).values()), backboard.alive()) == ({0}, [])
 
 
-async def test_an_assistant_that_bears_another_name_goes_too(
+async def test_an_assistant_that_was_renamed_is_deleted_too(
     service: Service, variables: dict[str, str], database: Database, backboard: Sandbox
 ) -> None:
-    """The row says which it is, whatever somebody called it at the vendor's dashboard; the user was deleted before."""
+    """The row has its id; the name was changed in Backboard's dashboard before the user was deleted."""
     person = Person()
     await Chat(service.client).open(person)
-    backboard.made()[0].name = "somebody else's"
+    backboard.made()[0].name = "another name"
     backboard.next("delete", status(500))
     await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
 
@@ -119,8 +119,8 @@ async def test_an_assistant_that_bears_another_name_goes_too(
     assert (set(counts(database).values()), backboard.alive()) == ({0}, [])
 
 
-async def test_nobody_is_erased_by_a_slip(variables: dict[str, str], database: Database) -> None:
-    """An id that nothing belongs to is told so and stays free; what is no id is wrong usage."""
+async def test_a_mistyped_id_writes_no_tombstone(variables: dict[str, str], database: Database) -> None:
+    """An id without data is a success, and anything but an id is wrong usage."""
     unknown = erase(variables, Person().clerk_id, "--yes")
     wrong = erase(variables, "user_a b", "--yes")
 

@@ -1,4 +1,4 @@
-"""`python -m app trigger`: what it delivers, how it is signed, and what it says of the answers."""
+"""`python -m app trigger`: what it delivers, how it signs, and what it prints about the responses."""
 
 import http.server
 import json
@@ -28,7 +28,7 @@ KEY = b"canary-signing-secret-0001"
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request, as it arrived."""
+    """A request that arrived."""
 
     path: str
     headers: Message
@@ -43,15 +43,15 @@ class Delivery:
         document: dict[str, Any] = json.loads(self.body)
         return document
 
-    def is_rightly_signed(self) -> bool:
-        """Whether the service would believe it; BadSignature if not."""
+    def has_valid_signature(self) -> bool:
+        """Whether the service would accept it; BadSignature if not."""
         raw = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
         return SignatureVerifier([KEY]).verify(raw, self.body, time.time()).svix_id == self.svix_id
 
 
 @dataclass
 class Receiver:
-    """A server that takes what is delivered, and answers all of it alike."""
+    """A server that answers every delivery alike."""
 
     status: int = 200
     answer: bytes = b'{"outcome": "created"}'
@@ -62,7 +62,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """It listens on PORT, where the command looks for it by itself."""
+    """A receiver on PORT, the default of the command."""
     receiver = Receiver()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -76,7 +76,7 @@ def receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiv
             self.wfile.write(receiver.answer)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     complete_environment(monkeypatch, tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -99,29 +99,29 @@ def clerk_id(event: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("name", trigger.sample_names())
-def test_a_sample_arrives_signed_and_as_of_now(name: str, receiver: Receiver) -> None:
-    """As Clerk's sender would deliver it, and usable as what it says it is."""
+def test_a_sample_is_delivered_signed_and_dated_now(name: str, receiver: Receiver) -> None:
+    """As Clerk's sender would deliver it; it can be parsed as an event of its type."""
     result = run(name)
 
     (delivery,) = receiver.deliveries
     assert (result.exit_code, result.stderr) == (0, "")
     assert (delivery.path, delivery.headers["content-type"]) == ("/webhooks/clerk", "application/json")
-    assert delivery.is_rightly_signed()
+    assert delivery.has_valid_signature()
     event = parse(delivery.body, datetime.now(UTC))
     assert event.type == name
     assert abs(delivery.event["timestamp"] / 1000 - time.time()) < 60
     assert re.fullmatch(r"user_[A-Za-z0-9]{1,64}", clerk_id(delivery.event))
 
 
-def test_the_outcome_of_each_delivery_is_told(receiver: Receiver) -> None:
-    """Message, status, outcome: one line."""
+def test_the_outcome_of_each_delivery_is_printed(receiver: Receiver) -> None:
+    """One line: message id, status, outcome."""
     result = run("user.created")
 
     assert result.stdout == f"{receiver.deliveries[0].svix_id}  200  created\n"
 
 
-def test_count_is_a_number_of_users(receiver: Receiver) -> None:
-    """Everybody is somebody else, under a message of their own."""
+def test_count_delivers_events_of_so_many_users(receiver: Receiver) -> None:
+    """Each has a Clerk id and a message id of its own."""
     result = run("user.created --count 3")
 
     assert result.exit_code == 0
@@ -131,36 +131,35 @@ def test_count_is_a_number_of_users(receiver: Receiver) -> None:
 
 
 def test_a_duplicate_is_the_same_message_again(receiver: Receiver) -> None:
-    """Same id, same bytes, rightly signed both times."""
+    """The same id and the same bytes, with a valid signature both times."""
     run("user.created --count 2 --duplicate")
 
     first, again, second, second_again = receiver.deliveries
     assert (first.svix_id, first.body) == (again.svix_id, again.body)
     assert (second.svix_id, second.body) == (second_again.svix_id, second_again.body)
     assert first.svix_id != second.svix_id
-    assert all(delivery.is_rightly_signed() for delivery in receiver.deliveries)
+    assert all(delivery.has_valid_signature() for delivery in receiver.deliveries)
 
 
 @pytest.mark.parametrize("name", trigger.sample_names())
 def test_a_user_can_be_named(name: str, receiver: Receiver) -> None:
-    """Wherever the event carries the id."""
-    run(f"{name} --clerk-id user_somebody")
+    """The id is replaced everywhere in the event."""
+    run(f"{name} --clerk-id user_named")
 
     (delivery,) = receiver.deliveries
-    assert clerk_id(delivery.event) == "user_somebody"
+    assert clerk_id(delivery.event) == "user_named"
     assert b"user_sample" not in delivery.body
 
 
-def test_one_user_cannot_be_several(receiver: Receiver) -> None:
-    """A count above one beside one user's id is refused, not half of it forgotten."""
-    result = run("user.created --clerk-id user_somebody --count 2")
+def test_a_clerk_id_with_a_count_is_a_usage_error(receiver: Receiver) -> None:
+    result = run("user.created --clerk-id user_named --count 2")
 
     assert (result.exit_code, receiver.deliveries) == (2, [])
 
 
 @pytest.mark.parametrize("body", [b'{"type": "mine",   "data": {}}\n', b"\xff\xfe not text", b""], ids=ascii)
 def test_a_file_is_delivered_byte_by_byte(body: bytes, receiver: Receiver, tmp_path: Path) -> None:
-    """Whatever is in it, rightly signed: it shows what the service makes of it."""
+    """With a valid signature, whatever is in it, so that one can see what the service answers."""
     (tmp_path / "body").write_bytes(body)
 
     result = run(f"--file {tmp_path / 'body'}")
@@ -168,20 +167,20 @@ def test_a_file_is_delivered_byte_by_byte(body: bytes, receiver: Receiver, tmp_p
     assert result.exit_code == 0
     (delivery,) = receiver.deliveries
     assert delivery.body == body
-    assert delivery.is_rightly_signed()
+    assert delivery.has_valid_signature()
 
 
 def test_the_first_of_several_secrets_signs(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """During a rotation that is the new one."""
+    """During a rotation the new secret comes first."""
     monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", f"{SECRET},whsec_{'b2xk' * 8}")
 
     run("user.created")
 
-    assert receiver.deliveries[0].is_rightly_signed()
+    assert receiver.deliveries[0].has_valid_signature()
 
 
-def test_a_refusal_is_told_and_fails(receiver: Receiver) -> None:
-    """Exit 1, with the problem's title and when to come again; the deliveries behind it are made all the same."""
+def test_a_refusal_is_printed_and_fails(receiver: Receiver) -> None:
+    """Exit 1, with the title of the problem and the Retry-After; the other deliveries are made."""
     receiver.status, receiver.headers = 503, {"Retry-After": "5"}
     receiver.answer = b'{"type": "about:blank", "title": "Service initialization failed", "status": 503}'
 
@@ -196,8 +195,8 @@ def test_a_refusal_is_told_and_fails(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     ("status", "answer"), [(404, b"<html>"), (302, b""), (500, b'"text"'), (400, b"[]"), (502, b"{}")], ids=ascii
 )
-def test_an_answer_of_somebody_else_is_told_and_fails(status: int, answer: bytes, receiver: Receiver) -> None:
-    """No redirect is followed, and nothing of the answer is taken for an outcome."""
+def test_a_response_of_another_program_is_printed_and_fails(status: int, answer: bytes, receiver: Receiver) -> None:
+    """No redirect is followed, and nothing in the response counts as an outcome."""
     receiver.status, receiver.answer, receiver.headers = (
         status,
         answer,
@@ -214,7 +213,7 @@ def test_an_answer_of_somebody_else_is_told_and_fails(status: int, answer: bytes
     "address", ["http://127.0.0.1:{port}", "nowhere", "ftp://127.0.0.1:{port}", "http://[", "http://a b"]
 )
 def test_a_server_that_is_not_there_is_one_sentence(address: str, receiver: Receiver) -> None:
-    """Exit 1 and no traceback."""
+    """Exit 1, and no traceback."""
     url = address.format(port=free_port())
 
     result = CliRunner().invoke(main, ["trigger", "user.created", "--url", url])
@@ -225,16 +224,14 @@ def test_a_server_that_is_not_there_is_one_sentence(address: str, receiver: Rece
     assert "is the server running at" in line
 
 
-def test_another_server_can_be_named(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever PORT is."""
+def test_url_names_another_server(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "1")
 
     assert run(f"user.created --url http://127.0.0.1:{receiver.port}/").exit_code == 0
     assert receiver.deliveries[0].path == "/webhooks/clerk"
 
 
-def test_it_runs_as_a_process(receiver: Receiver) -> None:
-    """With the two variables that it needs, and no others."""
+def test_it_needs_only_the_secret_and_the_port(receiver: Receiver) -> None:
     code, output, complaints = commands.run(
         "trigger", "user.created", CLERK_WEBHOOK_SIGNING_SECRET=SECRET, PORT=str(receiver.port)
     )

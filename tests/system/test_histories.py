@@ -152,9 +152,9 @@ async def test_every_history_ends_as_the_newest_facts_say(
 async def reconcile_until_clean(variables: dict[str, str]) -> None:
     """Look at the open doubts, without the waits that are for people; each run deletes at most so many."""
     for _ in range(20):
-        waits = GracePeriods(timedelta(0), timedelta(0))
-        report = await reconcile(settings_of(variables), everybody=False, apply=True, waits=waits)
-        if not report.survey.findings() and not report.notes_left:
+        none = GracePeriods(timedelta(0), timedelta(0))
+        report = await reconcile(settings_of(variables), all_users=False, apply=True, grace_periods=none)
+        if not report.scan.findings() and not report.attempts_left:
             return
     pytest.fail("reconcile never came to an end")
 

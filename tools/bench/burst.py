@@ -6,7 +6,6 @@ Retry-After names. It has so many deliveries under way that the service always h
 
 import asyncio
 import json
-import secrets
 import subprocess
 import sys
 import time
@@ -94,7 +93,7 @@ async def _send(server: Server, count: int) -> tuple[Sender, float]:
     url = f"http://127.0.0.1:{server.port}"
     async with httpx.AsyncClient(base_url=url, timeout=15.0, limits=limits, trust_env=False) as client:
         sender = Sender(client)
-        messages = [Message(f"msg_{secrets.token_hex(12)}", sample("user.created")) for _ in range(count)]
+        messages = [Message(sample("user.created")) for _ in range(count)]
         return sender, await sender.drain(messages)
 
 

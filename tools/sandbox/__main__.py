@@ -163,11 +163,11 @@ def _sign_up(settings: Settings) -> str:
     from app.commands import trigger
 
     clerk_id = f"user_{secrets.token_hex(14)}"
-    (message,) = trigger.messages(event="user.created", file=None, count=1, clerk_id=clerk_id, duplicate=False)
+    message = trigger.Message(trigger.sample("user.created", clerk_id))
     secret = settings.clerk_webhook_signing_secret[0].get_secret_value()
     url = f"http://127.0.0.1:{settings.port}"
     print(f"\nDelivering a signed user.created to {url} ...", flush=True)
-    if not trigger.deliver([message], secret=secret, url=url, say=print):
+    if not trigger.deliver([message], secret=secret, url=url, echo=print):
         print("It was refused; the server's line above has the reason. It goes on serving.")
     return clerk_id
 

@@ -1,7 +1,4 @@
-"""Drift between Clerk, users and Backboard: what it is called, when it is due, and what is not to be believed.
-
-Nothing in here asks anybody; everything decides on what was read.
-"""
+"""Drift between Clerk, Postgres and Backboard: its kinds, its grace periods, and the limits of a run. No I/O."""
 
 import re
 from collections.abc import Iterable
@@ -14,21 +11,23 @@ from app.clerk.users import CLERK_ID, Profile
 
 Kind = Literal["missing", "stale", "deleted", "duplicate", "orphaned"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# found: seen, and this run changes nothing. waiting: to be mended by a later run, when its time has come.
-# left: could not or must not be mended by this run.
+# found: seen, and this run changes nothing. waiting: a later run repairs it, when its grace period is over.
+# left: this run could not or must not repair it.
 State = Literal["found", "mended", "waiting", "left"]
+STATES: tuple[State, ...] = get_args(State)
 
-# What this run would take from Backboard or end for good.
+# These repairs delete or rename at Backboard, or write a tombstone, which is final.
 DESTRUCTIVE: frozenset[Kind] = frozenset(("deleted", "duplicate", "orphaned"))
-RENAMED = "orphan:"
+ORPHAN_PREFIX = "orphan:"
+# A run is refused above this share of all users or assistants; the absolute numbers are for small instances.
 SHARE = 0.05
 FEW_ROWS = 2
 FEW_CANDIDATES = 20
-CHANGES_A_RUN = 50
+CHANGES_PER_RUN = 50
 
 
 class UnsafeToProceed(Exception):
-    """Reconcile could do harm here, so it does nothing; the text is a sentence for a person."""
+    """A run could do harm, so it does nothing; the text is a sentence for the operator."""
 
 
 class NoClerkKey(Exception):
@@ -37,7 +36,7 @@ class NoClerkKey(Exception):
 
 @dataclass(slots=True)
 class Finding:
-    """One thing that is not as it should be; ids only."""
+    """One difference; ids only."""
 
     kind: Kind
     clerk_id: str
@@ -46,8 +45,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """An assistant whose name says whose it is; `renamed_on` is set once an earlier run has put it aside."""
+class NamedAssistant:
+    """An assistant with the user that its name tells; an earlier run has renamed it if `renamed_on` is set."""
 
     assistant: Assistant
     clerk_id: str
@@ -56,33 +55,33 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class GracePeriods:
-    """How old an assistant or a note must be, and how long what was put aside is kept."""
+    """How old an assistant or an attempt must be, and how long a renamed assistant is kept."""
 
     min_age: timedelta
     keep: timedelta
 
-    def are_old(self, named: Iterable[Named]) -> bool:
-        """Whether none of these may be of a sign-up that is still under way."""
-        return all(one.renamed_on is not None or self.are_over(one) for one in named)
+    def are_old(self, named: Iterable[NamedAssistant]) -> bool:
+        """Whether none of these can belong to a sign-up under way."""
+        return all(one.renamed_on is not None or self.is_due(one) for one in named)
 
-    def are_over(self, named: Named, *, stood_before: bool = False) -> bool:
-        """Whether the next step is due. A tombstone from before this run spares the age, never the keeping."""
+    def is_due(self, named: NamedAssistant, *, had_tombstone: bool = False) -> bool:
+        """Whether the next step may be taken. A tombstone from before the run replaces the age, not the keeping."""
         now = datetime.now(UTC)
         if named.renamed_on is not None:
             return named.renamed_on + self.keep <= now.date()
-        return stood_before or named.assistant.created_at <= now - self.min_age
+        return had_tombstone or named.assistant.created_at <= now - self.min_age
 
 
 class AssistantNames:
-    """Reads assistants' names: exactly the prefix and a Clerk id, or that behind the mark of an earlier run."""
+    """Reads the names of assistants: the prefix and a Clerk id, or the same renamed by an earlier run."""
 
     def __init__(self, prefix: str) -> None:
-        plain = f"{re.escape(prefix)}(?P<clerk_id>{CLERK_ID.pattern})"
-        self._pattern = re.compile(rf"(?:{RENAMED}(?P<day>\d{{4}}-\d{{2}}-\d{{2}}):)?{plain}", re.ASCII)
+        name = f"{re.escape(prefix)}(?P<clerk_id>{CLERK_ID.pattern})"
+        self._pattern = re.compile(rf"(?:{ORPHAN_PREFIX}(?P<day>\d{{4}}-\d{{2}}-\d{{2}}):)?{name}", re.ASCII)
         self._prefix = prefix
 
-    def read(self, assistant: Assistant) -> Named | None:
-        """None for a name that is not exactly ours, which must never be touched."""
+    def read(self, assistant: Assistant) -> NamedAssistant | None:
+        """None for a name that is not exactly one of ours; such an assistant is never touched."""
         match = self._pattern.fullmatch(assistant.name)
         if match is None:
             return None
@@ -90,25 +89,25 @@ class AssistantNames:
             day = date.fromisoformat(match["day"]) if match["day"] else None
         except ValueError:
             return None
-        return Named(assistant, match["clerk_id"], day)
+        return NamedAssistant(assistant, match["clerk_id"], day)
 
-    def is_under_prefix(self, assistant: Assistant) -> bool:
+    def has_prefix(self, assistant: Assistant) -> bool:
         return assistant.name.startswith(self._prefix)
 
 
-def set_aside(name: str) -> str:
-    """The name of an assistant that waits for its deletion: no lookup by the user's own name finds it."""
-    return f"{RENAMED}{datetime.now(UTC).date().isoformat()}:{name}"
+def orphan_name(name: str) -> str:
+    """The new name of an assistant that will be deleted: no lookup by the user's own name finds it."""
+    return f"{ORPHAN_PREFIX}{datetime.now(UTC).date().isoformat()}:{name}"
 
 
 @dataclass(slots=True)
 class ChangeLimit:
     """How many changes at Backboard this run may still make."""
 
-    left: int = CHANGES_A_RUN
+    left: int = CHANGES_PER_RUN
 
     def take(self, changes: int = 1) -> bool:
-        """Whether so many more may be made; then they count."""
+        """Count these changes and return True, or return False when they are too many."""
         if self.left < changes:
             return False
         self.left -= changes
@@ -117,30 +116,29 @@ class ChangeLimit:
 
 @dataclass(slots=True)
 class UserDrift:
-    """One user with everything that was found about them, and what may mend it."""
+    """Everything that differs about one user, and what is needed to repair it."""
 
     clerk_id: str
-    # What Clerk says of a user who has no row, or an older one.
+    # Clerk's profile of a user without a row, or with an older one.
     profile: Profile | None = None
-    # Clerk has said for certain that there is no such user.
+    # Clerk has definitely said that there is no such user.
     missing_in_clerk: bool = False
-    # An assistant of their name was seen, or may be out of sight: look by name before creating.
+    # An assistant of the user exists, or may exist beyond the listing: look by name before creating one.
     look_first: bool = False
-    # A note of theirs is open.
-    noted: bool = False
-    # The listing was cut and no note leads here: what is known is not enough to take anything away.
+    has_attempt: bool = False
+    # The listing is cut and the user has no attempt row: too little is known to delete anything.
     skip_destructive: bool = False
-    renamed: list[Named] = field(default_factory=list)
+    renamed: list[NamedAssistant] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def may_have_too_many(self) -> bool:
-        """Whether there may be more assistants of this user than one, or a note to be forgotten."""
-        doubtful = self.noted or self.look_first or bool(self.renamed)
-        return doubtful or any(finding.kind in DESTRUCTIVE for finding in self.findings)
+    def needs_clean_up(self) -> bool:
+        """Whether the user may have more than one assistant, or an attempt row to delete."""
+        is_doubtful = self.has_attempt or self.look_first or bool(self.renamed)
+        return is_doubtful or any(finding.kind in DESTRUCTIVE for finding in self.findings)
 
-    def at_stake(self) -> int:
-        """How many assistants the user's deletion takes: the row's own, and with a note all of the name."""
-        kinds = DESTRUCTIVE if self.noted else ("deleted",)
+    def deleted_assistants(self) -> int:
+        """How many assistants the user's deletion deletes: the row's own, and with an attempt all of the name."""
+        kinds = DESTRUCTIVE if self.has_attempt else ("deleted",)
         return sum(finding.kind in kinds and finding.assistant_id is not None for finding in self.findings)
 
     def add(self, kind: Kind, assistant_id: str | None = None, state: State = "found") -> None:
@@ -149,54 +147,53 @@ class UserDrift:
 
 @dataclass(slots=True)
 class ScanResult:
-    """What stands at Clerk, in users and at Backboard, user by user."""
+    """What a scan found, user by user, and the totals."""
 
     started_at: datetime
-    cases: dict[str, UserDrift] = field(default_factory=dict)
-    # Assistants with exactly one of our names, and others under the prefix.
-    matching: int = 0
-    strange: int = 0
-    cut: bool = False
-    live: int = 0
+    drifts: dict[str, UserDrift] = field(default_factory=dict)
+    # Assistants with exactly one of our names, and the others under the prefix.
+    our_assistants: int = 0
+    other_assistants: int = 0
+    is_listing_cut: bool = False
+    live_users: int = 0
     attempts: int = 0
-    # Seconds since a row last changed, whoever changed it; a webhook that is no longer delivered shows only here.
-    silence: int | None = None
+    # Since a row last changed. When webhooks are no longer delivered, this is the only place that shows it.
+    seconds_since_change: int | None = None
 
-    def case(self, clerk_id: str) -> UserDrift:
-        return self.cases.setdefault(clerk_id, UserDrift(clerk_id))
+    def drift(self, clerk_id: str) -> UserDrift:
+        return self.drifts.setdefault(clerk_id, UserDrift(clerk_id))
 
     def findings(self) -> list[Finding]:
-        return [finding for _, case in sorted(self.cases.items()) for finding in case.findings]
+        return [finding for _, drift in sorted(self.drifts.items()) for finding in drift.findings]
 
-    def count(self, kind: Kind, *states: State) -> int:
-        wanted = states or get_args(State)
-        return sum(one.kind == kind and one.state in wanted for case in self.cases.values() for one in case.findings)
+    def count(self, kind: Kind, state: State) -> int:
+        return sum((finding.kind, finding.state) == (kind, state) for finding in self.findings())
 
 
-def check_candidates(survey: ScanResult) -> None:
-    """Refuse a run that would take away more than can be explained by accidents."""
-    candidates = sum(survey.count(kind, "found") for kind in KINDS if kind in DESTRUCTIVE)
-    most = max(FEW_CANDIDATES, int(survey.matching * SHARE))
-    if candidates > most:
+def check_candidates(scan: ScanResult) -> None:
+    """Refuse a run that would delete more than accidents explain."""
+    candidates = sum(scan.count(kind, "found") for kind in DESTRUCTIVE)
+    limit = max(FEW_CANDIDATES, int(scan.our_assistants * SHARE))
+    if candidates > limit:
         raise UnsafeToProceed(
-            f"{candidates} assistants or users would go, and more than {most} of {survey.matching} is no accident:"
+            f"{candidates} assistants or users would go, and more than {limit} of {scan.our_assistants} is no accident:"
             " are the keys of Clerk and Backboard and ASSISTANT_NAME_PREFIX those of this database?"
         )
 
 
-def check_missing_in_clerk(missing_in_clerk: int, live: int) -> None:
-    """Refuse when Clerk's listing lacks more of our users than can be explained by lost events."""
-    most = max(FEW_CANDIDATES, int(live * SHARE))
-    if missing_in_clerk > most or (live and missing_in_clerk == live):
+def check_missing_in_clerk(missing_in_clerk: int, live_users: int) -> None:
+    """Refuse a run when Clerk's listing lacks more of our users than lost events explain."""
+    limit = max(FEW_CANDIDATES, int(live_users * SHARE))
+    if missing_in_clerk > limit or (live_users and missing_in_clerk == live_users):
         raise UnsafeToProceed(
-            f"{missing_in_clerk} of {live} users are not in Clerk's listing: CLERK_SECRET_KEY belongs to another"
+            f"{missing_in_clerk} of {live_users} users are not in Clerk's listing: CLERK_SECRET_KEY belongs to another"
             " instance than this database, as it seems"
         )
 
 
-def check_unclaimed(total_rows: int, claimed: Iterable[str], seen: Iterable[str]) -> None:
-    """Refuse when users is empty while assistants of ours exist that no note explains."""
-    if total_rows == 0 and set(seen) - set(claimed):
+def check_unclaimed(total_rows: int, with_attempt: Iterable[str], with_assistant: Iterable[str]) -> None:
+    """Refuse a run when users is empty while Backboard has assistants of ours that no attempt explains."""
+    if total_rows == 0 and set(with_assistant) - set(with_attempt):
         raise UnsafeToProceed(
             "users is empty while Backboard has assistants with this prefix: the database or the key is another"
             " environment's, or the rows are lost and a backup has to bring them back first"

@@ -1,10 +1,11 @@
-"""What reconcile reads from beside Clerk: our tables page by page, Backboard's listing."""
+"""The reads of reconcile from Postgres, page by page, and from Backboard."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from app.backboard.client import LAST_SKIP, PAGE_LIMIT, Backboard
 from app.backboard.models import Assistant, add_page
@@ -21,23 +22,26 @@ from app.users.repository import Users
 
 PAGE_SIZE = 500
 READ_SECONDS = 10.0
-# So many assistants are asked for by name at a time.
-AT_ONCE = 5
+# How many users are looked up at Backboard at a time.
+CONCURRENT_LOOKUPS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row of users or a note says here; a note holds no assistant. Neither live nor gone: undecided."""
+    """A user's row or attempt row; only a user's row has an assistant.
+
+    The user of an attempt row that is neither live nor deleted is undecided: there is no row and no tombstone.
+    """
 
     clerk_id: str
-    held_id: str | None
-    live: bool
-    gone: bool
-    old: bool
+    assistant_id: str | None
+    is_live: bool
+    is_deleted: bool
+    is_old: bool
 
 
 class Tables:
-    """Our tables, read page by page in the order of clerk_id; `min_age` is from when on something counts as old."""
+    """Reads our tables in the order of clerk_id; a row is old from `min_age` seconds on."""
 
     def __init__(self, queries: Queries, query_pool: Pool, min_age: float) -> None:
         self._queries = queries
@@ -46,7 +50,7 @@ class Tables:
         self._min_age = min_age
 
     async def begin(self) -> datetime:
-        """The database's time; UnsafeToProceed unless the schema is the one that this code knows."""
+        """The database's time; UnsafeToProceed unless the schema is the one of this code."""
         try:
             ((version,),) = await self._read((self._queries.get_schema_version, {}))
         except SchemaMissing:
@@ -54,29 +58,22 @@ class Tables:
         if version != newest():
             raise UnsafeToProceed(f"the schema is {version or 'missing'} and not {newest()}: run `migrate` first")
         ((now,),) = await self._read((self._queries.get_time, {}))
-        began: datetime = now
-        return began
+        started_at: datetime = now
+        return started_at
 
-    async def silence(self) -> int | None:
-        """Seconds since a row last changed, None without rows: what the tables know of the last event."""
+    async def seconds_since_change(self) -> int | None:
+        """Seconds since a row of users last changed; None without rows."""
         ages = {"min_age": self._min_age, "settled_age": self._min_age}
         ((_, _, seconds),) = await self._read((self._queries.get_user_counts, ages))
         return None if seconds is None else int(seconds)
 
-    async def notes(self) -> AsyncIterator[Row]:
-        """The attempt rows."""
-        after_id = ""
-        while rows := await self._page(self._queries.list_attempts, after_id):
-            for clerk_id, live, gone, old in rows:
-                yield Row(clerk_id, None, live, gone, old)
-            after_id = rows[-1][0]
+    async def attempts(self) -> AsyncIterator[Row]:
+        async for clerk_id, is_live, is_deleted, is_old in self._pages(self._queries.list_attempts):
+            yield Row(clerk_id, None, is_live, is_deleted, is_old)
 
     async def users(self) -> AsyncIterator[Row]:
-        after_id = ""
-        while rows := await self._page(self._queries.list_users, after_id):
-            for clerk_id, held_id, live, old in rows:
-                yield Row(clerk_id, held_id, live, not live, old)
-            after_id = rows[-1][0]
+        async for clerk_id, assistant_id, is_live, is_old in self._pages(self._queries.list_users):
+            yield Row(clerk_id, assistant_id, is_live, not is_live, is_old)
 
     async def find(self, clerk_ids: list[str]) -> dict[str, UserState]:
         """Row and tombstone of each of these users."""
@@ -86,8 +83,13 @@ class Tables:
                 rows[row[1]].append(row)
         return {clerk_id: UserState.from_rows(theirs) for clerk_id, theirs in rows.items()}
 
-    async def _page(self, query: bytes, after_id: str) -> Rows:
-        return await self._read((query, {"after_id": after_id, "page_size": PAGE_SIZE, "min_age": self._min_age}))
+    async def _pages(self, query: bytes) -> AsyncIterator[tuple[Any, ...]]:
+        """The rows of a query that returns a page behind `after_id`, beginning with clerk_id."""
+        values = {"after_id": "", "page_size": PAGE_SIZE, "min_age": self._min_age}
+        while rows := await self._read((query, values)):
+            for row in rows:
+                yield row
+            values["after_id"] = rows[-1][0]
 
     async def _read(self, statement: Statement) -> Rows:
         async with self._query_pool.connection() as connection:
@@ -95,31 +97,39 @@ class Tables:
         return rows
 
 
-async def listing_of_backboard(backboard: Backboard) -> tuple[dict[str, Assistant], bool]:
-    """Every assistant that can be listed, by id, and whether there may be more behind them."""
-    listed: dict[str, Assistant] = {}
+@dataclass(slots=True)
+class AssistantListing:
+    """The assistants by id, as far as Backboard lists them; `is_cut` when there may be more."""
+
+    by_id: dict[str, Assistant]
+    is_cut: bool
+
+
+async def list_assistants(backboard: Backboard) -> AssistantListing:
+    """Every assistant that Backboard lists; after LAST_SKIP it lists no more."""
+    by_id: dict[str, Assistant] = {}
     for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
         page = await retry_reads(partial(backboard.list_page, skip))
-        add_page(listed, page)
+        add_page(by_id, page)
         if len(page) < PAGE_LIMIT:
-            return listed, False
-    return listed, True
+            return AssistantListing(by_id, is_cut=False)
+    return AssistantListing(by_id, is_cut=True)
 
 
-async def assistant_at_backboard(backboard: Backboard, assistant_id: str) -> Assistant | None:
-    """The assistant of this id, None by Backboard's definite word."""
+async def get_assistant(backboard: Backboard, assistant_id: str) -> Assistant | None:
+    """An assistant; None only when Backboard definitely has none of this id."""
     return await retry_reads(lambda: backboard.get_assistant(assistant_id, Deadline()))
 
 
-async def assistants_by_name(backboard: Backboard, clerk_ids: set[str]) -> dict[str, list[Assistant]]:
-    """The assistants of each of these users, a few users at a time."""
+async def find_assistants(backboard: Backboard, clerk_ids: set[str]) -> dict[str, list[Assistant]]:
+    """The assistants of each of these users by name, looked up a few users at a time."""
 
     async def find(clerk_id: str) -> list[Assistant]:
         return await retry_reads(lambda: backboard.find_assistants(clerk_id, Deadline()))
 
-    named: dict[str, list[Assistant]] = {}
-    asked = sorted(clerk_ids)
-    for first in range(0, len(asked), AT_ONCE):
-        some = asked[first : first + AT_ONCE]
-        named |= zip(some, await asyncio.gather(*map(find, some)), strict=True)
-    return named
+    found: dict[str, list[Assistant]] = {}
+    ids = sorted(clerk_ids)
+    for first in range(0, len(ids), CONCURRENT_LOOKUPS):
+        batch = ids[first : first + CONCURRENT_LOOKUPS]
+        found |= zip(batch, await asyncio.gather(*map(find, batch)), strict=True)
+    return found

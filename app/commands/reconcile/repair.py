@@ -1,140 +1,133 @@
 """The writing half of reconcile: one user at a time, everything read again under that user's lock.
 
-An assistant is put aside or deleted only where a committed fact already makes it unadoptable: a live row that names
-another assistant which Backboard has just confirmed, or a tombstone. Such a fact never goes away, so nothing is lost
-when the lock is: the lock alone would be no reason to delete anything, because whoever has lost it without noticing
-still sends its DELETE.
+An assistant is renamed or deleted only where a committed fact already keeps it from being adopted: a live row with
+another assistant, which Backboard has just confirmed, or a tombstone. Such a fact never goes away, so losing the lock
+does no harm. The lock alone would not justify a deletion, because a process that has lost it without noticing still
+sends its DELETE.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from app import log
-from app.backboard.client import Backboard
-from app.commands.reconcile.models import AssistantNames, ChangeLimit, GracePeriods, Named, State, UserDrift, set_aside
+from app.commands.reconcile.models import (
+    AssistantNames,
+    ChangeLimit,
+    GracePeriods,
+    NamedAssistant,
+    State,
+    UserDrift,
+    orphan_name,
+)
+from app.components import Components
 from app.deadline import Deadline
 from app.errors import ServiceError
-from app.postgres.pool import Pool
-from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
-from app.users.deletion import UserDeletion
 from app.users.models import UserState
-from app.users.provisioning import Provisioning
 from app.users.repository import Users
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LockedState:
-    """What was read about one user under the lock."""
+    """One user, as read under the lock; `had_tombstone` when the tombstone is older than the run."""
 
-    known: UserState
+    user_state: UserState
     tries: int | None
     last_at: datetime | None
-    # The tombstone is older than this run.
-    stood_before: bool
+    had_tombstone: bool
 
 
 @dataclass(slots=True)
 class RepairResult:
-    """What became of each assistant that was too many; `judged` when a fact stood by which to judge."""
+    """What became of each surplus assistant."""
 
-    judged: bool = False
-    gone: bool = False
+    is_deleted: bool = False
     states: dict[str, State] = field(default_factory=dict)
 
 
 class Repair:
-    """Mends one case after the other; what a case could not get done, the next run does."""
+    """Repairs one user after the other; the next run repeats what failed."""
 
     def __init__(
-        self,
-        *,
-        queries: Queries,
-        query_pool: Pool,
-        backboard: Backboard,
-        provisioning: Provisioning,
-        deletion: UserDeletion,
-        names: AssistantNames,
-        waits: GracePeriods,
-        started_at: datetime,
+        self, components: Components, names: AssistantNames, grace_periods: GracePeriods, started_at: datetime
     ) -> None:
-        self._queries = queries
-        self._users = Users(queries)
-        self._query_pool = query_pool
-        self._backboard = backboard
-        self._provisioning = provisioning
-        self._deletion = deletion
+        self._queries = components.queries
+        self._users = Users(components.queries)
+        self._query_pool = components.query_pool
+        self._backboard = components.backboard
+        self._provisioning = components.provisioning
+        self._deletion = components.deletion
         self._names = names
-        self._waits = waits
+        self._grace_periods = grace_periods
         self._started_at = started_at
-        self._budget = ChangeLimit()
+        self._limit = ChangeLimit()
         self.failures = 0
-        self.forgotten = 0
+        self.deleted_attempts = 0
 
-    async def mend(self, case: UserDrift) -> None:
-        """Do what the case needs, and write into its findings what became of each."""
-        settled = RepairResult()
-        done = False
-        if not case.skip_destructive:
+    async def repair(self, drift: UserDrift) -> None:
+        """Do what the drift needs, and record in its findings what became of each."""
+        result, done = RepairResult(), False
+        if not drift.skip_destructive:
             try:
-                await self._make_sure(case)
-                buried = await self._bury(case)
-                if case.may_have_too_many():
-                    await self._settle(case, settled)
-                    done = buried and settled.judged
-                else:
-                    done = buried
+                await self._provision(drift)
+                is_deleted = await self._delete_user(drift)
+                is_clean = not drift.needs_clean_up() or await self._clean_up(drift, result)
+                done = is_deleted and is_clean
             except ServiceError as error:
-                self._failed(case, error.reason)
-            except Exception as error:  # noqa: BLE001  # One user's bug must not keep the others from being mended.
+                self._failed(drift, error.reason)
+            except Exception as error:  # noqa: BLE001  # A bug with one user must not keep the others from repair.
                 log.exception(error)
-                self._failed(case, "bug")
-        _close(case, settled, done=done)
+                self._failed(drift, "bug")
+        _record(drift, result, done=done)
 
-    def _failed(self, case: UserDrift, reason: str) -> None:
-        log.error("reconcile_failed", clerk_id=case.clerk_id, reason=reason)
+    def _failed(self, drift: UserDrift, reason: str) -> None:
+        log.error("reconcile_failed", clerk_id=drift.clerk_id, reason=reason)
         self.failures += 1
 
-    async def _make_sure(self, case: UserDrift) -> None:
-        """A missing or stale user goes the way that every sign-up and update goes."""
-        if case.profile is None:
+    async def _provision(self, drift: UserDrift) -> None:
+        """Provision a missing or stale user by the path of every sign-up and update."""
+        if drift.profile is None:
             return
-        if case.look_first:
-            # A second try looks by name before it creates. Where the notes were lost with the rows, or the
-            # listing is cut, that is what adopts the assistant that is there.
-            await self._query_pool.execute(self._users.record_attempt(case.clerk_id), deadline=Deadline())
-        await self._provisioning.ensure(case.profile, Deadline())
+        if drift.look_first:
+            # A second try looks by name before it creates, and so adopts an existing assistant. The attempt row may be
+            # lost with the user's row, and a cut listing does not show every assistant.
+            await self._query_pool.execute(self._users.record_attempt(drift.clerk_id), deadline=Deadline())
+        await self._provisioning.ensure(drift.profile, Deadline())
 
-    async def _bury(self, case: UserDrift) -> bool:
-        """A user that Clerk has deleted goes the way of user.deleted: the tombstone first."""
-        if not case.missing_in_clerk:
+    async def _delete_user(self, drift: UserDrift) -> bool:
+        """Delete a user that Clerk has deleted, by the path of user.deleted; False when the change limit forbids it."""
+        if not drift.missing_in_clerk:
             return True
-        if not self._budget.take(case.at_stake()):
+        if not self._limit.take(drift.deleted_assistants()):
             return False
-        await self._deletion.delete(case.clerk_id, Deadline())
+        await self._deletion.delete(drift.clerk_id, Deadline())
         return True
 
-    async def _settle(self, case: UserDrift, settled: RepairResult) -> None:
-        """Under the lock: what is too many goes, one step at a time; a note of which nothing is left is forgotten."""
+    async def _clean_up(self, drift: UserDrift, result: RepairResult) -> bool:
+        """Under the lock, take the next step with each surplus assistant; then delete the attempt row if none is left.
+
+        False when there is no committed fact to judge by.
+        """
         deadline = Deadline()
         async with self._query_pool.connection(deadline.left(2.0)) as connection:
             transaction = Transaction(connection, self._queries, deadline)
-            under = await self._lock(transaction, case.clerk_id)
-            surplus = await self._surplus(transaction, case, under, deadline)
+            locked = await self._lock(transaction, drift.clerk_id)
+            surplus = await self._find_surplus(transaction, drift, locked, deadline)
             if surplus is None:
-                return
-            settled.judged, settled.gone = True, under.known.is_deleted
-            left_over = False
+                return False
+            result.is_deleted = locked.user_state.is_deleted
+            some_left = False
             for named in surplus:
-                due = self._waits.are_over(named, stood_before=under.stood_before)
-                settled.states[named.assistant.id] = "left" if due else "waiting"
-                deleted = False
-                if due and self._budget.take():
-                    deleted = await self._take_a_step(named, at_once=under.stood_before, deadline=deadline)
-                    settled.states[named.assistant.id] = "mended"
-                left_over = left_over or not deleted
-            if not left_over:
-                await self._forget(transaction, case.clerk_id, under)
+                is_due = self._grace_periods.is_due(named, had_tombstone=locked.had_tombstone)
+                result.states[named.assistant.id] = "left" if is_due else "waiting"
+                is_gone = False
+                if is_due and self._limit.take():
+                    is_gone = await self._take_step(named, at_once=locked.had_tombstone, deadline=deadline)
+                    result.states[named.assistant.id] = "mended"
+                some_left = some_left or not is_gone
+            if not some_left:
+                await self._delete_attempt(transaction, drift.clerk_id, locked)
+        return True
 
     async def _lock(self, transaction: Transaction, clerk_id: str) -> LockedState:
         _, states, attempts = await transaction.begin(
@@ -142,69 +135,68 @@ class Repair:
             self._users.get_state(clerk_id),
             (self._queries.get_attempt, {"clerk_id": clerk_id, "started_at": self._started_at}),
         )
-        tries, last_at, stood_before = attempts[0]
-        return LockedState(UserState.from_row(states[0]), tries, last_at, bool(stood_before))
+        tries, last_at, had_tombstone = attempts[0]
+        return LockedState(UserState.from_row(states[0]), tries, last_at, bool(had_tombstone))
 
-    async def _surplus(
-        self, transaction: Transaction, case: UserDrift, under: LockedState, deadline: Deadline
-    ) -> list[Named] | None:
-        """Everything of this user's name that no row keeps; None when no fact stands by which to judge."""
-        known, user = under.known, under.known.user
-        if user is None and not known.is_deleted:
+    async def _find_surplus(
+        self, transaction: Transaction, drift: UserDrift, locked: LockedState, deadline: Deadline
+    ) -> list[NamedAssistant] | None:
+        """The assistants of the user's name that no row has; None when no committed fact keeps them from adoption."""
+        user, is_deleted = locked.user_state.user, locked.user_state.is_deleted
+        if user is None and not is_deleted:
             return None
-        assistants = await self._backboard.find_assistants(case.clerk_id, deadline)
-        named = {one.id: Named(one, case.clerk_id) for one in assistants}
-        named |= await self._still_aside(case, deadline)
+        assistants = await self._backboard.find_assistants(drift.clerk_id, deadline)
+        named = {one.id: NamedAssistant(one, drift.clerk_id) for one in assistants}
+        named |= await self._find_renamed(drift, deadline)
         own = await self._backboard.get_assistant(user.assistant_id, deadline) if user else None
-        if own is None and not known.is_deleted:
+        if own is None and not is_deleted:
             return None
-        if own is not None and under.stood_before:
-            # Whatever name it bears by now, it is the tombstoned row's own.
-            named.setdefault(own.id, Named(own, case.clerk_id))
+        if own is not None and locked.had_tombstone:
+            # It belongs to the deleted user's row, whatever its name is by now.
+            named.setdefault(own.id, NamedAssistant(own, drift.clerk_id))
         query = (self._queries.find_assistant_owners, {"assistant_ids": list(named)})
-        (rows,) = await transaction.execute(query)
-        kept = {one for one, owner_id in rows if not (known.is_deleted and owner_id == case.clerk_id)}
+        (owners,) = await transaction.execute(query)
+        kept = {one for one, owner_id in owners if not (is_deleted and owner_id == drift.clerk_id)}
         return [one for assistant_id, one in named.items() if assistant_id not in kept]
 
-    async def _still_aside(self, case: UserDrift, deadline: Deadline) -> dict[str, Named]:
-        """Those that an earlier run has put aside, as long as they bear the same name as when they were listed."""
-        aside: dict[str, Named] = {}
-        for listed in case.renamed:
-            assistant = await self._backboard.get_assistant(listed.assistant.id, deadline)
+    async def _find_renamed(self, drift: UserDrift, deadline: Deadline) -> dict[str, NamedAssistant]:
+        """The assistants that an earlier run has renamed, where they still have the name that the scan saw."""
+        renamed: dict[str, NamedAssistant] = {}
+        for scanned in drift.renamed:
+            assistant = await self._backboard.get_assistant(scanned.assistant.id, deadline)
             named = self._names.read(assistant) if assistant else None
-            if named is not None and (named.clerk_id, named.renamed_on) == (listed.clerk_id, listed.renamed_on):
-                aside[listed.assistant.id] = named
-        return aside
+            if named is not None and (named.clerk_id, named.renamed_on) == (scanned.clerk_id, scanned.renamed_on):
+                renamed[scanned.assistant.id] = named
+        return renamed
 
-    async def _take_a_step(self, named: Named, *, at_once: bool, deadline: Deadline) -> bool:
-        """Put an assistant aside; delete one that was put aside long enough, or whose user was gone before."""
+    async def _take_step(self, named: NamedAssistant, *, at_once: bool, deadline: Deadline) -> bool:
+        """Rename an assistant, or delete one that is renamed or that may go at once; whether it is deleted."""
         assistant = named.assistant
         if at_once or named.renamed_on is not None:
             await self._backboard.delete_assistant(assistant.id, deadline)
             return True
-        await self._backboard.rename_assistant(assistant.id, set_aside(assistant.name), deadline)
+        await self._backboard.rename_assistant(assistant.id, orphan_name(assistant.name), deadline)
         return False
 
-    async def _forget(self, transaction: Transaction, clerk_id: str, under: LockedState) -> None:
-        if under.tries is None:
+    async def _delete_attempt(self, transaction: Transaction, clerk_id: str, locked: LockedState) -> None:
+        if locked.tries is None:
             return
         values = {
             "clerk_id": clerk_id,
-            "tries": under.tries,
-            "last_at": under.last_at,
-            "min_age": self._waits.min_age.total_seconds(),
+            "tries": locked.tries,
+            "last_at": locked.last_at,
+            "min_age": self._grace_periods.min_age.total_seconds(),
         }
-        forget = (self._queries.delete_settled_attempt, values)
-        (rows,) = await transaction.commit(forget)
-        self.forgotten += len(rows)
+        (rows,) = await transaction.commit((self._queries.delete_settled_attempt, values))
+        self.deleted_attempts += len(rows)
 
 
-def _close(case: UserDrift, settled: RepairResult, *, done: bool) -> None:
-    """What became of each finding; what turned up only under the lock is added."""
-    for finding in case.findings:
-        if finding.kind in ("duplicate", "orphaned") and finding.assistant_id in settled.states:
-            finding.state = settled.states.pop(finding.assistant_id)
+def _record(drift: UserDrift, result: RepairResult, *, done: bool) -> None:
+    """Set the state of each finding, and add the surplus that was found only under the lock."""
+    for finding in drift.findings:
+        if finding.kind in ("duplicate", "orphaned") and finding.assistant_id in result.states:
+            finding.state = result.states.pop(finding.assistant_id)
         elif finding.state == "found":
             finding.state = "mended" if done else "left"
-    for assistant_id, state in settled.states.items():
-        case.add("orphaned" if settled.gone else "duplicate", assistant_id, state)
+    for assistant_id, state in result.states.items():
+        drift.add("orphaned" if result.is_deleted else "duplicate", assistant_id, state)

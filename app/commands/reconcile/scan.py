@@ -1,11 +1,10 @@
-"""The reading half of reconcile: what stands at Clerk, in users and at Backboard. It changes nothing.
+"""The reading half of reconcile: compares Clerk, users and Backboard, and changes nothing.
 
-Attempt rows come first, however many users there are; with `everybody`, then Clerk's users against the rows, then
-Backboard's assistants by prefix. Nothing counts as absent because a listing lacks it: an assistant is then asked for
-by its id, and a user by theirs.
+Without `all_users` it starts from the attempt rows alone. With it, it also compares Clerk's users with the rows, and
+Backboard's assistants with both. Nothing counts as absent because a listing lacks it: the scan then asks for the
+assistant or for the user by its id.
 """
 
-from app.backboard.client import Backboard
 from app.clerk.api import ClerkApi, IncompleteListing
 from app.clerk.users import Profile
 from app.commands.reconcile.models import (
@@ -13,7 +12,7 @@ from app.commands.reconcile.models import (
     SHARE,
     AssistantNames,
     GracePeriods,
-    Named,
+    NamedAssistant,
     NoClerkKey,
     ScanResult,
     UnsafeToProceed,
@@ -22,234 +21,238 @@ from app.commands.reconcile.models import (
     check_missing_in_clerk,
     check_unclaimed,
 )
-from app.commands.reconcile.readers import Row, Tables, assistant_at_backboard, assistants_by_name, listing_of_backboard
+from app.commands.reconcile.readers import Row, Tables, find_assistants, get_assistant, list_assistants
+from app.components import Components
 from app.deadline import Deadline
 from app.errors import Unavailable
 from app.http.client import retry_reads
 
-# Of a listing that is cut, so many rows are asked for by id to see whether the key is the right one.
+# How many assistants, or users, are asked for by id to see whether a key belongs to this database.
 SAMPLE = 20
 
 
 class Scanner:
-    """Looks once; each run has a new one."""
+    """Scans once; each run has a new one."""
+
+    _result: ScanResult
 
     def __init__(
-        self,
-        *,
-        tables: Tables,
-        backboard: Backboard,
-        clerk: ClerkApi | None,
-        names: AssistantNames,
-        waits: GracePeriods,
-        everybody: bool,
+        self, components: Components, names: AssistantNames, grace_periods: GracePeriods, *, all_users: bool
     ) -> None:
-        self._tables = tables
-        self._backboard = backboard
-        self._clerk = clerk
+        min_age = grace_periods.min_age.total_seconds()
+        self._tables = Tables(components.queries, components.query_pool, min_age)
+        self._backboard = components.backboard
+        self._clerk = components.clerk
         self._names = names
-        self._waits = waits
-        self._everybody = everybody
-        self._notes: dict[str, Row] = {}
+        self._grace_periods = grace_periods
+        self._all_users = all_users
+        # By Clerk id: attempt rows, the rows of users that matter here, assistants by their names.
+        self._attempts: dict[str, Row] = {}
         self._rows: dict[str, Row] = {}
-        self._listed: set[str] = set()
-        # Which row holds an assistant that is listed: its own user's or, after somebody's renaming, another's.
-        self._holders: dict[str, str] = {}
-        self._named: dict[str, list[Named]] = {}
-        self._clerk_ids: set[str] = set()
+        self._named: dict[str, list[NamedAssistant]] = {}
+        # The users without a row and a tombstone, and whether they may be judged yet.
         self._undecided: dict[str, bool] = {}
-        self._clerk_knows_us = False
+        # What Clerk lists, and what Backboard lists.
+        self._clerk_ids: set[str] = set()
+        self._listed: set[str] = set()
+        # The user that has a listed assistant in the row: after a rename at Backboard, not the one of its name.
+        self._owners: dict[str, str] = {}
+        self._clerk_key_fits = False
 
-    async def look(self) -> ScanResult:
-        """Everything that is not as it should be; UnsafeToProceed when what was read is not to be believed.
+    async def scan(self) -> ScanResult:
+        """All differences; UnsafeToProceed when the sources cannot be trusted, NoClerkKey without Clerk's key.
 
-        DatabaseUnavailable when there is no database to begin with.
+        DatabaseUnavailable when the database cannot be reached at all.
         """
-        if self._everybody and self._clerk is None:
+        if self._all_users and self._clerk is None:
             raise NoClerkKey("--all compares with Clerk's users")
-        survey = ScanResult(await self._tables.begin())
+        self._result = ScanResult(await self._tables.begin())
         try:
-            survey.silence = await self._tables.silence()
-            await self._read_notes(survey)
-            await self._read_clerk(survey)
-            await self._read_backboard(survey)
-            await self._read_rows(survey)
-            await self._look_by_name(survey)
-            await self._ask_clerk(survey)
+            self._result.seconds_since_change = await self._tables.seconds_since_change()
+            await self._read_attempts()
+            if self._all_users and self._clerk is not None:
+                await self._compare_with_clerk(self._clerk)
+            await self._list_assistants()
+            await self._read_rows()
+            if self._result.is_listing_cut:
+                await self._find_assistants_by_name()
+            await self._ask_clerk()
         except Unavailable as error:
             raise UnsafeToProceed(f"not everything could be read ({error.reason})") from error
         except IncompleteListing as error:
             raise UnsafeToProceed(str(error)) from error
         for clerk_id, named in self._named.items():
-            self._judge(survey, clerk_id, named)
-        check_candidates(survey)
-        return survey
+            self._judge_assistants(clerk_id, named)
+        check_candidates(self._result)
+        return self._result
 
-    async def _read_notes(self, survey: ScanResult) -> None:
-        async for note in self._tables.notes():
-            self._notes[note.clerk_id] = note
-            survey.case(note.clerk_id).noted = True
-            if not (note.live or note.gone):
-                self._undecided[note.clerk_id] = note.old
-        survey.attempts = len(self._notes)
+    async def _read_attempts(self) -> None:
+        async for attempt in self._tables.attempts():
+            self._attempts[attempt.clerk_id] = attempt
+            self._result.drift(attempt.clerk_id).has_attempt = True
+            if not (attempt.is_live or attempt.is_deleted):
+                self._undecided[attempt.clerk_id] = attempt.is_old
+        self._result.attempts = len(self._attempts)
 
-    async def _read_clerk(self, survey: ScanResult) -> None:
-        if not self._everybody or self._clerk is None:
-            return
-        async for page in self._clerk.list_all_users(await retry_reads(self._clerk.count_users)):
+    async def _compare_with_clerk(self, clerk: ClerkApi) -> None:
+        """Find Clerk's users without a row, or with an older one."""
+        async for page in clerk.list_all_users(await retry_reads(clerk.count_users)):
             profiles = {profile.clerk_id: profile for profile in page.profiles}
             self._clerk_ids |= set(profiles)
-            for clerk_id, known in (await self._tables.find(list(profiles))).items():
-                profile, user = profiles[clerk_id], known.user
-                if known.is_deleted:
+            for clerk_id, state in (await self._tables.find(list(profiles))).items():
+                profile, user = profiles[clerk_id], state.user
+                if state.is_deleted:
                     continue
                 if user is None:
-                    _needs(survey, profile).add("missing")
+                    self._drift_with(profile).add("missing")
                     continue
-                self._clerk_knows_us = True
+                self._clerk_key_fits = True
                 version = profile.updated_at or user.clerk_updated_at
                 same = version == user.clerk_updated_at
                 if version > user.clerk_updated_at or (same and user.differs_from(profile)):
-                    _needs(survey, profile).add("stale", user.assistant_id)
+                    self._drift_with(profile).add("stale", user.assistant_id)
 
-    async def _read_backboard(self, survey: ScanResult) -> None:
-        listed, survey.cut = await listing_of_backboard(self._backboard)
-        self._listed = set(listed)
-        for assistant in listed.values():
+    async def _list_assistants(self) -> None:
+        listing = await list_assistants(self._backboard)
+        self._result.is_listing_cut = listing.is_cut
+        self._listed = set(listing.by_id)
+        for assistant in listing.by_id.values():
             named = self._names.read(assistant)
             if named is not None:
-                survey.matching += 1
+                self._result.our_assistants += 1
                 self._named.setdefault(named.clerk_id, []).append(named)
-            elif self._names.is_under_prefix(assistant):
-                survey.strange += 1
+            elif self._names.has_prefix(assistant):
+                self._result.other_assistants += 1
 
-    async def _read_rows(self, survey: ScanResult) -> None:
-        """Keep the rows that the rest depends on, and those whose assistant is not listed."""
+    async def _read_rows(self) -> None:
+        """Keep the rows that the scan needs, and check those with an assistant that Backboard does not list."""
         total, unlisted = 0, []
         async for row in self._tables.users():
             total += 1
-            survey.live += row.live
-            if row.held_id in self._listed:
-                self._holders[row.held_id] = row.clerk_id
-            elif row.live:
+            self._result.live_users += row.is_live
+            if row.assistant_id in self._listed:
+                self._owners[row.assistant_id] = row.clerk_id
+            elif row.is_live:
                 unlisted.append(row)
-            of_interest = row.clerk_id in self._notes or row.clerk_id in self._named
-            if of_interest or (self._everybody and (survey.cut or row.clerk_id not in self._clerk_ids)):
+            matters = row.clerk_id in self._attempts or row.clerk_id in self._named
+            if matters or (self._all_users and (self._result.is_listing_cut or row.clerk_id not in self._clerk_ids)):
                 self._rows[row.clerk_id] = row
-        check_unclaimed(total, self._notes, self._named)
-        await self._check_key(survey, unlisted)
+        check_unclaimed(total, self._attempts, self._named)
+        await self._check_backboard_key(unlisted)
 
-    async def _check_key(self, survey: ScanResult, unlisted: list[Row]) -> None:
-        """Refuse when more rows point at nothing than accidents explain: the key is another environment's."""
-        asked = unlisted[:SAMPLE] if survey.cut else unlisted
-        of = len(asked) if survey.cut else survey.live
-        most = max(FEW_ROWS, int(of * SHARE))
+    async def _check_backboard_key(self, unlisted: list[Row]) -> None:
+        """Refuse the run when more assistants are missing than accidents explain: the key is another account's."""
+        asked, total = unlisted, self._result.live_users
+        if self._result.is_listing_cut:
+            asked = unlisted[:SAMPLE]
+            total = len(asked)
+        limit = max(FEW_ROWS, int(total * SHARE))
         lost: list[Row] = []
         for row in asked:
-            if row.held_id and await assistant_at_backboard(self._backboard, row.held_id) is None:
+            if row.assistant_id and await get_assistant(self._backboard, row.assistant_id) is None:
                 lost.append(row)
-            if len(lost) > most or len(lost) == survey.live:
+            if len(lost) > limit or len(lost) == self._result.live_users:
                 raise UnsafeToProceed(
-                    f"the assistants of {len(lost)} or more of {of} users are not at Backboard, which is no accident:"
-                    " BACKBOARD_API_KEY belongs to another account than this database, as it seems"
+                    f"the assistants of {len(lost)} or more of {total} users are not at Backboard, which is no"
+                    " accident: BACKBOARD_API_KEY belongs to another account than this database, as it seems"
                 )
         for row in lost:
-            survey.case(row.clerk_id).add("missing", row.held_id, "left")
+            self._result.drift(row.clerk_id).add("missing", row.assistant_id, "left")
 
-    async def _look_by_name(self, survey: ScanResult) -> None:
-        """Where the listing is cut, it says nothing about who is not in it: ask for each known user by name."""
-        if not survey.cut:
-            return
-        for case in survey.cases.values():
-            case.look_first = True
-        known = {row.clerk_id for row in self._rows.values() if row.live} if self._everybody else set()
-        for clerk_id, assistants in (await assistants_by_name(self._backboard, known | set(self._notes))).items():
-            listed = self._named.setdefault(clerk_id, [])
-            listed += [Named(one, clerk_id) for one in assistants if one.id not in self._listed]
+    async def _find_assistants_by_name(self) -> None:
+        """Ask for each known user's assistants: a cut listing says nothing about the users that are not in it."""
+        for drift in self._result.drifts.values():
+            drift.look_first = True
+        known = {row.clerk_id for row in self._rows.values() if row.is_live} if self._all_users else set()
+        for clerk_id, assistants in (await find_assistants(self._backboard, known | set(self._attempts))).items():
+            named = self._named.setdefault(clerk_id, [])
+            named += [NamedAssistant(one, clerk_id) for one in assistants if one.id not in self._listed]
 
-    async def _ask_clerk(self, survey: ScanResult) -> None:
-        """A definite word about every single user whom neither row, tombstone nor Clerk's listing decides about."""
-        absent = [row for row in self._rows.values() if row.live and row.clerk_id not in self._clerk_ids]
-        asked = dict(self._undecided)
-        if self._everybody:
-            check_missing_in_clerk(len(absent), survey.live)
-            asked |= {row.clerk_id: row.old for row in absent}
-            unknown = [one for one in self._named if one not in self._rows and one not in self._notes]
-            known = await self._tables.find(unknown)
-            undecided = [one for one in unknown if known[one].user is None and not known[one].is_deleted]
-            self._undecided |= {one: self._waits.are_old(self._named[one]) for one in undecided}
-            asked |= self._undecided
-        asked = {one: old for one, old in asked.items() if one not in self._clerk_ids}
+    async def _ask_clerk(self) -> None:
+        """Ask Clerk for each user that neither row, tombstone nor Clerk's listing decides about."""
+        asked: dict[str, bool] = {}
+        if self._all_users:
+            absent = [row for row in self._rows.values() if row.is_live and row.clerk_id not in self._clerk_ids]
+            check_missing_in_clerk(len(absent), self._result.live_users)
+            asked = {row.clerk_id: row.is_old for row in absent}
+            unknown = [one for one in self._named if one not in self._rows and one not in self._attempts]
+            for clerk_id, state in (await self._tables.find(unknown)).items():
+                if state.user is None and not state.is_deleted:
+                    self._undecided[clerk_id] = self._grace_periods.are_old(self._named[clerk_id])
+        asked |= self._undecided
+        asked = {clerk_id: is_old for clerk_id, is_old in asked.items() if clerk_id not in self._clerk_ids}
         if not asked:
             return
         if self._clerk is None:
             raise NoClerkKey(f"{len(asked)} users have neither a row nor a tombstone, and only Clerk can decide")
-        for clerk_id, old in asked.items():
-            self._decide(survey, clerk_id, await _get_user(self._clerk, clerk_id), old=old)
-        if any(case.missing_in_clerk for case in survey.cases.values()):
+        for clerk_id, is_old in asked.items():
+            self._record_answer(clerk_id, await _get_user(self._clerk, clerk_id), is_old=is_old)
+        if any(drift.missing_in_clerk for drift in self._result.drifts.values()):
             await self._check_clerk_key(self._clerk)
 
-    def _decide(self, survey: ScanResult, clerk_id: str, profile: Profile | None, *, old: bool) -> None:
+    def _record_answer(self, clerk_id: str, profile: Profile | None, *, is_old: bool) -> None:
         row = self._rows.get(clerk_id)
         if profile is not None:
-            self._clerk_knows_us = True
+            self._clerk_key_fits = True
             if row is None:
-                _needs(survey, profile).add("missing")
+                self._drift_with(profile).add("missing")
             return
-        case = survey.case(clerk_id)
-        case.missing_in_clerk = old
-        # A young one waits: Clerk may tell of a new user a moment before it answers for them.
-        case.add("deleted", row.held_id if row else None, "found" if old else "waiting")
+        drift = self._result.drift(clerk_id)
+        drift.missing_in_clerk = is_old
+        # A young one waits: Clerk may send the event of a new user before its API answers for that user.
+        drift.add("deleted", row.assistant_id if row else None, "found" if is_old else "waiting")
 
     async def _check_clerk_key(self, clerk: ClerkApi) -> None:
-        """Another instance's key would call everybody unknown, and a tombstone is for ever."""
-        asked = 0
-        if not self._clerk_knows_us:
-            async for row in self._tables.users():
-                if row.live and await _get_user(clerk, row.clerk_id) is not None:
-                    self._clerk_knows_us = True
-                asked += row.live
-                if self._clerk_knows_us or asked >= SAMPLE:
-                    break
-        if not self._clerk_knows_us:
-            raise UnsafeToProceed(
-                "Clerk knows none of the users that were asked for: CLERK_SECRET_KEY belongs to another instance"
-                " than this database, as it seems"
-            )
-
-    def _judge(self, survey: ScanResult, clerk_id: str, named: list[Named]) -> None:
-        """What each assistant is to its user. What an earlier run has put aside is looked at in every run."""
-        noted = clerk_id in self._notes
-        renamed = [one for one in named if one.renamed_on is not None]
-        if not (self._everybody or noted or renamed):
+        """Refuse the run when Clerk knows none of our users: another instance's key would give all a tombstone."""
+        if self._clerk_key_fits:
             return
-        row, note = self._rows.get(clerk_id), self._notes.get(clerk_id)
-        live = row.live if row else bool(note and note.live)
-        holders = {one.assistant.id: self._holders.get(one.assistant.id) for one in named}
-        kept = {one for one, holder in holders.items() if holder and (live or holder != clerk_id)}
-        surplus = [one for one in named if one.assistant.id not in kept]
+        asked = 0
+        async for row in self._tables.users():
+            if not row.is_live:
+                continue
+            if await _get_user(clerk, row.clerk_id) is not None:
+                return
+            asked += 1
+            if asked >= SAMPLE:
+                break
+        raise UnsafeToProceed(
+            "Clerk knows none of the users that were asked for: CLERK_SECRET_KEY belongs to another instance"
+            " than this database, as it seems"
+        )
+
+    def _judge_assistants(self, clerk_id: str, named: list[NamedAssistant]) -> None:
+        """Find the assistants that are one too many. Those that an earlier run has renamed are part of every run."""
+        attempt, row = self._attempts.get(clerk_id), self._rows.get(clerk_id)
+        renamed = [one for one in named if one.renamed_on is not None]
+        if not (self._all_users or attempt or renamed):
+            return
+        is_live = row.is_live if row else bool(attempt and attempt.is_live)
+        surplus = [one for one in named if not self._is_owned(one, is_live=is_live)]
         if not surplus:
             return
-        case = survey.case(clerk_id)
-        case.renamed = renamed
-        if case.profile is not None and not live:
-            # To be adopted; what is left over then is found under the lock.
-            case.look_first = True
+        drift = self._result.drift(clerk_id)
+        drift.renamed = renamed
+        if drift.profile is not None and not is_live:
+            # The repair adopts one of them, and then finds the surplus under the lock.
+            drift.look_first = True
             return
-        case.skip_destructive = survey.cut and not (live or noted)
-        stood_before = not live and clerk_id not in self._undecided
-        for one in surplus if self._everybody or noted else renamed:
-            due = self._waits.are_over(one, stood_before=stood_before)
-            case.add("duplicate" if live else "orphaned", one.assistant.id, "found" if due else "waiting")
+        drift.skip_destructive = self._result.is_listing_cut and not (is_live or attempt)
+        had_tombstone = not is_live and clerk_id not in self._undecided
+        for one in surplus if self._all_users or attempt else renamed:
+            is_due = self._grace_periods.is_due(one, had_tombstone=had_tombstone)
+            drift.add("duplicate" if is_live else "orphaned", one.assistant.id, "found" if is_due else "waiting")
 
+    def _is_owned(self, named: NamedAssistant, *, is_live: bool) -> bool:
+        """Whether a row has this assistant, other than the row of its own user when that is deleted."""
+        owner = self._owners.get(named.assistant.id)
+        return owner is not None and (is_live or owner != named.clerk_id)
 
-def _needs(survey: ScanResult, profile: Profile) -> UserDrift:
-    """The case of a user whose profile has to be stored."""
-    case = survey.case(profile.clerk_id)
-    case.profile = profile
-    return case
+    def _drift_with(self, profile: Profile) -> UserDrift:
+        """The drift of a user, with the profile that has to be stored."""
+        drift = self._result.drift(profile.clerk_id)
+        drift.profile = profile
+        return drift
 
 
 async def _get_user(clerk: ClerkApi, clerk_id: str) -> Profile | None:
-    """A user by Clerk's definite answer."""
     return await retry_reads(lambda: clerk.get_user(clerk_id, Deadline()))

@@ -1,4 +1,4 @@
-"""A Clerk with a key of its own, and a run beside it."""
+"""A sandbox Clerk with a key of its own, and a run of reconcile in this process."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from app.commands.reconcile import command
 from app.commands.reconcile.models import GracePeriods
 from app.commands.reconcile.report import Report
-from tests.commands.reconcile.drifting import AT_ONCE, KEY, Run
+from tests.commands.reconcile.drifting import KEY, NO_GRACE, Run
 from tests.support.service import settings_of
 from tools.sandbox.clerk import Clerk
 
@@ -25,12 +25,16 @@ def with_clerk(variables: dict[str, str], clerk: Clerk) -> dict[str, str]:
 
 @pytest.fixture
 def run(with_clerk: dict[str, str]) -> Run:
-    """Reconcile everybody, without waiting for anything, unless told otherwise."""
+    """Reconcile all users without grace periods, unless the test asks for something else."""
 
     async def run(
-        *, everybody: bool = True, apply: bool = True, waits: GracePeriods = AT_ONCE, without: str | None = None
+        *,
+        all_users: bool = True,
+        apply: bool = True,
+        grace_periods: GracePeriods = NO_GRACE,
+        without: str | None = None,
     ) -> Report:
         variables = {key: value for key, value in with_clerk.items() if key != without}
-        return await command.run(settings_of(variables), everybody=everybody, apply=apply, waits=waits)
+        return await command.run(settings_of(variables), all_users=all_users, apply=apply, grace_periods=grace_periods)
 
     return run

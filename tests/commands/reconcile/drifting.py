@@ -1,4 +1,4 @@
-"""People who have drifted apart between Clerk, users and Backboard, and what a run says of them."""
+"""Users that differ between Clerk, Postgres and Backboard, and what a run reports about them."""
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,8 @@ from tools.sandbox.clerk import Clerk
 Database = psycopg.Connection[dict[str, Any]]
 Run = Callable[..., Coroutine[Any, Any, Report]]
 KEY = "sk_test_canary"
-AT_ONCE = GracePeriods(timedelta(0), timedelta(0))
-USUAL = GracePeriods(timedelta(hours=1), timedelta(days=7))
+NO_GRACE = GracePeriods(timedelta(0), timedelta(0))
+DEFAULT_GRACE = GracePeriods(timedelta(hours=1), timedelta(days=7))
 LONG_AGO = datetime.now(UTC) - timedelta(days=30)
 
 
@@ -28,16 +28,16 @@ def state_of(database: Database, backboard: Sandbox) -> Any:
     return rows, sorted((one.id, one.name) for one in backboard.alive())
 
 
-def know(clerk: Clerk, person: Person, **changed: Any) -> None:
-    """Clerk has this user from now on, as the events tell of them."""
+def add_to_clerk(clerk: Clerk, person: Person, **changed: Any) -> None:
+    """Add the user to Clerk, with the data that the events carry."""
     clerk.add_user(person.clerk_id, **user_data(person, **changed))
 
 
-def found(report: Report) -> set[tuple[str, str, str]]:
-    return {(finding.kind, finding.clerk_id, finding.state) for finding in report.survey.findings()}
+def findings_of(report: Report) -> set[tuple[str, str, str]]:
+    return {(finding.kind, finding.clerk_id, finding.state) for finding in report.scan.findings()}
 
 
-def note(database: Database, person: Person, *, tries: int = 2, age: str = "2 hours") -> None:
+def record_attempt(database: Database, person: Person, *, tries: int = 2, age: str = "2 hours") -> None:
     database.execute(
         "INSERT INTO provisioning_attempts (clerk_id, tries, first_at, last_at)"
         " VALUES (%s, %s, now() - %s::interval, now() - %s::interval)",
@@ -53,21 +53,21 @@ def mark_deleted(database: Database, person: Person) -> None:
 
 
 async def sign_up(service: Service, clerk: Clerk, number: int = 1) -> list[Person]:
-    """So many users as they should be."""
+    """Users without any difference."""
     people = [Person() for _ in range(number)]
     for person in people:
-        know(clerk, person)
+        add_to_clerk(clerk, person)
         assert (await service.deliver(user_created(person))).status_code == 200
     return people
 
 
-async def make_a_mess(service: Service, clerk: Clerk, database: Database, backboard: Sandbox) -> dict[str, Person]:
-    """One user of each finding, beside three as they should be."""
+async def make_drift(service: Service, clerk: Clerk, database: Database, backboard: Sandbox) -> dict[str, Person]:
+    """One user for each kind of finding, beside three without any."""
     await sign_up(service, clerk, 3)
     stale, deleted, duplicate = await sign_up(service, clerk, 3)
     missing, orphaned = Person(), Person()
-    know(clerk, missing)
-    know(clerk, stale, updated_at=1_700_000_000_500, first_name="Canarynew")
+    add_to_clerk(clerk, missing)
+    add_to_clerk(clerk, stale, updated_at=1_700_000_000_500, first_name="Canarynew")
     clerk.remove_user(deleted.clerk_id)
     backboard.make_assistant(duplicate.assistant_name)
     backboard.make_assistant(orphaned.assistant_name)

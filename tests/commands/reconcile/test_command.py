@@ -1,4 +1,4 @@
-"""Reconcile as a command: its words, its report, its exit codes, its end."""
+"""Reconcile as a command: its options, its report, its exit codes, signals."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from app.commands.reconcile.report import as_json
-from tests.commands.reconcile.drifting import Database, Run, know, make_a_mess, sign_up
+from tests.commands.reconcile.drifting import Database, Run, add_to_clerk, make_drift, sign_up
 from tests.support import commands
 from tests.support.factories import Person
 from tests.support.service import Service
@@ -22,47 +22,47 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize(
     "words", ["everything", "--min-age -1", f"--min-age {9**15}", "--keep-days soon", "--keep-days 999999", "--force"]
 )
-async def test_wrong_words_are_a_usage_error(words: str) -> None:
-    """Before the environment is even read."""
+async def test_wrong_arguments_are_a_usage_error(words: str) -> None:
+    """The environment is not read before."""
     assert (await asyncio.to_thread(commands.run, "reconcile", *words.split()))[0] == 2
 
 
-async def test_the_report_for_programs_says_the_same(
+async def test_the_json_report_has_the_findings_and_the_counts(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """Counts by kind and state, and every finding by its ids."""
-    mess = await make_a_mess(service, clerk, database, backboard)
+    """Counts by kind and state, and the ids of every finding."""
+    drift = await make_drift(service, clerk, database, backboard)
 
     document = json.loads(as_json(await run(apply=False)))
 
     assert (document["applied"], document["clean"], document["users"]) == (False, False, 6)
-    assert {kind: counts["found"] for kind, counts in document["counts"].items()} == dict.fromkeys(mess, 1)
+    assert {kind: counts["found"] for kind, counts in document["counts"].items()} == dict.fromkeys(drift, 1)
     assert 0 <= document["last_change_seconds"] < 60
     assert {(each["kind"], each["clerk_id"]) for each in document["findings"]} == {
-        (kind, person.clerk_id) for kind, person in mess.items()
+        (kind, person.clerk_id) for kind, person in drift.items()
     }
 
 
-async def test_the_command_speaks_by_its_exit_code_and_prints_nothing_personal(
+async def test_each_end_has_its_exit_code_and_nothing_personal_is_printed(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, with_clerk: dict[str, str]
 ) -> None:
-    """1 while something is left, 0 when all is mended, 3 for a refusal, 78 without the key that is needed."""
-    await make_a_mess(service, clerk, database, backboard)
+    """1 while something is left, 0 when all is repaired, 3 for a refusal, 78 without the key that is needed."""
+    await make_drift(service, clerk, database, backboard)
 
-    async def say(*words: str, **more: str) -> tuple[int, str, str]:
+    async def reconcile(*words: str, **more: str) -> tuple[int, str, str]:
         process = commands.start("reconcile", *words, **(with_clerk | more))  # type: ignore[arg-type]  # No checkout.
         return await asyncio.to_thread(commands.finish, process)
 
     runs = [
-        await say("--all"),
-        await say("--all", "--json"),
-        await say("--all", "--apply", "--min-age", "0", "--keep-days", "0"),
-        await say("--all"),
-        await say(),
-        await say("--all", CLERK_SECRET_KEY=""),
+        await reconcile("--all"),
+        await reconcile("--all", "--json"),
+        await reconcile("--all", "--apply", "--min-age", "0", "--keep-days", "0"),
+        await reconcile("--all"),
+        await reconcile(),
+        await reconcile("--all", CLERK_SECRET_KEY=""),
     ]
     clerk.switches.uncounted = 1
-    runs.append(await say("--all", "--json"))
+    runs.append(await reconcile("--all", "--json"))
 
     assert [code for code, _, _ in runs] == [1, 1, 0, 0, 0, 78, 3]
     assert json.loads(runs[1][1])["looked_at"] == "everybody"
@@ -74,11 +74,11 @@ async def test_the_command_speaks_by_its_exit_code_and_prints_nothing_personal(
         assert "@" not in output + complaints
 
 
-async def test_the_longest_waits_are_no_error(
+async def test_the_longest_grace_periods_are_valid(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, with_clerk: dict[str, str]
 ) -> None:
-    """Whatever is found waits, in a run of this century."""
-    await make_a_mess(service, clerk, database, backboard)
+    """Every finding that has a grace period waits."""
+    await make_drift(service, clerk, database, backboard)
     (person,) = await sign_up(service, clerk)
     backboard.make_assistant(f"orphan:2026-01-01:{person.assistant_name}")
     words = ("--all", "--json", "--min-age", str(36_500 * 86_400), "--keep-days", "36500")
@@ -92,13 +92,13 @@ async def test_the_longest_waits_are_no_error(
     assert json.loads(output)["counts"]["duplicate"]["waiting"] == 2
 
 
-async def test_signals_end_a_run_only_once_what_is_under_way_is_done(
+async def test_a_signal_ends_a_run_after_the_create_under_way(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, with_clerk: dict[str, str]
 ) -> None:
-    """A second signal does not break off the end that the first began: no create is left in doubt."""
+    """A second signal does not interrupt the clean-up after the first: no create is left in doubt."""
     await sign_up(service, clerk)
     missing = Person()
-    know(clerk, missing)
+    add_to_clerk(clerk, missing)
     gate = threading.Event()
     backboard.next_create(held(gate))
     process = commands.start("reconcile", "--all", "--apply", **with_clerk)  # type: ignore[arg-type]  # No checkout.

@@ -1,4 +1,4 @@
-"""What reconcile finds and mends, and that it never takes what somebody has."""
+"""What reconcile finds and repairs, and that it never deletes an assistant of a live row."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from tests.commands.reconcile.drifting import (
     LONG_AGO,
     Database,
     Run,
-    found,
-    know,
-    make_a_mess,
+    add_to_clerk,
+    findings_of,
+    make_drift,
     mark_deleted,
-    note,
+    record_attempt,
     sign_up,
     state_of,
 )
@@ -24,45 +24,45 @@ from tools.sandbox.clerk import Clerk
 pytestmark = pytest.mark.anyio
 
 
-async def test_without_apply_everything_is_found_and_nothing_is_changed(
+async def test_without_apply_every_kind_is_found_and_nothing_is_changed(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """One finding of each kind; Backboard is only read."""
-    mess = await make_a_mess(service, clerk, database, backboard)
+    """Backboard receives GET requests only."""
+    drift = await make_drift(service, clerk, database, backboard)
     before, asked = state_of(database, backboard), len(backboard.calls())
 
     report = await run(apply=False)
 
-    assert found(report) == {(kind, person.clerk_id, "found") for kind, person in mess.items()}
+    assert findings_of(report) == {(kind, person.clerk_id, "found") for kind, person in drift.items()}
     assert not report.clean
     assert state_of(database, backboard) == before
     assert {call.method for call in backboard.calls()[asked:]} == {"GET"}
 
 
-async def test_apply_mends_every_kind_and_the_second_run_finds_nothing(
+async def test_apply_repairs_every_kind(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """The duplicate is put aside by the first run and gone after the second; the others are done at once."""
-    mess = await make_a_mess(service, clerk, database, backboard)
+    """The first run renames the duplicate and repairs the others, the second deletes it, the third finds nothing."""
+    drift = await make_drift(service, clerk, database, backboard)
 
     first = await run()
 
-    assert found(first) == {(kind, person.clerk_id, "mended") for kind, person in mess.items()}
+    assert findings_of(first) == {(kind, person.clerk_id, "mended") for kind, person in drift.items()}
     assert first.clean
-    assert len(backboard.alive(mess["duplicate"].assistant_name)) == 1
+    assert len(backboard.alive(drift["duplicate"].assistant_name)) == 1
     await run()
     third = await run()
-    assert found(third) == set()
+    assert findings_of(third) == set()
     live = database.execute("SELECT clerk_id, assistant_id, name FROM users WHERE deleted_at IS NULL").fetchall()
     assert {row["clerk_id"] for row in live} == set(clerk.users)
     assert {row["assistant_id"] for row in live} == {one.id for one in backboard.alive()}
-    assert next(row["name"] for row in live if row["clerk_id"] == mess["stale"].clerk_id).startswith("Canarynew")
+    assert next(row["name"] for row in live if row["clerk_id"] == drift["stale"].clerk_id).startswith("Canarynew")
 
 
-async def test_only_names_that_are_exactly_ours_are_candidates(
+async def test_only_assistants_with_exactly_our_names_are_candidates(
     service: Service, clerk: Clerk, backboard: Sandbox, run: Run
 ) -> None:
-    """Whatever else begins like ours is counted and stays, and nobody else's is even counted."""
+    """Other names under the prefix are counted, names without the prefix are not, and all these assistants stay."""
     (person,) = await sign_up(service, clerk)
     for name in (
         f"{person.assistant_name} ",
@@ -81,39 +81,39 @@ async def test_only_names_that_are_exactly_ours_are_candidates(
     report = await run()
 
     assert backboard.alive() == before
-    assert (report.survey.matching, report.survey.strange) == (1, 6)
+    assert (report.scan.our_assistants, report.scan.other_assistants) == (1, 6)
 
 
-async def test_an_assistant_that_a_row_holds_is_never_taken(
+async def test_an_assistant_of_a_row_is_never_deleted(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """Somebody renamed one user's assistant to another's name: it is not the other's twin."""
+    """An assistant renamed at Backboard to another user's name is not that user's duplicate."""
     one, other = await sign_up(service, clerk, 2)
     theirs = backboard.alive(other.assistant_name)[0]
     theirs.name = one.assistant_name
 
     report = await run()
 
-    assert found(report) == set()
+    assert findings_of(report) == set()
     assert theirs in backboard.alive(one.assistant_name)
-    note(database, one)
-    await run(everybody=False)
+    record_attempt(database, one)
+    await run(all_users=False)
     assert theirs in backboard.alive(one.assistant_name)
 
 
-async def test_without_the_rows_own_assistant_its_twin_is_kept(
+async def test_a_duplicate_is_kept_when_the_rows_own_assistant_is_lost(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """The twin may be all that is left of the user, so a person has to look."""
+    """The duplicate may be all that is left of the user, so it is left to the operator."""
     person, *_ = await sign_up(service, clerk, 3)
     own = backboard.alive(person.assistant_name)[0]
     twin = backboard.make_assistant(person.assistant_name, created_at=LONG_AGO)
     backboard.delete_assistant(own.id)
-    note(database, person)
+    record_attempt(database, person)
 
     report = await run()
 
-    assert found(report) == {("missing", person.clerk_id, "left"), ("duplicate", person.clerk_id, "left")}
+    assert findings_of(report) == {("missing", person.clerk_id, "left"), ("duplicate", person.clerk_id, "left")}
     assert backboard.alive(person.assistant_name) == [twin]
     assert database.execute("SELECT 1 FROM provisioning_attempts").fetchone()
 
@@ -121,7 +121,7 @@ async def test_without_the_rows_own_assistant_its_twin_is_kept(
 async def test_lost_rows_come_back_with_their_assistants(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """After a restore from a backup the assistants are adopted, although no note tells of them."""
+    """After a restore from a backup the assistants are adopted, although there is no attempt row."""
     lost, _stays = await sign_up(service, clerk, 2)
     (assistant,) = backboard.alive(lost.assistant_name)
     database.execute("DELETE FROM users WHERE clerk_id = %s", [lost.clerk_id])
@@ -133,7 +133,7 @@ async def test_lost_rows_come_back_with_their_assistants(
     assert len(backboard.made(lost.assistant_name)) == 1
 
 
-async def test_beyond_a_cut_listing_no_orphan_is_taken_and_doubts_are_settled_by_name(
+async def test_with_a_cut_listing_orphans_stay_and_attempts_are_resolved_by_name(
     service: Service,
     clerk: Clerk,
     database: Database,
@@ -141,30 +141,30 @@ async def test_beyond_a_cut_listing_no_orphan_is_taken_and_doubts_are_settled_by
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who is not in sight is asked for by name; what nobody asks for stays."""
+    """Users with an attempt row or without a row are looked up by name."""
     monkeypatch.setattr(readers, "LAST_SKIP", 0)
     person, *_ = await sign_up(service, clerk, 2)
     orphan = Person()
     mark_deleted(database, orphan)
     backboard.make_assistant(orphan.assistant_name, created_at=LONG_AGO)
     lost = Person()
-    know(clerk, lost)
+    add_to_clerk(clerk, lost)
     backboard.make_assistant(lost.assistant_name, created_at=LONG_AGO)
     for number in range(200):
         backboard.make_assistant(f"other {number}")
     backboard.make_assistant(person.assistant_name)
-    note(database, person)
+    record_attempt(database, person)
 
     seen = await run(apply=False)
     report = await run()
 
-    assert report.survey.cut
-    assert found(seen) == {
+    assert report.scan.is_listing_cut
+    assert findings_of(seen) == {
         ("duplicate", person.clerk_id, "found"),
         ("orphaned", orphan.clerk_id, "found"),
         ("missing", lost.clerk_id, "found"),
     }
-    assert found(report) == {
+    assert findings_of(report) == {
         ("duplicate", person.clerk_id, "mended"),
         ("orphaned", orphan.clerk_id, "left"),
         ("missing", lost.clerk_id, "mended"),
@@ -176,7 +176,7 @@ async def test_beyond_a_cut_listing_no_orphan_is_taken_and_doubts_are_settled_by
 async def test_an_unfinished_deletion_is_finished(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """The tombstone stands, its own assistant is still there, under whatever name, and the sender has given up."""
+    """The tombstone is written, Backboard has failed, and the assistant has been renamed since."""
     person, _stays = await sign_up(service, clerk, 2)
     clerk.remove_user(person.clerk_id)
     backboard.next_delete(status(500))
@@ -184,7 +184,7 @@ async def test_an_unfinished_deletion_is_finished(
     assert (await service.deliver(body)).status_code == 503
     backboard.alive(person.assistant_name)[0].name = "renamed in the dashboard"
 
-    await run(everybody=False)
+    await run(all_users=False)
 
     assert len(backboard.alive()) == 1
     assert database.execute("SELECT 1 FROM provisioning_attempts").fetchone() is None

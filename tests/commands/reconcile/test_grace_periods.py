@@ -1,4 +1,4 @@
-"""What reconcile does only in its time, and how much at a time."""
+"""The grace periods of reconcile, and the limit of changes in one run."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,13 +6,13 @@ import pytest
 
 from app.commands.reconcile import models
 from tests.commands.reconcile.drifting import (
+    DEFAULT_GRACE,
     LONG_AGO,
-    USUAL,
     Database,
     Run,
-    found,
+    findings_of,
     mark_deleted,
-    note,
+    record_attempt,
     sign_up,
     state_of,
 )
@@ -32,7 +32,7 @@ async def test_a_run_makes_at_most_fifty_changes(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rest is left, said so, and done by the runs after it."""
+    """The rest is reported as left, and the next run does it."""
     monkeypatch.setattr(models, "FEW_CANDIDATES", 100)
     await sign_up(service, clerk)
     for _ in range(60):
@@ -42,79 +42,79 @@ async def test_a_run_makes_at_most_fifty_changes(
 
     first = await run()
 
-    assert (first.survey.count("orphaned", "mended"), first.survey.count("orphaned", "left")) == (50, 10)
+    assert (first.scan.count("orphaned", "mended"), first.scan.count("orphaned", "left")) == (50, 10)
     assert not first.clean
     assert len(backboard.alive()) == 11
     assert (await run()).clean
     assert len(backboard.alive()) == 1
 
 
-async def test_a_duplicate_is_put_aside_and_deleted_after_its_days(
+async def test_a_duplicate_is_renamed_and_deleted_after_seven_days(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """Renamed with the day, so that no lookup finds it; not deleted on that day, and on the eighth it is."""
+    """Its new name has the day in it, and no lookup finds it."""
     (person,) = await sign_up(service, clerk)
     twin = backboard.make_assistant(person.assistant_name, created_at=LONG_AGO)
-    note(database, person)
+    record_attempt(database, person)
 
-    await run(waits=USUAL)
+    await run(grace_periods=DEFAULT_GRACE)
     assert twin.name == f"orphan:{datetime.now(UTC).date()}:{person.assistant_name}"
-    waiting = await run(waits=USUAL)
-    assert found(waiting) == {("duplicate", person.clerk_id, "waiting")}
+    waiting = await run(grace_periods=DEFAULT_GRACE)
+    assert findings_of(waiting) == {("duplicate", person.clerk_id, "waiting")}
     assert waiting.clean
     assert twin in backboard.alive()
     assert database.execute("SELECT 1 FROM provisioning_attempts").fetchone()
 
     twin.name = f"orphan:{datetime.now(UTC).date() - timedelta(days=7)}:{person.assistant_name}"
-    await run(everybody=False, waits=USUAL)
+    await run(all_users=False, grace_periods=DEFAULT_GRACE)
     assert twin not in backboard.alive()
     assert database.execute("SELECT 1 FROM provisioning_attempts").fetchone() is None
 
 
-async def test_what_is_young_is_left_alone(
+async def test_what_is_younger_than_the_min_age_is_left_alone(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """A twin of this minute, a note of this minute, a user that Clerk does not know yet."""
+    """A new duplicate, a new attempt row, and a new user that Clerk does not know yet."""
     person, unknown = await sign_up(service, clerk, 2)
     clerk.remove_user(unknown.clerk_id)
     backboard.make_assistant(person.assistant_name)
-    note(database, unknown, age="1 minute")
+    record_attempt(database, unknown, age="1 minute")
     before = state_of(database, backboard)
 
-    report = await run(waits=USUAL)
+    report = await run(grace_periods=DEFAULT_GRACE)
 
-    assert found(report) == {
+    assert findings_of(report) == {
         ("duplicate", person.clerk_id, "waiting"),
         ("deleted", unknown.clerk_id, "waiting"),
     }
     assert state_of(database, backboard) == before
 
 
-async def test_an_assistant_of_this_minute_gives_nobody_a_tombstone(
+async def test_a_young_assistant_without_a_user_causes_no_tombstone(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """A sign-up may be under way whose note was not there yet when the notes were read."""
+    """It may belong to a sign-up whose attempt row was written after the scan read those."""
     await sign_up(service, clerk)
     young, old = Person(), Person()
     backboard.make_assistant(young.assistant_name)
     backboard.make_assistant(old.assistant_name, created_at=LONG_AGO)
 
-    report = await run(waits=USUAL)
+    report = await run(grace_periods=DEFAULT_GRACE)
 
-    assert ("deleted", young.clerk_id, "waiting") in found(report)
-    assert ("deleted", old.clerk_id, "mended") in found(report)
+    assert ("deleted", young.clerk_id, "waiting") in findings_of(report)
+    assert ("deleted", old.clerk_id, "mended") in findings_of(report)
     assert [row["clerk_id"] for row in database.execute("SELECT clerk_id FROM deleted_users")] == [old.clerk_id]
 
 
-async def test_a_quiet_note_is_forgotten_and_a_young_one_is_not(
+async def test_an_old_attempt_row_is_deleted_and_a_young_one_is_not(
     service: Service, clerk: Clerk, database: Database, run: Run
 ) -> None:
-    """What a young one remembers may still be on its way to Backboard."""
+    """The request of a young one may still be on its way to Backboard."""
     quiet, young = await sign_up(service, clerk, 2)
-    note(database, quiet)
-    note(database, young, age="59 minutes")
+    record_attempt(database, quiet)
+    record_attempt(database, young, age="59 minutes")
 
-    report = await run(everybody=False, waits=USUAL)
+    report = await run(all_users=False, grace_periods=DEFAULT_GRACE)
 
     assert report.clean
     left = database.execute("SELECT clerk_id FROM provisioning_attempts").fetchall()

@@ -1,4 +1,4 @@
-"""What reconcile refuses to believe, and that it changes nothing then."""
+"""The sources that reconcile refuses to trust; a refused run changes nothing."""
 
 from typing import Any
 
@@ -6,7 +6,17 @@ import pytest
 
 from app.commands.reconcile.models import NoClerkKey, UnsafeToProceed
 from app.http import client
-from tests.commands.reconcile.drifting import LONG_AGO, Database, Run, found, know, make_a_mess, note, sign_up, state_of
+from tests.commands.reconcile.drifting import (
+    LONG_AGO,
+    Database,
+    Run,
+    add_to_clerk,
+    findings_of,
+    make_drift,
+    record_attempt,
+    sign_up,
+    state_of,
+)
 from tests.support.factories import Person
 from tests.support.service import Service
 from tools.sandbox.backboard import Sandbox
@@ -23,7 +33,7 @@ async def no_rows(service: Service, clerk: Clerk, database: Database, _: Sandbox
 
 
 async def other_account(service: Service, clerk: Clerk, _: Database, backboard: Sandbox) -> None:
-    """None of our assistants is there, and somebody else's are."""
+    """None of our assistants is there, but those of another database are."""
     await sign_up(service, clerk, 2)
     for assistant in backboard.alive():
         backboard.delete_assistant(assistant.id)
@@ -46,7 +56,7 @@ async def other_instance(service: Service, clerk: Clerk, _: Database, __: Sandbo
     people = await sign_up(service, clerk, 2)
     for person in people:
         clerk.remove_user(person.clerk_id)
-    know(clerk, Person())
+    add_to_clerk(clerk, Person())
 
 
 async def listing_incomplete(service: Service, clerk: Clerk, _: Database, __: Sandbox) -> None:
@@ -56,16 +66,16 @@ async def listing_incomplete(service: Service, clerk: Clerk, _: Database, __: Sa
 
 
 async def clerk_page_fails(service: Service, clerk: Clerk, database: Database, backboard: Sandbox) -> None:
-    await make_a_mess(service, clerk, database, backboard)
+    await make_drift(service, clerk, database, backboard)
     clerk.always("list", refuses(500))
 
 
 async def backboard_page_fails(service: Service, clerk: Clerk, database: Database, backboard: Sandbox) -> None:
-    await make_a_mess(service, clerk, database, backboard)
+    await make_drift(service, clerk, database, backboard)
     backboard.always("list", status(500))
 
 
-RAILS = [
+UNSAFE = [
     (no_rows, "users is empty"),
     (other_account, "BACKBOARD_API_KEY"),
     (some_assistants_lost, "BACKBOARD_API_KEY"),
@@ -77,8 +87,8 @@ RAILS = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "reason"), RAILS, ids=lambda value: getattr(value, "__name__", ""))
-async def test_what_could_do_harm_is_refused_and_nothing_is_changed(
+@pytest.mark.parametrize(("prepare", "reason"), UNSAFE, ids=lambda value: getattr(value, "__name__", ""))
+async def test_an_unsafe_run_is_refused_and_changes_nothing(
     service: Service,
     clerk: Clerk,
     database: Database,
@@ -88,7 +98,7 @@ async def test_what_could_do_harm_is_refused_and_nothing_is_changed(
     prepare: Any,
     reason: str,
 ) -> None:
-    """With and without --apply, and with a sentence that names the cause."""
+    """With and without --apply; the sentence names the cause."""
     monkeypatch.setattr(client, "PAUSES", (0.0, 0.0))
     await prepare(service, clerk, database, backboard)
     before, asked = state_of(database, backboard), len(backboard.calls())
@@ -102,23 +112,23 @@ async def test_what_could_do_harm_is_refused_and_nothing_is_changed(
 
 
 @pytest.mark.parametrize("prepare", [no_rows, other_account, some_assistants_lost, many_candidates])
-async def test_the_rails_stand_beside_the_attempt_rows_too(
+async def test_an_unsafe_run_is_refused_without_all_users_too(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run, prepare: Any
 ) -> None:
-    """Without --all the same wrong key or database is noticed before a doubt is settled."""
+    """A wrong key or database is noticed before an attempt is resolved."""
     await prepare(service, clerk, database, backboard)
     for row in database.execute("SELECT clerk_id FROM users").fetchall():
         database.execute("INSERT INTO provisioning_attempts (clerk_id, tries) VALUES (%s, 2)", [row["clerk_id"]])
     before = state_of(database, backboard)
 
     with pytest.raises(UnsafeToProceed):
-        await run(everybody=False)
+        await run(all_users=False)
 
     assert state_of(database, backboard) == before
 
 
 async def test_an_unknown_schema_is_refused(service: Service, database: Database, run: Run) -> None:
-    """A newer release may keep what this one would take away."""
+    """A newer release may need what this one would delete."""
     del service
     database.execute("INSERT INTO schema_migrations (version) VALUES ('9999')")
     try:
@@ -128,46 +138,46 @@ async def test_an_unknown_schema_is_refused(service: Service, database: Database
         database.execute("DELETE FROM schema_migrations WHERE version = '9999'")
 
 
-async def test_another_instances_key_gives_nobody_a_tombstone(
+async def test_the_key_of_another_instance_causes_no_tombstone(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """An attempt row of somebody whom this Clerk does not know, as it knows none of us."""
+    """An attempt row of a user that this Clerk does not know, as it knows none of ours."""
     for person in await sign_up(service, clerk, 2):
         clerk.remove_user(person.clerk_id)
-    note(database, Person())
+    record_attempt(database, Person())
     before = state_of(database, backboard)
 
     with pytest.raises(UnsafeToProceed, match="CLERK_SECRET_KEY"):
-        await run(everybody=False)
+        await run(all_users=False)
 
     assert state_of(database, backboard) == before
 
 
-async def test_only_clerk_decides_about_a_user_without_row_and_tombstone(
+async def test_only_clerk_decides_about_a_user_without_a_row_and_a_tombstone(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """Without its key nothing is done; without --all and such users, the key is not needed."""
+    """Without its key nothing is done; without such users and without --all, the key is not needed."""
     (person,) = await sign_up(service, clerk)
     backboard.make_assistant(person.assistant_name)
-    note(database, person)
+    record_attempt(database, person)
 
     with pytest.raises(NoClerkKey):
         await run(without="CLERK_SECRET_KEY")
-    mended = await run(everybody=False, without="CLERK_SECRET_KEY")
-    assert found(mended) == {("duplicate", person.clerk_id, "mended")}
+    mended = await run(all_users=False, without="CLERK_SECRET_KEY")
+    assert findings_of(mended) == {("duplicate", person.clerk_id, "mended")}
 
-    note(database, Person())
+    record_attempt(database, Person())
     before = state_of(database, backboard)
     with pytest.raises(NoClerkKey):
-        await run(everybody=False, without="CLERK_SECRET_KEY")
+        await run(all_users=False, without="CLERK_SECRET_KEY")
     assert state_of(database, backboard) == before
 
 
-async def test_one_bad_answer_of_either_partner_does_not_end_a_run(
+async def test_one_failed_read_of_clerk_or_backboard_does_not_end_a_run(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """What only reads is asked again, and a partner that wants to be left alone for a while is."""
-    mess = await make_a_mess(service, clerk, database, backboard)
+    """Reads are repeated, after the Retry-After where there is one."""
+    drift = await make_drift(service, clerk, database, backboard)
     clerk.next("list", cuts())
     clerk.next("count", refuses(500))
     clerk.next("user", refuses(500))
@@ -176,16 +186,16 @@ async def test_one_bad_answer_of_either_partner_does_not_end_a_run(
 
     report = await run(apply=False)
 
-    assert found(report) == {(kind, person.clerk_id, "found") for kind, person in mess.items()}
+    assert findings_of(report) == {(kind, person.clerk_id, "found") for kind, person in drift.items()}
 
 
-async def test_a_user_whose_id_cannot_be_used_is_passed_over(
+async def test_a_user_with_an_unusable_id_is_skipped(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """There is neither a row nor an assistant of theirs, and everybody else's drift is found."""
-    mess = await make_a_mess(service, clerk, database, backboard)
+    """The user has neither a row nor an assistant, and the drift of all others is found."""
+    drift = await make_drift(service, clerk, database, backboard)
     clerk.add_user("user_canary:1")
 
     report = await run(apply=False)
 
-    assert found(report) == {(kind, person.clerk_id, "found") for kind, person in mess.items()}
+    assert findings_of(report) == {(kind, person.clerk_id, "found") for kind, person in drift.items()}
