@@ -3,12 +3,12 @@
 from typing import Any
 
 from app.commands.doctor.report import Report
-from app.errors import DatabaseDown, DatabaseReadOnly, DatabaseUnavailable, SchemaMissing
+from app.errors import DatabaseDown, DatabaseOutage, DatabaseUnavailable, SchemaMissing
 from app.postgres.migrations import newest
 from app.postgres.pipeline import Statement, execute
 from app.postgres.pool import Pool, connections_needed, why_refused
 from app.postgres.queries import Queries
-from app.reasons import meaning_of
+from app.reasons import REASONS, meaning_of
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
 
 # The first with a built-in gen_random_uuid().
@@ -54,8 +54,8 @@ async def _check_server(report: Report, pool: Pool, settings: Settings | None) -
     if release < OLDEST_POSTGRES:
         report.wrong("database", f"Postgres {release} is too old", f"Move to Postgres {OLDEST_POSTGRES} or newer.")
     elif read_only:
-        todo = "Point DATABASE_URL at the primary, or find out why it takes no writes."
-        report.wrong("database", meaning_of(DatabaseReadOnly()), todo)
+        error = DatabaseOutage("database_read_only")
+        report.wrong("database", meaning_of(error), REASONS[error.reason].remedy)
     else:
         report.ok("database", f"Postgres {release}, reached {encrypted}")
     if settings is not None:
