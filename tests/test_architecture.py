@@ -1,4 +1,4 @@
-"""The laws of the house: who may import whom, what an import may do, how long things may be."""
+"""The rules of app/: the order of imports, what an import may do, how long functions and modules may be."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "app"
 
-# The packages from the top; each imports only from those below it. What stands in one line is one package.
+# The packages from the top; each imports only from the lines below it. The names of one line count as one package.
 ORDER = [
     ("__main__", "commands"),
     ("application",),
@@ -31,7 +31,7 @@ LEVEL = {name: level for level, names in enumerate(reversed(ORDER)) for name in 
 
 
 def dotted(path: Path) -> str:
-    """A module's name, as it is imported."""
+    """A module's name in imports."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -44,7 +44,7 @@ MODULE_LINES = 250
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Every dotted name that a module imports, wherever in it; `from a import b` counts as a.b."""
+    """Every dotted name that a module imports, at any depth; `from a import b` counts as a.b."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -63,7 +63,7 @@ def imported_modules(name: str) -> set[str]:
 
 
 def package(module: str) -> str:
-    """The package of a module, or the module itself where it stands at the root."""
+    """The package of a module; a module at the root counts as its own."""
     return module.split(".")[1]
 
 
@@ -77,26 +77,26 @@ def importers(library: str) -> set[str]:
 
 
 def uses_of_environment(tree: ast.AST) -> list[str]:
-    """Every place that names the process's environment."""
+    """The names in a module that refer to the process's environment."""
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Name | ast.alias))
     names = (node.name if isinstance(node, ast.alias) else ast.unparse(node) for node in nodes)
     return [name for name in names if re.fullmatch(r"(os\.)?(environb?|getenvb?|putenv)", name)]
 
 
 def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function of a module, methods and inner ones too."""
+    """All functions of a module, with methods and nested ones."""
     yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def docstring_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """How many lines a function's docstring takes."""
+    """The number of lines of a function's docstring."""
     if ast.get_docstring(function) is None:
         return 0
     return (function.body[0].end_lineno or 0) - function.body[0].lineno + 1
 
 
 def test_every_package_has_its_place_in_the_order() -> None:
-    """A package that is not listed would escape the law."""
+    """A package that is not listed would not be checked."""
     assert {package(name) for name in SOURCES if name != "app"} == set(LEVEL)
 
 
@@ -114,7 +114,7 @@ def test_a_package_imports_only_from_those_below_it(name: str) -> None:
 
 
 def test_modules_import_each_other_without_circles() -> None:
-    """Inside a package and at the root the order is not written down, but there is one."""
+    """Inside a package the order is not listed, but there is one."""
     try:
         TopologicalSorter({name: imported_modules(name) for name in SOURCES}).prepare()
     except CycleError as error:
@@ -139,28 +139,28 @@ def test_modules_import_each_other_without_circles() -> None:
         ("tests", r""),
     ],
 )
-def test_a_library_is_met_at_one_border_only(library: str, allowed: str) -> None:
-    """What a library's errors and objects are to us is decided where it is imported, and nowhere else."""
+def test_a_library_is_imported_only_where_it_is_wrapped(library: str, allowed: str) -> None:
+    """Its errors and objects are translated there, and known nowhere else."""
     assert [name for name in importers(library) if not re.fullmatch(allowed, name)] == []
 
 
-def test_the_settings_only_read_addresses_with_psycopg() -> None:
-    """They take libpq's grammar of a URL, and the one error that it raises; they connect to nothing."""
+def test_the_settings_use_psycopg_only_to_parse_addresses() -> None:
+    """They import libpq's parser and the error that it raises, and connect to nothing."""
     names = {imported for imported in imports(TREES["app.settings"]) if imported.startswith("psycopg")}
 
     assert {name for name in names if not name.startswith("psycopg.conninfo.")} <= {"psycopg.ProgrammingError"}
 
 
-def test_the_settings_only_read_addresses_with_httpx() -> None:
-    """They take its grammar of a URL, so that no client can refuse later what was taken at the start."""
+def test_the_settings_use_httpx_only_to_parse_addresses() -> None:
+    """They import its parser, so that no client refuses an address later."""
     used = set(re.findall(r"httpx\.(\w+)", (ROOT / "app" / "settings.py").read_text()))
 
     assert used == {"URL", "InvalidURL"}
 
 
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - {"app.postgres.migrations", "app.commands.psql"}))
-def test_the_environment_is_read_in_one_place(name: str) -> None:
-    """pydantic-settings does it, for the settings; nobody else asks."""
+def test_only_the_settings_read_the_environment(name: str) -> None:
+    """pydantic-settings does it for them."""
     assert uses_of_environment(TREES[name]) == []
 
 
@@ -168,15 +168,15 @@ def test_the_environment_is_read_in_one_place(name: str) -> None:
     ("name", "start"),
     [("app.postgres.migrations", "asyncio.create_subprocess_exec"), ("app.commands.psql", "os.execve")],
 )
-def test_a_program_that_is_started_gets_the_environment_and_nobody_else(name: str, start: str) -> None:
-    """What stands there goes to dbmate and to psql."""
+def test_a_module_that_starts_a_program_only_passes_the_environment_on(name: str, start: str) -> None:
+    """The programs are dbmate and psql."""
     calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
     (started,) = (call for call in calls if ast.unparse(call.func) == start)
 
     assert uses_of_environment(TREES[name]) == uses_of_environment(started) == ["os.environ"]
 
 
-# Python's own events of whatever leaves the process or reads a file that is not a module.
+# Prints Python's audit events of connections, processes, and files other than modules.
 _WATCHED_IMPORT = """
 import importlib
 import os
@@ -201,7 +201,7 @@ for module in modules:
 
 
 def test_an_import_does_nothing(tmp_path: Path) -> None:
-    """Without any variable, beside a broken .env: no file is read, nobody is called, nothing is printed."""
+    """Without any variable and with a broken .env: nothing is read, called or printed."""
     (tmp_path / ".env").write_text("PORT=nonsense\n")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _WATCHED_IMPORT, str(ROOT), *SOURCES],
@@ -217,16 +217,16 @@ def test_an_import_does_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_function_fits_on_a_screen(name: str) -> None:
-    """At most 40 lines, its docstring not counted."""
+def test_a_function_has_at_most_40_lines(name: str) -> None:
+    """Without its docstring."""
     for function in functions(TREES[name]):
         lines = (function.end_lineno or 0) - function.lineno + 1 - docstring_lines(function)
         assert lines <= FUNCTION_LINES, f"{function.name} has {lines} lines"
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_module_stays_short(name: str) -> None:
-    """At most 250 lines, the docstrings of its functions not counted."""
+def test_a_module_has_at_most_250_lines(name: str) -> None:
+    """Without the docstrings of its functions."""
     docstrings = sum(docstring_lines(function) for function in functions(TREES[name]))
 
     assert len(SOURCES[name].read_text().splitlines()) - docstrings <= MODULE_LINES

@@ -1,4 +1,4 @@
-"""The database's address: under which name, in which form, and with TLS wherever it leaves this machine."""
+"""The database's address: its variables, its form, and TLS for another machine."""
 
 from pathlib import Path
 
@@ -11,27 +11,27 @@ from tests.support.environment import URL, complete_environment, problems
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a .env would be read."""
+    """The folder in which .env is read."""
     complete_environment(monkeypatch, tmp_path)
     return tmp_path
 
 
 def database(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """The parts of the address that the service uses for a DATABASE_URL."""
+    """The parts of the address that the service makes of a DATABASE_URL."""
     monkeypatch.setenv("DATABASE_URL", url)
     return dict(conninfo_to_dict(load(Settings).database_url.get_secret_value()))
 
 
 def test_a_missing_database_names_all_three_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is on a host that sets another name finds it in the message."""
+    """Hosts set different ones."""
     monkeypatch.delenv("DATABASE_URL")
 
     (problem,) = problems()
     assert all(name in problem for name in DATABASE_VARIABLES)
 
 
-def test_the_first_name_of_the_database_that_is_set_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DATABASE_URL, else POSTGRES_URL, else PRISMA_DATABASE_URL; an empty one is not set."""
+def test_the_first_variable_that_is_set_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DATABASE_URL, POSTGRES_URL, PRISMA_DATABASE_URL; an empty one counts as unset."""
     for name in DATABASE_VARIABLES:
         monkeypatch.setenv(name, f"postgresql://localhost/{name.lower()}")
 
@@ -41,8 +41,9 @@ def test_the_first_name_of_the_database_that_is_set_wins(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", DATABASE_VARIABLES)
-def test_a_malformed_address_is_told_with_the_name_that_was_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks for a mistake in a variable that they never set."""
+def test_the_message_about_a_malformed_address_names_the_variable_that_is_set(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv(name, "canary")
 
@@ -51,8 +52,10 @@ def test_a_malformed_address_is_told_with_the_name_that_was_set(name: str, monke
     assert "canary" not in problem
 
 
-def test_a_malformed_address_is_told_with_the_name_that_won(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real variable under any name wins over the file, so a mistake in it is not told as the file's."""
+def test_the_message_about_a_malformed_address_names_the_variable_that_wins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment variable of any name wins over the file."""
     (folder / ".env").write_text(f"DATABASE_URL={URL}\n")
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("POSTGRES_URL", "canary")
@@ -63,7 +66,7 @@ def test_a_malformed_address_is_told_with_the_name_that_won(folder: Path, monkey
 
 @pytest.mark.parametrize("scheme", ["prisma", "prisma+postgres"])
 def test_an_accelerate_address_is_refused_with_the_reason(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an HTTP service of Prisma's, not a Postgres, and the sentence says what to give instead."""
+    """It is an HTTP service of Prisma's and not a Postgres; the sentence says what to set instead."""
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://accelerate.prisma-data.net/?api_key=canary")
 
     (problem,) = problems()
@@ -74,10 +77,10 @@ def test_an_accelerate_address_is_refused_with_the_reason(scheme: str, monkeypat
 
 
 @pytest.mark.parametrize("name", DATABASE_VARIABLES[1:])
-def test_a_real_database_wins_over_the_file_under_any_name(
+def test_an_environment_variable_of_any_name_wins_over_the_file(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order of the three names counts within the environment and within the file, not between the two."""
+    """The order of the names counts within the environment and within the file, not between the two."""
     (folder / ".env").write_text("DATABASE_URL=postgresql://localhost/file\n")
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv(name, "postgresql://localhost/real")
@@ -94,8 +97,8 @@ def test_a_real_database_wins_over_the_file_under_any_name(
         "postgresql://app:p%40ss%2Fword@/app?host=/var/run/postgresql",
     ],
 )
-def test_both_schemes_and_an_encoded_password_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On this machine nothing is added, so a server without TLS will do."""
+def test_both_schemes_and_an_encoded_password_are_accepted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine no sslmode is added, so the server needs no TLS."""
     parts = database(url, monkeypatch)
 
     assert (parts["user"], parts["password"], parts["dbname"]) == ("app", "p@ss/word", "app")
@@ -104,7 +107,7 @@ def test_both_schemes_and_an_encoded_password_are_taken(url: str, monkeypatch: p
 
 @pytest.mark.parametrize("parameter", ["schema=public", "pgbouncer=true", "connection_limit=1"])
 def test_a_parameter_that_only_an_orm_knows_is_refused(parameter: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a sentence that says what to take out."""
+    """The sentence says what to take out."""
     monkeypatch.setenv("DATABASE_URL", f"{URL}?{parameter}")
 
     assert parameter.partition("=")[0] in problems()[0]
@@ -114,8 +117,8 @@ def test_a_parameter_that_only_an_orm_knows_is_refused(parameter: str, monkeypat
 @pytest.mark.parametrize(
     "address", ["app@a.example:{}/app", "app@a.example,b.example:{}/app", "/app?host=/tmp&port={}"]
 )
-def test_a_port_that_is_none_is_refused(address: str, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver finds out only when it connects, and then it looks like a database that is down."""
+def test_an_invalid_port_is_refused(address: str, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver checks it only when it connects, and then the database seems to be down."""
     monkeypatch.setenv("DATABASE_URL", f"postgresql://{address.format(port)}")
 
     (problem,) = problems()
@@ -125,7 +128,6 @@ def test_a_port_that_is_none_is_refused(address: str, port: str, monkeypatch: py
 
 @pytest.mark.parametrize("address", ["a.example:1", "a.example:65535", "a.example", "a.example,b.example:5433"])
 def test_a_port_may_be_left_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one host or of several."""
     assert database(f"postgresql://app@{address}/app", monkeypatch)["dbname"] == "app"
 
 
@@ -139,23 +141,22 @@ REMOTE = [
 
 
 @pytest.mark.parametrize("url", REMOTE)
-def test_tls_is_required_of_another_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the address says nothing, whatever way it names the other machine."""
+def test_tls_is_required_for_another_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an sslmode, in every form that names another machine."""
     parts = database(url, monkeypatch)
 
     assert (parts["sslmode"], parts["password"]) == ("require", "canary")
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
-def test_a_stricter_mode_stays(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the address asks for is what is used."""
+def test_a_stricter_sslmode_is_kept(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert database(f"{REMOTE[0]}?sslmode={mode}", monkeypatch)["sslmode"] == mode
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
 @pytest.mark.parametrize("url", REMOTE)
 def test_tls_cannot_be_turned_off_for_another_machine(mode: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modes that may fall back to plain text would send the password through somebody's network."""
+    """The modes that may fall back to plain text would expose the password on the network."""
     monkeypatch.setenv("DATABASE_URL", f"{url}{'&' if '?' in url else '?'}sslmode={mode}")
 
     (problem,) = problems()
@@ -164,6 +165,5 @@ def test_tls_cannot_be_turned_off_for_another_machine(mode: str, url: str, monke
 
 
 @pytest.mark.parametrize("mode", ["disable", "prefer", "require"])
-def test_any_mode_will_do_on_this_machine(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens on the loopback."""
+def test_any_sslmode_is_accepted_on_this_machine(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert database(f"{URL}?sslmode={mode}", monkeypatch)["sslmode"] == mode

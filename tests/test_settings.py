@@ -1,4 +1,4 @@
-"""The environment: what is taken, what is refused, and that a refusal repeats no value."""
+"""The environment: which values are accepted, and that no message repeats a value."""
 
 import base64
 import re
@@ -16,7 +16,7 @@ from tools.sandbox.clerk.frontend_api import new_key, pem_of
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a .env would be read."""
+    """The folder in which .env is read."""
     complete_environment(monkeypatch, tmp_path)
     return tmp_path
 
@@ -25,8 +25,8 @@ def whsec(length: int) -> str:
     return "whsec_" + base64.b64encode(b"k" * length).decode()
 
 
-def test_three_variables_are_enough() -> None:
-    """Everything else has a default."""
+def test_three_variables_are_required() -> None:
+    """All others have a default."""
     settings = load(Settings)
 
     assert settings.database_url.get_secret_value() == URL
@@ -40,8 +40,8 @@ def test_three_variables_are_enough() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "   "], ids=["unset", "empty", "blank"])
-def test_all_that_is_missing_is_told_at_once(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset, empty and blank are the same mistake, and one message names every variable that has it."""
+def test_all_missing_variables_are_named_at_once(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset, empty and blank are the same mistake."""
     for name in COMPLETE:
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
 
@@ -69,24 +69,24 @@ BAD_VALUES = {
 }
 
 
-def test_all_that_is_malformed_is_told_at_once_and_no_value_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names and what is expected; the values may be secrets, so not even the harmless ones are shown."""
+def test_all_malformed_variables_are_named_at_once_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values may be secrets, so even harmless ones are left out."""
     for name, value in BAD_VALUES.items():
         monkeypatch.setenv(name, value)
 
-    told = problems()
+    sentences = problems()
 
-    assert sorted(problem.split()[0] for problem in told) == sorted(BAD_VALUES)
-    assert "canary" not in "\n".join(told).lower()
+    assert sorted(problem.split()[0] for problem in sentences) == sorted(BAD_VALUES)
+    assert "canary" not in "\n".join(sentences).lower()
 
 
 def test_settings_never_show_a_secret() -> None:
-    """Neither in a log line that prints them nor in a debugger."""
+    """In a log line or in a debugger."""
     assert "canary" not in repr(load(Settings)) + str(load(Settings))
 
 
-def test_a_real_variable_wins_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the file over the default; what the file holds beside that is somebody else's."""
+def test_an_environment_variable_wins_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file wins over the default; other variables in it are ignored."""
     (folder / ".env").write_text("PORT=9001\nWEB_CONCURRENCY=3\nUNKNOWN=canary\n")
     monkeypatch.setenv("PORT", "9002")
 
@@ -96,15 +96,14 @@ def test_a_real_variable_wins_over_the_file(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_a_file_that_is_not_text_is_a_configuration_error(folder: Path) -> None:
-    """It is the operator's to mend, like any other mistake in there."""
     (folder / ".env").write_bytes(b"PORT=\xff\xfe\n")
 
     assert ".env" in problems()[0]
 
 
 @pytest.mark.parametrize("name", BAD_VALUES)
-def test_a_blank_value_is_answered_with_a_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made for the person who set it: no pattern, and no type of a library."""
+def test_the_message_about_a_blank_value_is_a_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It quotes no pattern and no type of a library."""
     monkeypatch.setenv(name, "   ")
 
     if name in {"SERVICE_TOKENS", "CLERK_AUTHORIZED_PARTIES"}:
@@ -114,8 +113,8 @@ def test_a_blank_value_is_answered_with_a_sentence(name: str, monkeypatch: pytes
     assert not re.search(r"[\^{}]|pattern|item", problem)
 
 
-def test_a_prompt_that_is_too_long_is_answered_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would come back in answers that are read up to a limit."""
+def test_a_prompt_has_at_most_20000_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backboard echoes it in responses that are read up to a limit."""
     monkeypatch.setenv("ASSISTANT_SYSTEM_PROMPT", "a" * 20_000)
     assert load(Settings).assistant_system_prompt == "a" * 20_000
     monkeypatch.setenv("ASSISTANT_SYSTEM_PROMPT", "a" * 20_001)
@@ -128,7 +127,7 @@ def test_a_prompt_that_is_too_long_is_answered_with_a_sentence(monkeypatch: pyte
 def test_a_host_that_the_client_cannot_use_is_a_configuration_error(
     name: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused at the start, and not where the client is built or by the first request."""
+    """It is refused at the start, not by the first request."""
     monkeypatch.setenv(name, f"https://{host}/api")
 
     (problem,) = problems()
@@ -147,13 +146,13 @@ BAD_SECRETS = {
     "not ASCII": whsec(24) + "\u00e4",
     "23 bytes": whsec(23),
     "65 bytes": whsec(65),
-    "a second one that is wrong": f"{SECRET},whsec_canary",
+    "an invalid second one": f"{SECRET},whsec_canary",
 }
 
 
 @pytest.mark.parametrize("value", BAD_SECRETS.values(), ids=BAD_SECRETS)
 def test_a_signing_secret_is_exactly_what_clerk_shows(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library would make a key of almost anything, and every genuine event would then be refused."""
+    """Svix's library would accept almost any text, and every genuine event would then be refused."""
     monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", value)
 
     (problem,) = problems()
@@ -163,7 +162,7 @@ def test_a_signing_secret_is_exactly_what_clerk_shows(value: str, monkeypatch: p
 
 @pytest.mark.parametrize("length", [24, 64])
 def test_a_signing_key_has_24_to_64_bytes(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard Webhooks sets the two ends."""
+    """As Standard Webhooks requires."""
     monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", whsec(length))
 
     (secret,) = load(Settings).clerk_webhook_signing_secret
@@ -171,7 +170,7 @@ def test_a_signing_key_has_24_to_64_bytes(length: int, monkeypatch: pytest.Monke
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blanks around an entry and a comma too many do no harm."""
+    """Blanks around an entry and empty entries are ignored."""
     monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", f" {whsec(24)} ,{whsec(32)},")
     monkeypatch.setenv("SERVICE_TOKENS", "first-token-of-16, second-token-of-17,")
 
@@ -185,8 +184,8 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://backboard.example/api", "http://localhost:9000", "http://127.0.0.1/api/"])
-def test_backboard_is_https_or_on_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slash at the end makes no difference."""
+def test_an_api_url_is_https_or_on_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash at the end is removed."""
     monkeypatch.setenv("BACKBOARD_API_URL", url)
 
     assert load(Settings).backboard_api_url == url.rstrip("/")
@@ -217,7 +216,7 @@ def test_backboard_is_https_or_on_this_machine(url: str, monkeypatch: pytest.Mon
     ],
 )
 def test_a_value_outside_its_range_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the start and by name, instead of at the first request that meets it."""
+    """At the start, by name, instead of at the first request."""
     monkeypatch.setenv(name, value)
 
     (problem,) = problems()
@@ -237,8 +236,8 @@ def test_a_value_outside_its_range_is_refused(name: str, value: str, monkeypatch
     ],
     ids=["short", "of another kind", "private", "none at all"],
 )
-def test_the_key_of_session_tokens_is_a_public_one_of_rsa(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long enough to be believed; and a private key would be a secret in the wrong place."""
+def test_the_key_of_session_tokens_is_a_public_rsa_key(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2048 bits or more. A private key would be a secret in the wrong place."""
     monkeypatch.setenv("CLERK_JWT_KEY", key)
 
     (problem,) = problems()
@@ -246,7 +245,7 @@ def test_the_key_of_session_tokens_is_a_public_one_of_rsa(key: str, monkeypatch:
 
 
 def test_a_key_on_one_line_is_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some hosts' variables hold one line only."""
+    """Some hosts allow only one line in a variable."""
     pem = pem_of(new_key())
     monkeypatch.setenv("CLERK_JWT_KEY", pem.replace("\n", "\\n"))
 
@@ -257,7 +256,7 @@ def test_a_key_on_one_line_is_the_same_key(monkeypatch: pytest.MonkeyPatch) -> N
     "party", ["app.example.com", "https://", "https://app.example.com/", "https://a.example/x", "*"]
 )
 def test_an_authorized_party_is_an_origin(party: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As browsers write it; anything else would refuse every token without a word."""
+    """As browsers write it; any other text would silently refuse every token."""
     monkeypatch.setenv("CLERK_AUTHORIZED_PARTIES", f"https://app.example.com,{party}")
 
     (problem,) = problems()

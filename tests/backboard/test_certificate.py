@@ -1,4 +1,4 @@
-"""A Backboard whose certificate nobody vouches for: nothing is sent to it, and somebody is told."""
+"""A Backboard with an untrusted certificate: nothing is sent to it, and an error line tells the operator."""
 
 import asyncio
 import ssl
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
-    """A server's side of TLS, for localhost, vouched for by itself."""
+    """TLS of a server for localhost, with a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -38,14 +38,14 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_nothing_is_sent_to_who_cannot_prove_to_be_backboard(
+async def test_nothing_is_sent_to_a_server_with_an_untrusted_certificate(
     variables: dict[str, str], database: psycopg.Connection[dict[str, object]], tmp_path: Path
 ) -> None:
-    """503 in the usual words, no row, and an error line, since it does not heal by itself; there is no switch."""
-    heard: list[bytes] = []
+    """503, no row, and an error line, since it does not heal by itself; the check cannot be turned off."""
+    received: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(100))
+        received.append(await reader.read(100))
         writer.close()
 
     server = await asyncio.start_server(listen, "localhost", 0, ssl=self_signed(tmp_path))
@@ -59,5 +59,5 @@ async def test_nothing_is_sent_to_who_cannot_prove_to_be_backboard(
     assert (answer.status_code, answer.json()["title"]) == (503, "Service initialization failed")
     assert lines["ensure_user"]["reason"] == "backboard_certificate"
     assert lines["backboard_certificate"]["level"] == "error"
-    assert b"".join(heard) == b""
+    assert b"".join(received) == b""
     assert database.execute("SELECT FROM users").fetchall() == []

@@ -1,4 +1,4 @@
-"""What each answer of Backboard means to the one who asked. Everything about time and sockets is in test_doubt."""
+"""What each response of Backboard means, and when the circuit breaker opens and closes."""
 
 import json
 from collections.abc import AsyncIterator
@@ -52,8 +52,8 @@ async def find(backboard: Backboard) -> Assistant | None:
 
 @pytest.mark.parametrize("status", [200, 201])
 @respx.mock
-async def test_a_create_is_done_with_either_status(backboard: Backboard, status: int) -> None:
-    """The documentation says 200; what the live server sends is not known."""
+async def test_a_create_may_answer_200_or_201(backboard: Backboard, status: int) -> None:
+    """The documentation says 200; the live server's status is not known."""
     respx.post(ASSISTANTS).respond(status, json=assistant())
 
     made = await create(backboard)
@@ -63,7 +63,7 @@ async def test_a_create_is_done_with_either_status(backboard: Backboard, status:
 
 @respx.mock
 async def test_a_create_sends_the_name_and_the_prompt_and_nothing_else(backboard: Backboard) -> None:
-    """The key goes in X-API-Key, and nothing that a user typed goes out."""
+    """The key is sent as X-API-Key, and no personal data is sent."""
     route = respx.post(ASSISTANTS).respond(json=assistant())
 
     await create(backboard)
@@ -77,8 +77,8 @@ async def test_a_create_sends_the_name_and_the_prompt_and_nothing_else(backboard
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 402, 403, 404, 405, 413, 415, 422])
 @respx.mock
-async def test_a_definite_no_is_rejected(backboard: Backboard, status: int) -> None:
-    """Nothing was made, no redirect is followed, and the create is sent once."""
+async def test_a_refusal_is_rejected(backboard: Backboard, status: int) -> None:
+    """Nothing was created, no redirect is followed, and the create is sent once."""
     route = respx.post(ASSISTANTS).respond(status, headers={"Location": f"{URL}/elsewhere"})
 
     with pytest.raises(Rejected):
@@ -89,8 +89,8 @@ async def test_a_definite_no_is_rejected(backboard: Backboard, status: int) -> N
 
 @pytest.mark.parametrize("status", [202, 204, 408, 409, 500, 502, 503, 504])
 @respx.mock
-async def test_what_may_have_worked_is_unknown_and_not_repeated(backboard: Backboard, status: int) -> None:
-    """A 500 after the work was done has been seen; a second create could make a second assistant."""
+async def test_a_create_that_may_be_done_is_unknown_and_not_repeated(backboard: Backboard, status: int) -> None:
+    """A 500 after the commit has been seen; a second create could create a second assistant."""
     route = respx.post(ASSISTANTS).respond(status)
 
     with pytest.raises(OutcomeUnknown):
@@ -122,8 +122,8 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE.keys())
 @respx.mock
-async def test_a_2xx_that_cannot_be_used_is_unknown(backboard: Backboard, body: bytes) -> None:
-    """An assistant may exist, so the next try has to look."""
+async def test_an_unreadable_2xx_is_unknown(backboard: Backboard, body: bytes) -> None:
+    """An assistant may exist, so the next try has to look by name."""
     respx.post(ASSISTANTS).respond(200, content=body)
 
     with pytest.raises(OutcomeUnknown):
@@ -131,8 +131,8 @@ async def test_a_2xx_that_cannot_be_used_is_unknown(backboard: Backboard, body: 
 
 
 @respx.mock
-async def test_a_compressed_answer_is_unreadable(backboard: Backboard) -> None:
-    """Identity was asked for; a few KB of gzip can hide 50 MB."""
+async def test_a_compressed_response_is_unreadable(backboard: Backboard) -> None:
+    """The request accepts identity alone; a few KB of gzip can hide 50 MB."""
     respx.post(ASSISTANTS).mock(
         return_value=httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8b"))
     )
@@ -143,8 +143,8 @@ async def test_a_compressed_answer_is_unreadable(backboard: Backboard) -> None:
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout])
 @respx.mock
-async def test_what_never_left_is_sent_once_more(backboard: Backboard, error: type[Exception]) -> None:
-    """Nothing can have been made, so repeating is safe; twice is enough."""
+async def test_a_request_that_was_not_sent_is_repeated_once(backboard: Backboard, error: type[Exception]) -> None:
+    """Nothing can have been created."""
     route = respx.post(ASSISTANTS).mock(side_effect=error("no"))
 
     with pytest.raises(NotSent):
@@ -157,7 +157,7 @@ async def test_what_never_left_is_sent_once_more(backboard: Backboard, error: ty
     "error", [httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError]
 )
 @respx.mock
-async def test_a_connection_lost_on_the_way_is_unknown(backboard: Backboard, error: type[Exception]) -> None:
+async def test_a_connection_lost_after_sending_is_unknown(backboard: Backboard, error: type[Exception]) -> None:
     """The request may have arrived."""
     route = respx.post(ASSISTANTS).mock(side_effect=error("no"))
 
@@ -187,8 +187,8 @@ def in_seconds(seconds: int) -> str:
     ],
 )
 @respx.mock
-async def test_a_429_passes_its_wait_on(backboard: Backboard, header: dict[str, str], expected: int) -> None:
-    """Clamped to 1 to 30 s; 5 s when it says nothing that can be read."""
+async def test_a_429_passes_its_retry_after_on(backboard: Backboard, header: dict[str, str], expected: int) -> None:
+    """Limited to 1 to 30 s, and 5 s where it is missing or malformed."""
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in header.items()]
     respx.post(ASSISTANTS).mock(return_value=httpx.Response(429, headers=encoded))
 
@@ -199,8 +199,8 @@ async def test_a_429_passes_its_wait_on(backboard: Backboard, header: dict[str, 
 
 
 @respx.mock
-async def test_a_create_without_time_left_is_not_started(backboard: Backboard) -> None:
-    """It could not be waited for, and would only leave a doubt."""
+async def test_a_create_without_enough_time_is_not_sent(backboard: Backboard) -> None:
+    """Its outcome would be unknown."""
     route = respx.post(ASSISTANTS).respond(json=assistant())
 
     with pytest.raises(Exception, match="deadline"):
@@ -210,8 +210,8 @@ async def test_a_create_without_time_left_is_not_started(backboard: Backboard) -
 
 
 @respx.mock
-async def test_nobody_is_found_in_an_empty_list(backboard: Backboard) -> None:
-    """The name is asked for exactly, with room to see duplicates."""
+async def test_an_empty_list_means_no_assistant(backboard: Backboard) -> None:
+    """The exact name is the filter, and the limit has room for duplicates."""
     route = respx.get(ASSISTANTS).respond(json=[])
 
     assert await find(backboard) is None
@@ -222,7 +222,7 @@ async def test_nobody_is_found_in_an_empty_list(backboard: Backboard) -> None:
 @pytest.mark.parametrize("flip", [False, True])
 @respx.mock
 async def test_the_oldest_of_several_is_adopted(backboard: Backboard, flip: bool) -> None:  # noqa: FBT001  # A case.
-    """It is the one that memories are more likely to hang on; the order of the list is not known."""
+    """It is the most likely to have memories; the order of the list is not known."""
     listed = [assistant(), assistant(assistant_id=OTHER_UUID, created_at=LATER)]
     respx.get(ASSISTANTS).respond(json=listed[::-1] if flip else listed)
 
@@ -233,7 +233,7 @@ async def test_the_oldest_of_several_is_adopted(backboard: Backboard, flip: bool
 
 
 @respx.mock
-async def test_equally_old_ones_are_told_apart_by_id(backboard: Backboard) -> None:
+async def test_of_equally_old_assistants_the_lowest_id_is_adopted(backboard: Backboard) -> None:
     """Two processes must adopt the same one."""
     respx.get(ASSISTANTS).respond(json=[assistant(assistant_id=OTHER_UUID), assistant()])
 
@@ -245,7 +245,7 @@ async def test_equally_old_ones_are_told_apart_by_id(backboard: Backboard) -> No
 
 @respx.mock
 async def test_a_server_that_ignores_the_filter_is_read_to_the_end(backboard: Backboard) -> None:
-    """Older servers answer with everybody; the match may be behind the limit."""
+    """Older servers list all assistants, and the match may come after the limit."""
     strangers = [assistant(assistant_id=str(uuid4()), name=f"clerk:user_{number}") for number in range(200)]
     respx.get(ASSISTANTS, params={"skip": 0}).respond(json=strangers)
     respx.get(ASSISTANTS, params={"skip": 200}).respond(json=[*strangers[:50], assistant()])
@@ -258,14 +258,14 @@ async def test_a_server_that_ignores_the_filter_is_read_to_the_end(backboard: Ba
 
 
 def page_of_strangers(request: httpx.Request) -> httpx.Response:
-    """As many as were asked for, each another."""
+    """A full page of other users' assistants."""
     number = int(request.url.params["limit"])
     return httpx.Response(200, json=[assistant(assistant_id=str(uuid4()), name="clerk:user_1") for _ in range(number)])
 
 
 @respx.mock
 async def test_a_listing_that_never_ends_is_a_failed_lookup(backboard: Backboard) -> None:
-    """Behind 10,200 assistants nothing can be seen, and "not seen" is not "absent"."""
+    """After 10,200 assistants Backboard lists no more, and an unlisted assistant may exist."""
     respx.get(ASSISTANTS).mock(side_effect=page_of_strangers)
 
     with pytest.raises(OutcomeUnknown, match="listing_cut"):
@@ -273,8 +273,8 @@ async def test_a_listing_that_never_ends_is_a_failed_lookup(backboard: Backboard
 
 
 @respx.mock
-async def test_a_listing_that_ignores_where_to_begin_is_a_failed_lookup(backboard: Backboard) -> None:
-    """It would show its first page 51 times, and what is behind it never."""
+async def test_a_listing_that_ignores_skip_is_a_failed_lookup(backboard: Backboard) -> None:
+    """It would return its first page 51 times, and never the rest."""
     strangers = [assistant(assistant_id=str(uuid4()), name=f"clerk:user_{number}") for number in range(200)]
     listing = respx.get(ASSISTANTS).respond(json=strangers)
 
@@ -285,8 +285,8 @@ async def test_a_listing_that_ignores_where_to_begin_is_a_failed_lookup(backboar
 
 
 @respx.mock
-async def test_who_is_not_there_is_deleted_already(backboard: Backboard) -> None:
-    """In Backboard's own words, from an address that does list assistants."""
+async def test_deleting_an_assistant_that_is_not_there_succeeds(backboard: Backboard) -> None:
+    """When the 404 is Backboard's own, and the address lists assistants."""
     respx.delete(f"{ASSISTANTS}/{UUID}").respond(404, json={"detail": "Assistant not found"})
     respx.get(ASSISTANTS).respond(json=[])
 
@@ -305,10 +305,10 @@ async def test_who_is_not_there_is_deleted_already(backboard: Backboard) -> None
     ids=["gateway", "empty", "another's words", "wrong path", "a website"],
 )
 @respx.mock
-async def test_a_404_of_a_wrong_address_deletes_nobody(
+async def test_a_404_of_a_wrong_address_is_not_a_deletion(
     backboard: Backboard, deleting: httpx.Response, listing: httpx.Response
 ) -> None:
-    """The assistant lives on behind the right address, and nothing would ever look for it again."""
+    """The assistant exists at the right address, and nothing would look for it again."""
     respx.delete(f"{ASSISTANTS}/{UUID}").mock(return_value=deleting)
     respx.get(ASSISTANTS).mock(return_value=listing)
 
@@ -332,8 +332,8 @@ async def test_a_404_of_a_wrong_address_deletes_nobody(
     ids=["500", "401", "404", "429", "html", "wrapped", "null", "no id", "deep"],
 )
 @respx.mock
-async def test_a_failed_lookup_is_never_absent(backboard: Backboard, answer: httpx.Response) -> None:
-    """Taking it for "nobody" would make a second assistant."""
+async def test_a_failed_lookup_does_not_mean_absent(backboard: Backboard, answer: httpx.Response) -> None:
+    """A second assistant would be created."""
     respx.get(ASSISTANTS).mock(return_value=answer)
 
     with pytest.raises(AssistantUnavailable):
@@ -341,8 +341,7 @@ async def test_a_failed_lookup_is_never_absent(backboard: Backboard, answer: htt
 
 
 @respx.mock
-async def test_five_failures_in_a_row_stop_the_asking(backboard: Backboard) -> None:
-    """From then on nobody is sent to a partner that is known to be down."""
+async def test_five_failures_in_a_row_open_the_circuit(backboard: Backboard) -> None:
     respx.post(ASSISTANTS).respond(500)
     for _ in range(5):
         with pytest.raises(OutcomeUnknown):
@@ -357,7 +356,7 @@ async def test_five_failures_in_a_row_stop_the_asking(backboard: Backboard) -> N
 
 @respx.mock
 async def test_a_success_between_failures_starts_the_count_anew(backboard: Backboard) -> None:
-    """Only failures in a row say that Backboard is down."""
+    """Only failures in a row mean that Backboard is down."""
     respx.post(ASSISTANTS).mock(side_effect=[*[httpx.Response(500)] * 4, httpx.Response(200, json=assistant())] * 2)
     for _ in range(2):
         for _ in range(4):
@@ -369,8 +368,8 @@ async def test_a_success_between_failures_starts_the_count_anew(backboard: Backb
 
 
 @respx.mock
-async def test_a_refused_key_is_not_tried_again_soon(backboard: Backboard) -> None:
-    """It takes a person to mend it."""
+async def test_a_refused_key_opens_the_circuit_for_longer(backboard: Backboard) -> None:
+    """The operator has to change the key."""
     respx.post(ASSISTANTS).respond(401)
     for _ in range(5):
         with pytest.raises(Rejected):
@@ -383,8 +382,8 @@ async def test_a_refused_key_is_not_tried_again_soon(backboard: Backboard) -> No
 
 
 @respx.mock
-async def test_lookups_that_work_say_nothing_about_creates_that_do_not(backboard: Backboard) -> None:
-    """A partner that only reads is down for new users."""
+async def test_successful_lookups_do_not_close_the_circuit_for_creates(backboard: Backboard) -> None:
+    """Without creates, Backboard is down for new users."""
     respx.post(ASSISTANTS).respond(500)
     respx.get(ASSISTANTS).respond(json=[])
     for _ in range(5):
@@ -397,8 +396,8 @@ async def test_lookups_that_work_say_nothing_about_creates_that_do_not(backboard
 
 
 @respx.mock
-async def test_a_429_is_waited_for_whatever_else_succeeds(backboard: Backboard) -> None:
-    """A call that was under way already does not shorten it."""
+async def test_a_429_opens_the_circuit_for_its_retry_after_in_spite_of_a_success(backboard: Backboard) -> None:
+    """The success belongs to a call that was sent before."""
     respx.post(ASSISTANTS).mock(
         side_effect=[httpx.Response(429, headers={"Retry-After": "20"}), httpx.Response(200, json=assistant())]
     )
@@ -413,8 +412,8 @@ async def test_a_429_is_waited_for_whatever_else_succeeds(backboard: Backboard) 
 
 
 @respx.mock
-async def test_a_create_that_works_opens_the_way_whatever_failed_before(backboard: Backboard) -> None:
-    """Five lookups that failed must not leave every later sign-up a lone probe."""
+async def test_a_successful_create_closes_the_circuit_after_failed_lookups(backboard: Backboard) -> None:
+    """Otherwise every later sign-up would be a probe."""
     respx.get(ASSISTANTS).respond(500)
     respx.post(ASSISTANTS).respond(json=assistant())
     for _ in range(5):
@@ -486,8 +485,8 @@ def test_an_overdue_probe_does_not_end_the_next_one(monkeypatch: pytest.MonkeyPa
     breaker.raise_if_open()
 
 
-def test_who_comes_back_when_told_to_finds_the_way_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seconds that are left are rounded up."""
+def test_the_circuit_is_closed_after_the_retry_after_that_it_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry-After is rounded up."""
     now = 1000.0
     monkeypatch.setattr(circuit_breaker, "monotonic", lambda: now)
     breaker = CircuitBreaker()

@@ -1,4 +1,4 @@
-"""What Clerk is asked, and what each of its answers means."""
+"""The calls to Clerk's Backend API, and what each response means."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -28,23 +28,23 @@ async def api(clerk: Clerk) -> AsyncIterator[ClerkApi]:
         yield ClerkApi(client)
 
 
-def add(clerk: Clerk, count: int = 1) -> list[Person]:
-    """So many people, the oldest first."""
+def add_users(clerk: Clerk, count: int = 1) -> list[Person]:
+    """Add users, the oldest first."""
     people = [Person() for _ in range(count)]
     for person in people:
         clerk.add_user(**user_data(person, created_at=1_700_000_000_000 + person.number))
     return people
 
 
-async def reason_of(asking: Any) -> ClerkUnavailable:
+async def error_of(call: Any) -> ClerkUnavailable:
     with pytest.raises(ClerkUnavailable) as caught:
-        await asking
+        await call
     return caught.value
 
 
 async def test_a_user_is_read_into_a_profile(clerk: Clerk, api: ClerkApi) -> None:
-    """The same reading as an event's: the primary address, first and last name, Clerk's version."""
-    (person,) = add(clerk)
+    """As in an event: the primary address, first and last name, Clerk's version."""
+    (person,) = add_users(clerk)
 
     profile = await api.get_user(person.clerk_id, Deadline())
 
@@ -55,8 +55,8 @@ async def test_a_user_is_read_into_a_profile(clerk: Clerk, api: ClerkApi) -> Non
 
 
 async def test_a_request_carries_the_key_and_the_version(clerk: Clerk, api: ClerkApi) -> None:
-    """What applies without a version is not documented, so it is always sent."""
-    (person,) = add(clerk)
+    """Clerk does not document which version applies without the header."""
+    (person,) = add_users(clerk)
 
     await api.get_user(person.clerk_id, Deadline())
 
@@ -66,16 +66,16 @@ async def test_a_request_carries_the_key_and_the_version(clerk: Clerk, api: Cler
 
 
 async def test_an_unknown_user_is_none(api: ClerkApi) -> None:
-    """By Clerk's own code, which no other 404 carries."""
+    """The 404 carries Clerk's own error code."""
     assert await api.get_user(Person().clerk_id, Deadline()) is None
 
 
-async def test_an_answer_about_somebody_else_is_not_believed(clerk: Clerk, api: ClerkApi) -> None:
-    """The id in the answer has to be the one that was asked for."""
-    (person,) = add(clerk)
+async def test_a_response_about_another_user_is_unreadable(clerk: Clerk, api: ClerkApi) -> None:
+    """The id in the response has to be the one of the request."""
+    (person,) = add_users(clerk)
     clerk.users[person.clerk_id] = user_data(Person())
 
-    error = await reason_of(api.get_user(person.clerk_id, Deadline()))
+    error = await error_of(api.get_user(person.clerk_id, Deadline()))
 
     assert error.reason == "clerk_unreadable"
 
@@ -107,14 +107,12 @@ async def test_an_answer_about_somebody_else_is_not_believed(clerk: Clerk, api: 
     ],
     ids=str,
 )
-async def test_an_answer_that_is_none_never_means_an_unknown_user(
-    clerk: Clerk, api: ClerkApi, fault: Fault, reason: str
-) -> None:
-    """Whatever goes wrong on the way to Clerk is an error, and soon."""
-    (person,) = add(clerk)
+async def test_a_failure_never_means_an_unknown_user(clerk: Clerk, api: ClerkApi, fault: Fault, reason: str) -> None:
+    """Every failure is an error within the deadline."""
+    (person,) = add_users(clerk)
     clerk.next("user", fault)
 
-    error = await reason_of(api.get_user(person.clerk_id, Deadline(2.2)))
+    error = await error_of(api.get_user(person.clerk_id, Deadline(2.2)))
 
     assert error.reason == reason
 
@@ -122,36 +120,35 @@ async def test_an_answer_that_is_none_never_means_an_unknown_user(
 @pytest.mark.parametrize(
     ("header", "seconds"), [("7", 7), ("0", 1), ("9999", 60), ("", 5), ("soon", 5), ("-1", 5), ("9" * 400, 60)]
 )
-async def test_a_throttled_call_says_when_to_come_back(clerk: Clerk, api: ClerkApi, header: str, seconds: int) -> None:
-    """Clerk's Retry-After within 1 to 60 s, and 5 where it is missing or garbage."""
+async def test_a_429_passes_its_retry_after_on(clerk: Clerk, api: ClerkApi, header: str, seconds: int) -> None:
+    """Limited to 1 to 60 s, and 5 s where it is missing or malformed."""
     clerk.next("user", refuses(429, "too_many_requests", retry_after=header))
 
-    error = await reason_of(api.get_user(Person().clerk_id, Deadline()))
+    error = await error_of(api.get_user(Person().clerk_id, Deadline()))
 
     assert (error.reason, error.retry_after) == ("clerk_throttled", seconds)
 
 
-async def test_nothing_listening_is_unavailable() -> None:
-    """A refused connection is no answer either."""
+async def test_a_refused_connection_is_unavailable() -> None:
     with Clerk() as clerk, clerk.refuse_connections():
         async with build_clerk_client(url=clerk.url, secret_key=LOCAL_KEY, connections=1) as client:
-            error = await reason_of(ClerkApi(client).get_user(Person().clerk_id, Deadline()))
+            error = await error_of(ClerkApi(client).get_user(Person().clerk_id, Deadline()))
 
     assert error.reason == "clerk_unreachable"
 
 
-async def test_a_wrong_key_is_not_an_empty_instance(clerk: Clerk) -> None:
-    """It is refused, by the listing and by the count as well."""
+async def test_a_wrong_key_does_not_look_like_an_empty_instance(clerk: Clerk) -> None:
+    """The listing and the count raise."""
     async with build_clerk_client(url=clerk.url, secret_key="sk_test_other", connections=1) as client:
         api = ClerkApi(client)
-        reasons = {(await reason_of(asking)).reason for asking in (api.list_users(None), api.count_users())}
+        reasons = {(await error_of(call)).reason for call in (api.list_users(None), api.count_users())}
 
     assert reasons == {"clerk_refused"}
 
 
-async def test_pages_follow_each_other_without_gap_or_overlap(clerk: Clerk, api: ClerkApi) -> None:
-    """Two full pages and a short one, everybody once, the oldest first."""
-    people = add(clerk, 2 * PAGE_LIMIT + 3)
+async def test_pages_list_every_user_once_and_in_order(clerk: Clerk, api: ClerkApi) -> None:
+    """Two full pages and a short one, the oldest user first."""
+    people = add_users(clerk, 2 * PAGE_LIMIT + 3)
     listed: list[str] = []
     cursor = None
     while True:
@@ -165,9 +162,9 @@ async def test_pages_follow_each_other_without_gap_or_overlap(clerk: Clerk, api:
     assert len(clerk.calls("list")) == 3
 
 
-async def test_a_last_page_that_is_full_is_followed_by_an_empty_one(clerk: Clerk, api: ClerkApi) -> None:
-    """There is no total in the answer, so a full page cannot be known to be the last."""
-    add(clerk, PAGE_LIMIT)
+async def test_a_full_last_page_is_followed_by_an_empty_one(clerk: Clerk, api: ClerkApi) -> None:
+    """A page has no total, so a full page may not be the last one."""
+    add_users(clerk, PAGE_LIMIT)
 
     first = await api.list_users(None)
     second = await api.list_users(first.cursor)
@@ -175,9 +172,9 @@ async def test_a_last_page_that_is_full_is_followed_by_an_empty_one(clerk: Clerk
     assert (len(first.profiles), second.profiles, second.cursor) == (PAGE_LIMIT, [], None)
 
 
-async def test_a_page_is_asked_for_with_the_largest_limit_and_an_escaped_plus(clerk: Clerk, api: ClerkApi) -> None:
-    """A raw plus would arrive as a blank, and a limit of 501 would be answered with ten users."""
-    (person,) = add(clerk)
+async def test_a_page_is_requested_with_the_highest_limit_and_an_escaped_plus(clerk: Clerk, api: ClerkApi) -> None:
+    """An unescaped plus would arrive as a blank, and Clerk answers a limit of 501 with ten users."""
+    (person,) = add_users(clerk)
 
     await api.list_users(person.clerk_id)
 
@@ -191,23 +188,23 @@ async def test_a_page_is_asked_for_with_the_largest_limit_and_an_escaped_plus(cl
 
 
 @pytest.mark.parametrize("fault", [garbage(b"{}"), garbage(b'[{"id": "org_1"}]'), garbage(b"[[]]")])
-async def test_a_page_is_read_whole_or_not_at_all(clerk: Clerk, api: ClerkApi, fault: Fault) -> None:
-    """Leaving out what cannot be read would make users look absent."""
+async def test_a_page_with_an_unreadable_user_is_unreadable(clerk: Clerk, api: ClerkApi, fault: Fault) -> None:
+    """Skipping the user would make it look absent."""
     clerk.next("list", fault)
 
-    assert (await reason_of(api.list_users(None))).reason == "clerk_unreadable"
+    assert (await error_of(api.list_users(None))).reason == "clerk_unreadable"
 
 
 async def test_users_are_counted(clerk: Clerk, api: ClerkApi) -> None:
-    """Clerk's own number, which a listing can be held to."""
-    add(clerk, 12)
+    """The listing is compared with Clerk's own number."""
+    add_users(clerk, 12)
 
     assert await api.count_users() == 12
 
 
 @pytest.mark.parametrize("body", [b"12", b"{}", b'{"total_count": null}', b'{"total_count": "12"}'])
-async def test_a_count_that_is_no_number_is_no_count(clerk: Clerk, api: ClerkApi, body: bytes) -> None:
-    """Nothing is taken for zero."""
+async def test_a_count_that_is_not_a_number_is_unreadable(clerk: Clerk, api: ClerkApi, body: bytes) -> None:
+    """It does not become zero."""
     clerk.next("count", garbage(body))
 
-    assert (await reason_of(api.count_users())).reason == "clerk_unreadable"
+    assert (await error_of(api.count_users())).reason == "clerk_unreadable"

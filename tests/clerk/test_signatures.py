@@ -1,4 +1,4 @@
-"""Secrets in general: no comparison ends early, and the verifier accepts what plain HMAC and the library accept."""
+"""Comparisons of secrets take constant time, and the verifier agrees with plain HMAC and with Svix's library."""
 
 import hmac
 import time
@@ -21,7 +21,7 @@ NOW = 1_795_000_000
 
 @pytest.fixture
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
-    """Every pair that is compared in constant time."""
+    """Every pair that hmac.compare_digest compares."""
     pairs: list[tuple[bytes, bytes]] = []
     compare = hmac.compare_digest
 
@@ -34,8 +34,8 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize("place", [None, 0, 1, 4])
-def test_every_entry_meets_every_secret(place: int | None, compared: list[tuple[bytes, bytes]]) -> None:
-    """As many comparisons whether nothing matches, or something does and wherever, so time tells nothing."""
+def test_every_entry_is_compared_with_every_secret(place: int | None, compared: list[tuple[bytes, bytes]]) -> None:
+    """The number of comparisons does not depend on which entry matches, if any."""
     timestamp = str(NOW)
     right = entry(code("msg_1", timestamp))
     entries = [right if index == place else entry(bytes([index]) * 32) for index in range(5)] + [entry(b"cut short")]
@@ -52,8 +52,10 @@ def test_every_entry_meets_every_secret(place: int | None, compared: list[tuple[
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("token", [factories.TOKEN, factories.OTHER_TOKEN, "canary", ""])
-async def test_a_bearer_token_meets_every_known_one(token: str, compared: list[tuple[bytes, bytes]]) -> None:
-    """As many comparisons whichever it is, or none of them."""
+async def test_a_bearer_token_is_compared_with_every_service_token(
+    token: str, compared: list[tuple[bytes, bytes]]
+) -> None:
+    """The number of comparisons does not depend on which token matches, if any."""
     headers = [*asgi.HOST, *asgi.JSON, (b"authorization", b"Bearer " + token.encode())]
 
     await ask(asgi.stranded_app(), headers, b"{}", path="/ensure-user")
@@ -68,8 +70,8 @@ grammatical_ids = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
 @given(
     svix_id=grammatical_ids, off=st.integers(-300, 300), body=st.binary(max_size=300), family=st.sampled_from(FAMILIES)
 )
-def test_whatever_plain_hmac_signs_is_accepted(svix_id: str, off: int, body: bytes, family: str) -> None:
-    """Any id of the grammar, any age within the tolerance, any bytes, text or not."""
+def test_everything_that_plain_hmac_signs_is_accepted(svix_id: str, off: int, body: bytes, family: str) -> None:
+    """With any valid id, any age within the tolerance, and any bytes."""
     headers = three(family=family, svix_id=svix_id, timestamp=str(NOW + off), body=body)
 
     assert SignatureVerifier([OTHER_SECRET, SECRET]).verify(headers, body, NOW + 0.999).secret == 1
@@ -91,10 +93,10 @@ mutations = st.sampled_from(["", "x", ".", "0", "=", "\t", "\xa0", "+", "_", "A"
     removed=st.integers(0, 2),
     extra=st.sampled_from(["", " garbage", " v1,abc", " v1," + "A" * 43 + "=", " v2,x"]),
 )
-def test_what_we_accept_plain_hmac_and_the_library_accept(
+def test_everything_we_accept_is_valid_for_plain_hmac_and_the_library(
     body: str, which: int, place: int, mutation: str, removed: int, extra: str
 ) -> None:
-    """With any header damaged anywhere: a malformed neighbour is all that we forgive and the library does not."""
+    """With any header damaged anywhere. Only malformed entries beside a valid one are refused by the library alone."""
     now = int(time.time())
     sent = three(lambda mac: entry(mac) + extra, timestamp=str(now), body=body.encode())
     values = [value.decode() for _, value in sent]
