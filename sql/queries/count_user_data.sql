@@ -1,5 +1,5 @@
 -- count_user_data: how many rows of each kind belong to a user. Always one row.
--- clerk_id: whose.
+-- clerk_id: the user's Clerk id.
 WITH person AS (
     SELECT id
     FROM users

@@ -1,5 +1,5 @@
--- delete_preferences: the chat's own settings of a user. No row comes back.
--- clerk_id: whose.
+-- delete_preferences: deletes the chat preferences of a user. Returns no row.
+-- clerk_id: the user's Clerk id.
 DELETE FROM preferences
 USING users
 WHERE users.id = preferences.user_id

@@ -1,8 +1,8 @@
--- delete_settled_attempt: forget a note once nothing is left of its doubt. It stays when somebody noted a try
--- since it was read, or when what it remembers may still be on its way.
--- clerk_id: whose.
--- tries, last_at: as they were read under lock_user.
--- min_age: how many seconds it must have been quiet.
+-- delete_settled_attempt: deletes a user's attempt row when reconcile has left nothing of it. It stays when another
+-- try was recorded since it was read, or when a request of its tries may still be on its way.
+-- clerk_id: the user's Clerk id.
+-- tries, last_at: as read under lock_user.
+-- min_age: the age in seconds that the last try must have.
 DELETE FROM provisioning_attempts
 WHERE clerk_id = %(clerk_id)s
     AND tries = %(tries)s

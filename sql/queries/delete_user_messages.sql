@@ -1,5 +1,5 @@
--- delete_user_messages: everything that was said in a user's sessions. No row comes back.
--- clerk_id: whose.
+-- delete_user_messages: deletes the messages of all sessions of a user. Returns no row.
+-- clerk_id: the user's Clerk id.
 DELETE FROM messages
 USING sessions, users
 WHERE sessions.id = messages.session_id

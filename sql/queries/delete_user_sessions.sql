@@ -1,5 +1,5 @@
--- delete_user_sessions: a user's emptied sessions. No row comes back.
--- clerk_id: whose.
+-- delete_user_sessions: deletes the sessions of a user, after their messages. Returns no row.
+-- clerk_id: the user's Clerk id.
 DELETE FROM sessions
 USING users
 WHERE users.id = sessions.user_id

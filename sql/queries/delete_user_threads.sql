@@ -1,5 +1,6 @@
--- delete_user_threads: forget a user's deleted sessions; their threads are gone with the assistant. No row comes back.
--- clerk_id: whose.
+-- delete_user_threads: deletes the rows of a user's deleted sessions; their threads are gone with the assistant.
+-- Returns no row.
+-- clerk_id: the user's Clerk id.
 DELETE FROM deleted_threads
 USING users
 WHERE users.id = deleted_threads.user_id

@@ -1,2 +1,2 @@
--- get_time: the database's clock, by which every row's times are.
+-- get_time: the database's clock, which all times in rows come from.
 SELECT now();

@@ -1,6 +1,6 @@
--- get_user_counts: figures that tell whether all is well. Always one row; newest_seconds is NULL where nobody is.
--- min_age: from how many seconds on an open doubt is not simply a sign-up under way.
--- settled_age: the same for a note whose row or tombstone stands; reconcile clears it when it is old enough.
+-- get_user_counts: the figures of doctor. Always one row; newest_seconds is NULL without users.
+-- min_age: the age in seconds from which an attempt row is more than a sign-up under way.
+-- settled_age: the same for a resolved attempt row; reconcile deletes it from that age on.
 SELECT
     (SELECT count(id) FROM users WHERE deleted_at IS NULL) AS users,
     (

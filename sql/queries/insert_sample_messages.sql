@@ -1,6 +1,6 @@
--- insert_sample_messages: what was said in sample sessions; a message that is there already stays as it is.
--- message_ids: which.
--- roles, contents, session_ids: one for each of them, in their order.
+-- insert_sample_messages: messages of sample sessions; an existing one stays as it is.
+-- message_ids: their ids.
+-- roles, contents, session_ids: one for each id, in the same order.
 INSERT INTO messages (id, role, content, session_id)
 SELECT sample.id, sample.role, sample.content, sessions.id
 FROM unnest(%(message_ids)s::UUID[], %(roles)s::TEXT[], %(contents)s::TEXT[], %(session_ids)s::UUID[])

@@ -1,6 +1,6 @@
--- insert_sample_sessions: conversations of sample users; one that is there already stays as it is.
--- session_ids: which.
--- clerk_ids, titles, thread_ids: one for each of them, in their order.
+-- insert_sample_sessions: sessions of sample users; an existing one stays as it is.
+-- session_ids: their ids.
+-- clerk_ids, titles, thread_ids: one for each id, in the same order.
 INSERT INTO sessions (id, title, user_id, thread_id)
 SELECT sample.id, sample.title, users.id, sample.thread_id
 FROM unnest(%(session_ids)s::UUID[], %(clerk_ids)s::TEXT[], %(titles)s::TEXT[], %(thread_ids)s::TEXT[])

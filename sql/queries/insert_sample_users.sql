@@ -1,6 +1,6 @@
--- insert_sample_users: people who exist in a database for development only; whoever is there already stays as they are.
--- clerk_ids: who.
--- assistant_ids, emails, names: one for each of them, in their order.
+-- insert_sample_users: users for a development database; an existing one stays as it is.
+-- clerk_ids: their Clerk ids.
+-- assistant_ids, emails, names: one for each id, in the same order.
 INSERT INTO users (clerk_id, assistant_id, email, name)
 SELECT sample.clerk_id, sample.assistant_id, sample.email, sample.name
 FROM unnest(%(clerk_ids)s::TEXT[], %(assistant_ids)s::TEXT[], %(emails)s::TEXT[], %(names)s::TEXT[])
