@@ -44,7 +44,7 @@ Advance = Callable[[], object]
 
 @click.command()
 def backfill() -> None:
-    """Make sure of every user of the Clerk instance.
+    """Make sure that every user of the Clerk instance has a row and an assistant.
 
     It may be stopped and run again at any time: a user who has a row costs next to nothing. Exit codes: 0 every user
     has a row, 1 some have none.
