@@ -11,7 +11,7 @@ from app.errors import DatabaseUnavailable, InvalidRequest
 from app.postgres.pipeline import Connection, Statement, execute, rollback
 from app.postgres.pool import Pool
 from app.postgres.transaction import BEGIN, COMMIT
-from tools.bench.relay import Relay
+from tools.sandbox.postgres_proxy import CountRoundTrips, PostgresProxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
@@ -169,13 +169,13 @@ async def test_who_is_cancelled_keeps_the_connection(connection: Connection) -> 
 
 @pytest.mark.ways("direct")
 async def test_several_statements_are_one_round_trip(database_url: str) -> None:
-    """Counted by a relay between the two."""
-    with Relay(database_url) as relay:
-        pool = Pool(relay.url, name="lookup", size=1)
+    trips = CountRoundTrips()
+    with PostgresProxy(database_url, trips) as proxy:
+        pool = Pool(proxy.url, name="lookup", size=1)
         await pool.open()
         async with pool.connection() as connection:
             await execute(connection, ONE, seconds=5)
-            before = relay.trips
+            before = trips.count
             await execute(connection, BEGIN, *[ONE] * 20, COMMIT, seconds=5)
-            assert relay.trips - before == 1
+            assert trips.count - before == 1
         await pool.close()

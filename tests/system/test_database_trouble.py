@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from app.application import create_app
-from tests.support.cut_postgres import CuttingProxy
 from tests.support.factories import Person, event, user_created, user_updated
 from tests.support.service import Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
+from tools.sandbox.postgres_proxy import CutAtStatement, PostgresProxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct")]
 
@@ -43,8 +43,6 @@ def stands(what: str, person: Person, database: Database, backboard: Sandbox) ->
     return row is not None and alive == [row["assistant_id"]] and row["name"] == f"{first_name} {person.number}"
 
 
-# The proxy may be stopped between its connection to the server and the first use of it.
-@pytest.mark.filterwarnings("ignore:Exception ignored.*StreamWriter:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("in_a_row", [1, 2])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("what", ["created", "updated", "deleted"])
@@ -58,9 +56,9 @@ async def test_a_cut_at_any_statement_loses_nothing(
     in_a_row: int,
 ) -> None:
     """COMMIT included, and the look at what became of it: what was answered 200 stands, the rest comes again."""
-    with CuttingProxy(direct_url) as proxy:
+    cuts = CutAtStatement()
+    with PostgresProxy(direct_url, cuts) as proxy:
         async with service_on(proxy.url, variables) as service:
-            cuts = proxy.cuts
             for number in itertools.count(1):
                 person = Person()
                 *before, last = told(what, person)
@@ -68,7 +66,7 @@ async def test_a_cut_at_any_statement_loses_nothing(
                     await deliver_until_taken(service, body)
                 cuts.plan(when, *range(number, number + in_a_row))
                 first = await service.deliver(last)
-                cut = cuts.made
+                cut = cuts.cuts
                 cuts.plan(when)
                 assert first.status_code == 503 or (
                     first.status_code == 200 and stands(what, person, database, backboard)

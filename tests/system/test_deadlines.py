@@ -20,12 +20,12 @@ from tests.support import factories
 from tests.support.databases import temporary_database
 from tests.support.factories import Person, event, signed, user_created, user_data, user_updated
 from tests.support.service import Service, connected_to
-from tests.support.silent_postgres import Way, way_to
 from tools.processes import ServerProcess, responds, wait_until
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.clerk import LOCAL_KEY, Clerk
 from tools.sandbox.clerk.frontend_api import ClerkIssuer
 from tools.sandbox.faults import hangs, slow
+from tools.sandbox.postgres_proxy import PostgresProxy, Silence
 
 pytestmark = pytest.mark.anyio
 
@@ -100,20 +100,20 @@ async def test_every_answer_comes_in_time_whatever_hangs(
     start_server: StartServer, variables: dict[str, str], backboard: Sandbox
 ) -> None:
     """And what may heal says when to come again."""
-    timed = Timed()
+    timed, silence = Timed(), Silence()
     with temporary_database(variables["DATABASE_URL"]) as url, Clerk() as clerk, ClerkIssuer() as issuer:
         await migrate(url)
         with psycopg.connect(url, autocommit=True) as owner:
             owner.execute(SLOW_COMMITS.encode())
         with Clerk() as silent_clerk, ClerkIssuer() as silent_issuer:
-            async with way_to(url) as way:
+            async with PostgresProxy(url, silence) as proxy:
                 base = {"DATABASE_URL": url, "CLERK_SECRET_KEY": LOCAL_KEY}
                 good = base | {"CLERK_API_URL": clerk.url, "CLERK_ISSUER": issuer.url, "PROVISIONING_CONCURRENCY": "20"}
                 bad = base | {"CLERK_API_URL": silent_clerk.url, "CLERK_ISSUER": silent_issuer.url}
                 servers = [
                     start_server(wait=False, **good),
                     start_server(wait=False, **bad | {"PROVISIONING_CONCURRENCY": "1"}),
-                    start_server(wait=False, DATABASE_URL=way.url),
+                    start_server(wait=False, DATABASE_URL=proxy.url),
                 ]
                 for server in servers:
                     await asyncio.to_thread(wait_until, responds(server.url))
@@ -128,7 +128,7 @@ async def test_every_answer_comes_in_time_whatever_hangs(
                     await asyncio.gather(
                         _locks_partners_and_commits(timed, one, url, backboard, clerk, issuer),
                         _places_and_clerk(timed, two, backboard, silent_issuer),
-                        _silent_database(timed, three, backboard, way),
+                        _silent_database(timed, three, backboard, silence),
                         timed.ask("body", deliver_half(servers[0])),
                     )
 
@@ -200,7 +200,7 @@ async def _later(call: Awaitable[httpx.Response], seconds: float = 1.0) -> httpx
     return await call
 
 
-async def _silent_database(timed: Timed, service: Service, backboard: Sandbox, way: Way) -> None:
+async def _silent_database(timed: Timed, service: Service, backboard: Sandbox, silence: Silence) -> None:
     """It falls silent while Backboard works on a create; afterwards nobody is heard, on old connections or new."""
     known, new = Person(), Person()
     assert (await service.deliver(user_created(known))).status_code == 200
@@ -208,7 +208,7 @@ async def _silent_database(timed: Timed, service: Service, backboard: Sandbox, w
     under_way = asyncio.create_task(timed.ask("create, silence", service.deliver(user_created(new))))
     seen = lambda: any(call.name == new.assistant_name for call in backboard.calls(kind="create"))  # noqa: E731
     await asyncio.to_thread(backboard.wait_for, seen)
-    way.open.clear()
+    silence.speaks.clear()
     try:
         cases: dict[str, Awaitable[httpx.Response]] = {
             "silence": service.deliver(user_created(Person())),
@@ -218,4 +218,4 @@ async def _silent_database(timed: Timed, service: Service, backboard: Sandbox, w
         }
         await asyncio.gather(under_way, *(timed.ask(name, call) for name, call in cases.items()))
     finally:
-        way.open.set()
+        silence.speaks.set()

@@ -22,9 +22,9 @@ from app.commands.trigger import sample
 from tools.bench import database, servers
 from tools.bench.cores import placed_on
 from tools.bench.figures import Figure, at_most, compared
-from tools.bench.relay import Relay
 from tools.bench.rig import Rig
 from tools.sandbox.backboard import LOCAL_KEY, Sandbox
+from tools.sandbox.postgres_proxy import CountRoundTrips, PostgresProxy
 
 _WARM_UP = 20
 # Partner latency in seconds, and which share of the rig's sign-ups is measured at it.
@@ -93,20 +93,21 @@ def _floor(rig: Rig, url: str, latency: float, count: int) -> Figure:
 
 
 def _traffic(rig: Rig, database_url: str, backboard_url: str) -> Iterator[Figure]:
-    """What a sign-up asks of Postgres, counted between the two."""
-    with Relay(database_url) as relay:
-        variables = servers.variables(relay.url, backboard_url)
+    """What a sign-up asks of Postgres, counted by a proxy."""
+    trips = CountRoundTrips()
+    with PostgresProxy(database_url, trips) as proxy:
+        variables = servers.variables(proxy.url, backboard_url)
         with (
             servers.started(servers.OURS, variables, rig.cores.server) as server,
             closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
         ):
             _sign_up(client)
-            before, first = relay.trips, database.write_transactions(database_url)
+            before, first = trips.count, database.write_transactions(database_url)
             for _ in range(_WARM_UP):
                 _sign_up(client)
-            trips = (relay.trips - before) / _WARM_UP
+            each = (trips.count - before) / _WARM_UP
             commits = (database.write_transactions(database_url) - first) / _WARM_UP
-    yield compared("round trips to Postgres", "", [trips], [_TRIPS], against="the bar", bar=at_most(1))
+    yield compared("round trips to Postgres", "", [each], [_TRIPS], against="the bar", bar=at_most(1))
     yield compared("commits that wrote", "", [commits], [_COMMITS], against="the bar", bar=at_most(1))
 
 
