@@ -17,10 +17,10 @@ from app.log import configure
 from app.postgres.migrations import migrate
 from app.reasons import REASONS
 from app.settings import DATABASE_VARIABLES, Settings
-from tests.support import asgi, canaries, factories
+from tests.support import asgi, canaries, commands, factories
 from tests.support.log_capture import capture_log
 from tests.support.service import Service, environment, in_process, settings_of
-from tools.processes import SERVE, ServerProcess, start_http
+from tools.processes import ServerProcess
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.binaries import find_pgbouncer
 from tools.sandbox.pgbouncer import PgBouncer
@@ -77,6 +77,14 @@ def in_process_log(log_folder: Path) -> Iterator[Path]:
     with file.open("a") as stream:
         configure("logfmt", "info", stream=stream)
         yield file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator[None]:
+    """End the fork server of the run, where a test has started it."""
+    yield
+    if commands.fork_server.cache_info().currsize:
+        commands.fork_server().__exit__()
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +167,7 @@ async def service(variables: dict[str, str]) -> AsyncIterator[Service]:
 
 def start_process(log_folder: Path, variables: dict[str, str]) -> ServerProcess:
     log = log_folder / f"server-{len(list(log_folder.iterdir()))}.log"
-    return start_http(SERVE, variables, log=log)
+    return commands.fork_server().start_http(variables, log=log)
 
 
 @pytest.fixture(scope="session")

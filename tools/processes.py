@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[1]
@@ -29,11 +29,24 @@ class NotReady(Exception):
     """The process has ended, or did not become ready in time."""
 
 
+class ChildProcess(Protocol):
+    """A `subprocess.Popen`, or what `tools.fork_server` has forked."""
+
+    pid: int
+    args: Any
+    returncode: int | Any
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
     """A running server. `url` is empty where it does not speak HTTP; `log` is empty where its output goes to ours."""
 
-    process: subprocess.Popen[bytes]
+    process: ChildProcess
     url: str = ""
     log: Path = Path(os.devnull)
 
@@ -126,9 +139,14 @@ def start_http(
     stderr: int | None = subprocess.STDOUT,
 ) -> ServerProcess:
     """Start a server that listens at the variable PORT, by default at a free one."""
+    environment, url = http_environment(environment)
+    return start(command, environment, cwd=cwd, url=url, log=log, stderr=stderr)
+
+
+def http_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """The environment with a PORT, and the URL that goes with it."""
     port = environment.get("PORT") or str(free_port())
-    environment = {"PATH": os.environ["PATH"], **environment, "PORT": port}
-    return start(command, environment, cwd=cwd, url=f"http://127.0.0.1:{port}", log=log, stderr=stderr)
+    return {"PATH": os.environ["PATH"], **environment, "PORT": port}, f"http://127.0.0.1:{port}"
 
 
 def ended_with_us(last_signal: str = "TERM") -> list[str]:

@@ -57,7 +57,7 @@ def backfill(variables: dict[str, str]) -> Run:
     return run_it
 
 
-def start(variables: dict[str, str], **more: str) -> subprocess.Popen[str]:
+def start(variables: dict[str, str], **more: str) -> commands.Command:
     return commands.start("backfill", checkout=commands.ROOT, **variables, **more)
 
 

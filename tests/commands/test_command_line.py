@@ -101,7 +101,7 @@ def named_variables(complaints: str) -> list[str]:
 @pytest.mark.parametrize(("words", "names"), NEEDED)
 def test_a_missing_variable_is_a_configuration_error(words: str, names: list[str]) -> None:
     """Exit 78 of a real process; one message names everything that this command needs."""
-    code, output, complaints = commands.run(*words.split())
+    code, output, complaints = commands.run_unforked(*words.split())
 
     assert (code, output) == (78, "")
     assert named_variables(complaints) == names
