@@ -90,10 +90,10 @@ def _chat_routes(components: Components, authenticator: Authenticator) -> list[R
     sessions = Sessions(
         users=users,
         chat=chat,
-        create_session=CreateSession(
+        creation=CreateSession(
             queries=queries, query_pool=query_pool, slots=components.provisioning_slots, backboard=backboard
         ),
-        delete_session=DeleteSession(
+        deletion=DeleteSession(
             queries=queries, provisioning_pool=provisioning_pool, slots=components.deletion_slots(), backboard=backboard
         ),
     )

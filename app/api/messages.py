@@ -3,6 +3,7 @@
 A request is authenticated (app.api.auth) before any of these handlers runs; Backboard has no part in them.
 """
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -28,11 +29,11 @@ _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _BEFORE = parameter("query", "before", pagination.MESSAGE_CURSOR)
 
 
+@dataclass(frozen=True)
 class Messages:
     """The handlers; the name of each is its event in the log."""
 
-    def __init__(self, chat: ChatService) -> None:
-        self._chat = chat
+    chat: ChatService
 
     def routes(self, authenticator: Authenticator) -> list[Route]:
         path = "/sessions/{session_id:uuid}/messages"
@@ -47,7 +48,7 @@ class Messages:
         """Add a message."""
         body = await read_body(request.scope, request.receive, MessageRequest, MESSAGE_BYTES)
         session_id = request.path_id("session_id")
-        (message,) = await self._chat.append(session_id, request.owner_id, [body.new_message()], request.deadline)
+        (message,) = await self.chat.append(session_id, request.owner_id, [body.new_message()], request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED, _content(message))
 
     @Operation(body=BatchRequest, answers={201: MessageList})
@@ -56,7 +57,7 @@ class Messages:
         body = await read_body(request.scope, request.receive, BatchRequest, BATCH_BYTES)
         session_id = request.path_id("session_id")
         new = [message.new_message() for message in body.messages]
-        messages = await self._chat.append(session_id, request.owner_id, new, request.deadline)
+        messages = await self.chat.append(session_id, request.owner_id, new, request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED, {"messages": [_content(one) for one in messages]})
 
     @Operation(answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE])
@@ -64,7 +65,7 @@ class Messages:
         """The last messages, in chronological order."""
         session_id, query = request.path_id("session_id"), pagination.Query(request.scope)
         limit, before = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.message_cursor()
-        newest_first, is_more = await self._chat.history(session_id, request.owner_id, before, limit, request.deadline)
+        newest_first, is_more = await self.chat.history(session_id, request.owner_id, before, limit, request.deadline)
         earlier = pagination.encode_message_cursor(newest_first[-1]) if is_more else None
         messages = [_content(one) for one in reversed(newest_first)]
         await answer_json(request.send, HTTPStatus.OK, {"messages": messages, "before": earlier})
@@ -73,7 +74,7 @@ class Messages:
     async def delete_message(self, request: AuthenticatedRequest) -> None:
         """Delete a message."""
         session_id, message_id = request.path_id("session_id"), request.path_id("message_id")
-        if not await self._chat.delete_message(message_id, session_id, request.owner_id, request.deadline):
+        if not await self.chat.delete_message(message_id, session_id, request.owner_id, request.deadline):
             raise NotFound
         await answer_nothing(request.send)
 

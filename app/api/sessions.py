@@ -5,6 +5,7 @@ ChatService; opening and deleting a session also change its thread at Backboard,
 """
 
 import re
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -38,16 +39,14 @@ _SEARCH = parameter("query", "q", pagination.SEARCH)
 _IDEMPOTENCY_KEY = parameter("header", "Idempotency-Key", {"type": "string", "pattern": f"^{_KEY}$"})
 
 
+@dataclass(frozen=True, kw_only=True)
 class Sessions:
     """The handlers; the name of each is its event in the log."""
 
-    def __init__(
-        self, *, users: UserService, chat: ChatService, create_session: CreateSession, delete_session: DeleteSession
-    ) -> None:
-        self._users = users
-        self._chat = chat
-        self._create_session = create_session
-        self._delete_session = delete_session
+    users: UserService
+    chat: ChatService
+    creation: CreateSession
+    deletion: DeleteSession
 
     def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
@@ -65,9 +64,9 @@ class Sessions:
         """Open a session, and make sure of its user."""
         body = await read_body(request.scope, request.receive, OpenSessionRequest)
         key = _idempotency_key(request)
-        user, _ = await self._users.ensure(Profile(request.clerk_id()), request.deadline)
+        user, _ = await self.users.ensure(Profile(request.clerk_id()), request.deadline)
         wanted = SessionRequest(user, body.title or DEFAULT_TITLE, key)
-        session = await self._create_session.create(wanted, request.deadline)
+        session = await self.creation.create(wanted, request.deadline)
         log.bind(outcome="opened", session_id=str(session.session_id))
         await answer_json(request.send, HTTPStatus.CREATED, _content(session))
 
@@ -77,9 +76,9 @@ class Sessions:
         clerk_id, query = request.clerk_id(), pagination.Query(request.scope)
         limit, text = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.search()
         after = query.session_cursor()
-        user = await self._users.find(clerk_id)
+        user = await self.users.find(clerk_id)
         # One more than asked for shows whether there is another page.
-        sessions = await self._chat.list_sessions(user.id, text, after, limit + 1, request.deadline)
+        sessions = await self.chat.list_sessions(user.id, text, after, limit + 1, request.deadline)
         page = sessions[:limit]
         more = pagination.encode_session_cursor(page[-1]) if len(sessions) > limit else None
         await answer_json(request.send, HTTPStatus.OK, {"sessions": [_content(one) for one in page], "next": more})
@@ -87,14 +86,14 @@ class Sessions:
     @Operation(answers={200: SessionAnswer})
     async def get_session(self, request: AuthenticatedRequest) -> None:
         """One session."""
-        session = await self._chat.find_session(request.path_id("session_id"), request.owner_id, request.deadline)
+        session = await self.chat.find_session(request.path_id("session_id"), request.owner_id, request.deadline)
         await answer_json(request.send, HTTPStatus.OK, _content(session))
 
     @Operation(body=ChangeSessionRequest, answers={200: SessionAnswer})
     async def change_session(self, request: AuthenticatedRequest) -> None:
         """Rename or end it."""
         body = await read_body(request.scope, request.receive, ChangeSessionRequest)
-        session = await self._chat.update_session(
+        session = await self.chat.update_session(
             request.path_id("session_id"),
             request.owner_id,
             title=body.title,
@@ -106,7 +105,7 @@ class Sessions:
     @Operation(answers={204: None})
     async def delete_session(self, request: AuthenticatedRequest) -> None:
         """Delete it with its messages and its thread."""
-        await self._delete_session.delete(request.path_id("session_id"), request.owner_id, request.deadline)
+        await self.deletion.delete(request.path_id("session_id"), request.owner_id, request.deadline)
         await answer_nothing(request.send)
 
 

@@ -12,6 +12,7 @@ The path of POST /ensure-user, which the chat backend or the user's own browser 
 """
 
 import json
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
@@ -30,12 +31,12 @@ from app.users.models import User
 from app.users.service import UserService
 
 
+@dataclass(frozen=True, kw_only=True)
 class Users:
     """The handlers; the name of each is its event in the log."""
 
-    def __init__(self, *, users: UserService, chat: ChatService) -> None:
-        self._users = users
-        self._chat = chat
+    users: UserService
+    chat: ChatService
 
     def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
@@ -56,14 +57,14 @@ class Users:
         200 for a user who has a row, 201 for one who got it now.
         """
         profile = _profile(await read_json(request.scope, request.receive), request.owner_id)
-        user, created = await self._users.ensure(profile, request.deadline)
+        user, created = await self.users.ensure(profile, request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
 
     @Operation(answers={200: StatsAnswer})
     async def get_stats(self, request: AuthenticatedRequest) -> None:
         """Figures of a user."""
-        user = await self._users.find(request.clerk_id())
-        stats = await self._chat.stats(user.id, request.deadline)
+        user = await self.users.find(request.clerk_id())
+        stats = await self.chat.stats(user.id, request.deadline)
         content = {
             "sessions": stats.sessions,
             "messages": {"user": stats.by_user, "assistant": stats.by_assistant},
@@ -75,8 +76,8 @@ class Users:
     @Operation(answers={200: Preferences})
     async def get_preferences(self, request: AuthenticatedRequest) -> None:
         """The chat's own settings."""
-        user = await self._users.find(request.clerk_id())
-        document = await self._chat.preferences(user.id, request.deadline)
+        user = await self.users.find(request.clerk_id())
+        document = await self.chat.preferences(user.id, request.deadline)
         await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(document))
 
     @Operation(body=Preferences, answers={200: Preferences})
@@ -93,8 +94,8 @@ class Users:
         body = await read_body(request.scope, request.receive, Preferences)
         # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
         document = json.dumps(body.root)
-        user = await self._users.find(request.clerk_id())
-        stored = await self._chat.set_preferences(user.id, document, merge=merge, deadline=request.deadline)
+        user = await self.users.find(request.clerk_id())
+        stored = await self.chat.set_preferences(user.id, document, merge=merge, deadline=request.deadline)
         await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(stored))
 
 

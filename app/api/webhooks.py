@@ -12,6 +12,7 @@ The path of a delivery:
    503 for all that may heal, because Svix delivers again for 28 hours. It also writes the request's one log line.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from time import time
@@ -39,23 +40,15 @@ _HEADERS = [
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Webhooks:
     """The handler; its name is its event in the log."""
 
-    def __init__(
-        self,
-        *,
-        verifier: SignatureVerifier,
-        last_event: LastEvent,
-        provisioning: Provisioning,
-        deletion: UserDeletion,
-        instance_id: str | None = None,
-    ) -> None:
-        self._verifier = verifier
-        self._last_event = last_event
-        self._provisioning = provisioning
-        self._deletion = deletion
-        self._instance_id = instance_id
+    verifier: SignatureVerifier
+    last_event: LastEvent
+    provisioning: Provisioning
+    deletion: UserDeletion
+    instance_id: str | None
 
     def routes(self) -> list[Route]:
         return [Route("/webhooks/clerk", MethodRouter(POST=self.webhook), methods=["POST"])]
@@ -70,8 +63,8 @@ class Webhooks:
         """
         deadline = Deadline()
         body = await read_json(scope, receive)
-        delivery = self._verifier.verify(scope["headers"], body, time())
-        self._last_event.record()
+        delivery = self.verifier.verify(scope["headers"], body, time())
+        self.last_event.record()
         log.bind(svix_id=delivery.svix_id, secret=delivery.secret)
         event = parse(body, datetime.now(UTC))
         log.bind(type=event.type)
@@ -85,16 +78,16 @@ class Webhooks:
         match event:
             case UserUpsertedEvent(profile=profile):
                 log.bind(clerk_id=profile.clerk_id)
-                ensured = await self._provisioning.ensure(profile, deadline)
+                ensured = await self.provisioning.ensure(profile, deadline)
                 if ensured.user is not None:
                     log.bind(assistant_id=ensured.user.assistant_id)
                 return ensured.outcome
             case UserDeletedEvent(clerk_id=clerk_id):
                 log.bind(clerk_id=clerk_id)
-                return await self._deletion.delete(clerk_id, deadline)
+                return await self.deletion.delete(clerk_id, deadline)
             case IgnoredEvent():
                 return "ignored"
 
     def _is_foreign(self, event: Event) -> bool:
         """Whether another Clerk instance sent the event. The dashboard's samples name no instance and count as ours."""
-        return self._instance_id is not None and event.instance_id not in (None, self._instance_id)
+        return self.instance_id is not None and event.instance_id not in (None, self.instance_id)
