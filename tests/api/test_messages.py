@@ -1,14 +1,19 @@
 """The messages of a session over HTTP: their order, their pages, their limits, and which callers reach them."""
 
 import asyncio
+import base64
 import json
+import struct
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from app.application import create_app
+from app.clerk.users import EPOCH
 from tests.support.factories import Person
 from tests.support.service import Chat, Service, in_process, settings_of
 from tools.sandbox.clerk.frontend_api import ClerkIssuer
@@ -243,6 +248,21 @@ async def test_a_malformed_cursor_is_422(chat: Chat, session: dict[str, Any], cu
     messages = await chat.get(f"/sessions/{session['id']}/messages?before={cursor}")
 
     assert [sessions.status_code, messages.status_code] == [422, 422]
+
+
+@pytest.mark.parametrize("last_active_at", [datetime.min, datetime.max])  # noqa: DTZ901  # In UTC, as below.
+@pytest.mark.parametrize("position", [-(2**63), 2**63 - 1])
+async def test_a_cursor_may_name_any_position(
+    chat: Chat, session: dict[str, Any], last_active_at: datetime, position: int
+) -> None:
+    microseconds = (last_active_at.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+    cursor = base64.urlsafe_b64encode(struct.pack(">q", microseconds) + UUID(int=0).bytes).decode()
+    before = base64.urlsafe_b64encode(struct.pack(">q", position)).rstrip(b"=").decode()
+
+    sessions = await chat.get(f"/users/{session['clerk_id']}/sessions?cursor={cursor}")
+    messages = await chat.get(f"/sessions/{session['id']}/messages?before={before}")
+
+    assert [sessions.status_code, messages.status_code] == [200, 200]
 
 
 async def test_a_cursor_of_another_user_reads_only_the_callers_data(chat: Chat) -> None:
