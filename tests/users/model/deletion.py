@@ -1,86 +1,89 @@
-"""`user.deleted`, step by step: the tombstone is committed before anything is deleted at Backboard."""
+"""`UserDeletion.delete`, step by step as in app/users/deletion.py.
+
+The tombstone is committed before anything is deleted at Backboard.
+"""
 
 from tests.users.model.world import (
     SEVERAL,
     Actor,
-    Around,
+    Context,
+    Departure,
     Design,
     Moves,
     World,
-    Wrong,
     acknowledged,
+    after_fault,
     delete_next,
     failed,
-    hurt,
     without,
 )
 
 
-def mark_deleted(world: World, me: Actor, around: Around) -> Moves:
-    """Lock; tombstone, emptied row and, where a row was there and none yet, an attempt row; COMMIT."""
-    if not around.lock_is_free and Wrong.BURIES_WITHOUT_LOCK not in around.wrong:
-        yield "waits for the lock in vain", world, failed(me)
+def mark_deleted(world: World, me: Actor, context: Context) -> Moves:
+    """Lock; tombstone, cleared profile and, where there was a row, an attempt row; COMMIT."""
+    if not context.lock_is_free and Departure.MARKS_DELETED_WITHOUT_LOCK not in context.departures:
+        yield "times out waiting for the lock", world, failed(me)
         return
     own = tuple(row.assistant for row in world.rows)
-    if Wrong.DELETES_BEFORE_BURYING in around.wrong and set(own) & set(world.assistants):
+    if Departure.DELETES_BEFORE_TOMBSTONE in context.departures and set(own) & set(world.assistants):
         yield "deletes an assistant", without(world, own[0]), me
         return
-    buried = world._replace(
+    marked = world._replace(
         rows=tuple(row._replace(live=False) for row in world.rows),
         tombstone=True,
-        tries=tries_after_burying(world, around.wrong),
+        tries=record_deletion(world, context.departures),
     )
-    yield "buries the user", buried, me._replace(step="delete own", saw=world.tries, hand=own)
+    yield "marks the user deleted", marked, me._replace(step="delete_own", read=world.tries, chosen=own)
     if world.faults:
-        yield "is refused the COMMIT", hurt(world), failed(me)
-        yield "buries the user, answer lost", hurt(buried), failed(me)
+        yield "has its COMMIT refused", after_fault(world), failed(me)
+        yield "marks the user deleted, answer lost", after_fault(marked), failed(me)
 
 
-def delete_own(world: World, me: Actor, _: Around) -> Moves:
-    """DELETE the row's assistant by its id; then, where an attempt row stood before, see what else there is."""
-    if me.hand:
+def delete_own(world: World, me: Actor, _: Context) -> Moves:
+    """DELETE the row's assistant by its id; then, where an attempt row stood before, look for others."""
+    if me.chosen:
         yield from delete_next(world, me)
     else:
-        yield "is done with the row's", world, me._replace(step="list" if me.saw else "finish")
+        yield "has deleted the row's assistant", world, me._replace(step="find_named" if me.read else "finish")
 
 
-def list_named(world: World, me: Actor, _: Around) -> Moves:
+def find_named(world: World, me: Actor, _: Context) -> Moves:
     """GET every exact match of the name."""
-    yield "lists by name", world, me._replace(step="delete named", hand=world.assistants)
+    yield "finds assistants by name", world, me._replace(step="delete_named", chosen=world.assistants)
     if world.faults:
-        yield "fails to look for assistants", hurt(world), failed(me)
+        yield "fails to look up assistants", after_fault(world), failed(me)
 
 
-def delete_named(world: World, me: Actor, _: Around) -> Moves:
+def delete_named(world: World, me: Actor, _: Context) -> Moves:
     """DELETE each of them."""
-    if me.hand:
+    if me.chosen:
         yield from delete_next(world, me)
     else:
-        yield "is done with the named", world, me._replace(step="finish")
+        yield "has deleted the named assistants", world, me._replace(step="finish")
 
 
-def finish(world: World, me: Actor, around: Around) -> Moves:
-    """The attempt row that this delivery made goes if tries is still 1; any other waits for reconcile."""
-    goes = Wrong.DROPS_OLDER_NOTE in around.wrong if me.saw else world.tries == 1
-    settled = world._replace(tries=0) if goes else world
-    yield "settles and answers", settled, acknowledged(me)
+def finish(world: World, me: Actor, context: Context) -> Moves:
+    """Clear the attempt row that this delivery wrote, if tries is still 1; an older one waits for reconcile."""
+    clears = Departure.CLEARS_OLDER_ATTEMPT in context.departures if me.read else world.tries == 1
+    finished = world._replace(tries=0) if clears else world
+    yield "finishes and answers", finished, acknowledged(me)
     if world.faults:
-        yield "settles, answer lost", hurt(settled), failed(me)
+        yield "finishes, answer lost", after_fault(finished), failed(me)
 
 
-def tries_after_burying(world: World, wrong: Design) -> int:
-    """Count the deletion as a try where a row was there: whoever leaves with a note of its own keeps ours."""
-    if not world.rows or Wrong.BURIES_WITHOUT_NOTE in wrong:
+def record_deletion(world: World, departures: Design) -> int:
+    """Count the deletion as a try where there was a row: a try that clears its own attempt then keeps ours."""
+    if not world.rows or Departure.MARKS_DELETED_WITHOUT_ATTEMPT in departures:
         return world.tries
-    if world.tries and Wrong.BURIES_ON_ANOTHERS_NOTE in wrong:
+    if world.tries and Departure.RELIES_ON_ANOTHER_TRYS_ATTEMPT in departures:
         return world.tries
     return min(world.tries + 1, SEVERAL)
 
 
 STEPS = {
     "mark_deleted": mark_deleted,
-    "delete own": delete_own,
-    "list": list_named,
-    "delete named": delete_named,
+    "delete_own": delete_own,
+    "find_named": find_named,
+    "delete_named": delete_named,
     "finish": finish,
 }

@@ -1,41 +1,42 @@
-"""Reconcile for one user that has an attempt row: mortal like everybody, its reading and its deleting two steps.
+"""Reconcile for one user that has an attempt row. It may die like any actor; it reads and deletes in separate steps.
 
-A user without row and tombstone is not reconcile's to judge: it calls ensure, whose steps are another actor's.
+A user without row and tombstone is not judged here: reconcile calls ensure for them, the steps of another actor.
 """
 
-from tests.users.model.world import Actor, Around, Moves, World, Wrong, delete_next, failed
+from tests.users.model.world import Actor, Context, Departure, Moves, World, delete_next, failed
 
 
-def read(world: World, me: Actor, around: Around) -> Moves:
+def read(world: World, me: Actor, context: Context) -> Moves:
     """Under the lock: row, tombstone, listing. Only what a committed fact makes unadoptable may be deleted."""
-    if not around.lock_is_free or not (world.tries or Wrong.RECONCILES_BY_LISTING in around.wrong):
+    has_reason = world.tries or Departure.RECONCILES_BY_LISTING in context.departures
+    if not context.lock_is_free or not has_reason:
         return
     kept = {row.assistant for row in world.rows if row.live}
-    if not (kept or world.tombstone or Wrong.DELETES_THE_UNCLAIMED in around.wrong):
+    if not (kept or world.tombstone or Departure.DELETES_UNOWNED in context.departures):
         return
     if not kept <= set(world.assistants):
         return
-    old = around.all_is_old or Wrong.CLEARS_YOUNG_NOTES in around.wrong
+    old = context.grace_is_over or Departure.CLEARS_YOUNG_ATTEMPTS in context.departures
     surplus = tuple(each for each in world.assistants if each not in kept)
-    reading = me._replace(step="remove", connected=True, saw=int(old), hand=surplus)
-    yield "reads under the lock", world._replace(noted=False), reading
+    reading = me._replace(step="delete_surplus", in_transaction=True, read=int(old), chosen=surplus)
+    yield "reads under the lock", world._replace(tried_since_read=False), reading
 
 
-def remove(world: World, me: Actor, _: Around) -> Moves:
-    """DELETE what was found; a lost lock is noticed only afterwards."""
-    if me.hand:
+def delete_surplus(world: World, me: Actor, _: Context) -> Moves:
+    """DELETE the surplus; a lost lock is noticed only afterwards."""
+    if me.chosen:
         yield from delete_next(world, me)
     else:
-        yield "is done with deleting", world, me._replace(step="clear")
+        yield "has deleted the surplus", world, me._replace(step="clear_attempt")
 
 
-def clear(world: World, me: Actor, _: Around) -> Moves:
-    """Delete the attempt row if it was old, nobody noted a try since, and row or tombstone stands."""
-    decided = world.rows or world.tombstone
-    if me.connected and me.saw and not world.noted and decided:
-        yield "clears the attempt row", world._replace(tries=0), failed(me)
+def clear_attempt(world: World, me: Actor, _: Context) -> Moves:
+    """Delete the attempt row if it was old, no try was recorded since, and a row or tombstone stands."""
+    stands = world.rows or world.tombstone
+    if me.in_transaction and me.read and not world.tried_since_read and stands:
+        yield "clears the attempt", world._replace(tries=0), failed(me)
     else:
         yield "leaves the attempt row", world, failed(me)
 
 
-STEPS = {"read": read, "remove": remove, "clear": clear}
+STEPS = {"read": read, "delete_surplus": delete_surplus, "clear_attempt": clear_attempt}

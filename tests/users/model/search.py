@@ -1,10 +1,10 @@
 """A search of everything that can happen to one user, to show why each rule of provisioning is there.
 
-Actors take steps in every possible order, and up to a number of faults strike anywhere: a kill, a connection
-lost with its lock, a refusal by Backboard, a lost answer, a create that is processed late, a failed lookup, a
-failed delete, a COMMIT refused, applied or lost without an answer. A handler that waits for the lock in vain
-costs no fault. In each state the invariants must hold; wherever nobody is at work, no create is late and the
-faults have stopped, reconcile and the next delivery are played as well, since nobody may ever come again.
+Actors take steps in every possible order, and up to a number of faults strike anywhere: a kill, a connection lost with
+its lock, a refusal by Backboard, a lost answer, a create that is processed late, a failed lookup, a failed delete, a
+COMMIT refused, applied or lost without an answer. A handler that times out waiting for the lock costs no fault. The
+invariants must hold in each state. In each state without a running actor and without a create in flight, reconcile and
+the next delivery are played as well, without faults, since nothing else may ever happen to the user.
 
 Equal actors are interchangeable, and assistants have no names: they are numbered by age.
 """
@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.users.model import deletion, ensure, reconcile
+from tests.users.model import deletion, provisioning, reconcile
 from tests.users.model.world import (
     ACKNOWLEDGED,
-    NEWBORN,
-    RESTING,
+    AT_REST,
+    NEW_ASSISTANT,
     Actor,
-    Around,
+    Context,
+    Departure,
     Design,
     Move,
     World,
-    Wrong,
     accidents,
     deliveries,
 )
@@ -38,22 +38,22 @@ ACKNOWLEDGED_IS_COMMITTED = "what is acknowledged is committed"
 ONE_ASSISTANT = "after reconcile, one assistant for a live row and none besides"
 NEXT_SUCCEEDS = "the next delivery succeeds"
 
-STEPS = {**ensure.STEPS, **deletion.STEPS, **reconcile.STEPS}
+STEPS = {**provisioning.STEPS, **deletion.STEPS, **reconcile.STEPS}
 
 
 class State(NamedTuple):
-    """The world, and everybody in it."""
+    """The world and all actors."""
 
     world: World
     actors: tuple[Actor, ...]
 
 
-# The invariant that breaks once nobody is at work any more, if one does, and the steps that show it.
-Healing = tuple[str | None, tuple[str, ...]]
+# The broken invariant, if there is one, and the steps behind the state that showed it.
+Verdict = tuple[str | None, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """How many states were searched, and the shortest way to a broken invariant, if there is one."""
 
     states: int
@@ -64,87 +64,90 @@ class Found:
 class Search:
     """Breadth first, so that the first trace found is a shortest one."""
 
-    def __init__(self, wrong: Design = AS_DESIGNED) -> None:
-        self._wrong = wrong
+    def __init__(self, departures: Design = AS_DESIGNED) -> None:
+        self._departures = departures
         self._moves: dict[tuple[World, Actor, bool, bool], list[Move]] = {}
-        self._healings: dict[World, Healing] = {}
+        self._verdicts_at_rest: dict[World, Verdict] = {}
 
-    def run(self, *actors: Actor, faults: int) -> Found:
+    def run(self, *actors: Actor, faults: int) -> SearchResult:
         start = State(World(faults=faults), actors)
         parents: dict[State, State | None] = {start: None}
         queue = deque([start])
         while queue:
             state = queue.popleft()
-            broken, steps = self._broken_in(state)
+            broken, steps = self._check(state)
             if broken:
-                return Found(len(parents), broken, self._trace(state, parents) + steps)
+                return SearchResult(len(parents), broken, self._trace(state, parents) + steps)
             for _, after in self._successors(state):
                 known = State(after.world, tuple(sorted(after.actors)))
                 if known not in parents:
                     parents[known] = state
                     queue.append(known)
-        return Found(len(parents), None, ())
+        return SearchResult(len(parents), None, ())
 
     def _successors(self, state: State) -> Iterator[tuple[str, State]]:
-        """Every next step of everybody; `state` may be in any order of actors."""
+        """Every next step of every actor; `state` may be in any order of actors."""
         world, actors = state
-        if world.late:
-            landed = world._replace(late=world.late - 1, assistants=(*world.assistants, NEWBORN))
-            yield "Backboard processes a late create", renumbered(State(landed, actors))
-        for place, actor in enumerate(actors):
-            earlier, later = actors[:place], actors[place + 1 :]
+        if world.late_creates:
+            processed = world._replace(
+                late_creates=world.late_creates - 1, assistants=(*world.assistants, NEW_ASSISTANT)
+            )
+            yield "Backboard processes a late create", renumbered(State(processed, actors))
+        for index, actor in enumerate(actors):
+            earlier, later = actors[:index], actors[index + 1 :]
             if actor in earlier:
                 continue
             for label, after, moved in self._moves_of(world, actor, earlier + later):
-                numbered = f"{actor.kind} {place + 1}: {label}"
+                numbered = f"{actor.kind} {index + 1}: {label}"
                 yield numbered, renumbered(State(after, (*earlier, moved, *later)))
 
     def _moves_of(self, world: World, actor: Actor, others: tuple[Actor, ...]) -> list[Move]:
-        lock_is_free = Wrong.TAKES_NO_LOCK in self._wrong or not any(each.connected for each in others)
-        all_is_old = not world.late and all(each.step in RESTING for each in others)
-        key = (world, actor, lock_is_free, all_is_old)
+        takes_no_lock = Departure.TAKES_NO_LOCK in self._departures
+        lock_is_free = takes_no_lock or not any(each.in_transaction for each in others)
+        grace_is_over = not world.late_creates and all(each.step in AT_REST for each in others)
+        key = (world, actor, lock_is_free, grace_is_over)
         moves = self._moves.get(key)
         if moves is None:
-            around = Around(self._wrong, lock_is_free, all_is_old)
+            context = Context(self._departures, lock_is_free, grace_is_over)
             moves = [*accidents(world, actor)]
             if actor.step in STEPS:
-                moves += STEPS[actor.step](world, actor, around)
+                moves += STEPS[actor.step](world, actor, context)
             self._moves[key] = moves
         return moves
 
-    def _broken_in(self, state: State) -> Healing:
+    def _check(self, state: State) -> Verdict:
         """Name the invariant that does not hold, and the steps after `state` that it took to see it."""
         world, actors = state
         broken = broken_in_world(world)
-        if not broken and any(untrue_acknowledgement(world, actor) for actor in actors):
+        if not broken and any(is_acknowledged_too_early(world, actor) for actor in actors):
             broken = ACKNOWLEDGED_IS_COMMITTED
-        if not broken and not world.late and all(actor.step in RESTING for actor in actors):
-            return self._heal(world._replace(faults=0))
+        if not broken and not world.late_creates and all(actor.step in AT_REST for actor in actors):
+            return self._check_at_rest(world._replace(faults=0))
         return broken, ()
 
-    def _heal(self, world: World) -> Healing:
-        """Let reconcile look, then deliver once more, with nobody else about and without faults."""
-        if world not in self._healings:
+    def _check_at_rest(self, world: World) -> Verdict:
+        """Run reconcile, then deliver once more, without other actors and without faults."""
+        if world not in self._verdicts_at_rest:
             steps: list[str] = []
             reconciled = self._reconcile(world, steps)
-            broken = uneven(reconciled)
+            broken = broken_after_reconcile(reconciled)
             if not broken:
-                delivered, sender = self._alone(reconciled, deliveries("ensure"), steps)
+                delivered, sender = self._run_alone(reconciled, deliveries("ensure"), steps)
                 broken = NEXT_SUCCEEDS if sender.step != ACKNOWLEDGED else None
-                broken = broken or uneven(self._reconcile(delivered, steps))
-            self._healings[world] = broken, tuple(steps)
-        return self._healings[world]
+                broken = broken or broken_after_reconcile(self._reconcile(delivered, steps))
+            self._verdicts_at_rest[world] = broken, tuple(steps)
+        return self._verdicts_at_rest[world]
 
     def _reconcile(self, world: World, steps: list[str]) -> World:
-        if Wrong.RECONCILE_NEVER_RUNS in self._wrong:
+        if Departure.RECONCILE_NEVER_RUNS in self._departures:
             return world
-        seen = world.assistants if Wrong.RECONCILES_BY_LISTING in self._wrong else world.tries
-        if seen and not world.rows and not world.tombstone:
-            world, _ = self._alone(world, deliveries("ensure"), steps)
-        return self._alone(world, deliveries("reconcile"), steps)[0]
+        found = world.assistants if Departure.RECONCILES_BY_LISTING in self._departures else world.tries
+        if found and not world.rows and not world.tombstone:
+            world, _ = self._run_alone(world, deliveries("ensure"), steps)
+        return self._run_alone(world, deliveries("reconcile"), steps)[0]
 
-    def _alone(self, world: World, actor: Actor, steps: list[str]) -> tuple[World, Actor]:
-        """Without faults and rivals there is one way to go at each step."""
+    def _run_alone(self, world: World, actor: Actor, steps: list[str]) -> tuple[World, Actor]:
+        """Without faults and other actors, each step has one outcome."""
         while moves := self._moves_of(world, actor, ()):
             ((label, after, moved),) = moves
             steps.append(f"at last, {actor.kind}: {label}")
@@ -173,7 +176,7 @@ def renumbered(state: State) -> State:
     world, actors = state
     known = {*world.assistants, *(row.assistant for row in world.rows)}
     for actor in actors:
-        known.update(actor.hand)
+        known.update(actor.chosen)
     if not known or max(known) == len(known) - 1:
         return state
     number: Callable[[int], int] = {old: new for new, old in enumerate(sorted(known))}.__getitem__
@@ -182,12 +185,12 @@ def renumbered(state: State) -> State:
             assistants=tuple(map(number, world.assistants)),
             rows=tuple(row._replace(assistant=number(row.assistant)) for row in world.rows),
         ),
-        tuple(actor._replace(hand=tuple(map(number, actor.hand))) if actor.hand else actor for actor in actors),
+        tuple(actor._replace(chosen=tuple(map(number, actor.chosen))) if actor.chosen else actor for actor in actors),
     )
 
 
 def broken_in_world(world: World) -> str | None:
-    """Name the invariant that does not hold in this very moment."""
+    """Name the invariant that must hold at any moment and does not."""
     live = [row.assistant for row in world.rows if row.live]
     if len(world.rows) > 1:
         return ONE_ROW
@@ -198,14 +201,14 @@ def broken_in_world(world: World) -> str | None:
     return None
 
 
-def untrue_acknowledgement(world: World, actor: Actor) -> bool:
+def is_acknowledged_too_early(world: World, actor: Actor) -> bool:
     """Whether a 2xx was answered for what is not committed."""
     if actor.step != ACKNOWLEDGED:
         return False
     return not (world.tombstone or (world.rows and actor.kind == "ensure"))
 
 
-def uneven(world: World) -> str | None:
+def broken_after_reconcile(world: World) -> str | None:
     """Compare Backboard's assistants with the live rows; exact, since the faults are over."""
     live = tuple(row.assistant for row in world.rows if row.live)
     return broken_in_world(world) or (None if world.assistants == live else ONE_ASSISTANT)

@@ -1,4 +1,4 @@
-"""What the search of model.py moves about in: one user's facts, and the actors that change them.
+"""The state that the search explores: what is stored about one user, and the actors that change it.
 
 Everything is a tuple, so that states can be compared and remembered cheaply.
 """
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-# An assistant that has just come to be; `renumbered` gives it the next number, so a higher number is younger.
-NEWBORN = 99
+# An assistant that has just been created; `renumbered` gives it the next number, so a higher number is younger.
+NEW_ASSISTANT = 99
 # Stands for any number of tries above one: no rule tells two from three.
 SEVERAL = 2
 
 
 class Row(NamedTuple):
-    """A row of `users`; not live once `user.deleted` has emptied it."""
+    """A row of `users`; not live once `user.deleted` has cleared its profile."""
 
     assistant: int
     live: bool = True
@@ -25,14 +25,14 @@ class World(NamedTuple):
 
     rows: tuple[Row, ...] = ()
     tombstone: bool = False
-    # Those of the attempt row; 0 is no attempt row.
+    # Those of the attempt row; 0 means that there is no attempt row.
     tries: int = 0
-    # False from the moment that reconcile has read the attempt row until somebody notes a try (`last_at`).
-    noted: bool = True
+    # False from the moment that reconcile has read the attempt row until a try is recorded (`last_at`).
+    tried_since_read: bool = True
     # Those that exist, the oldest first.
     assistants: tuple[int, ...] = ()
-    # Creates that Backboard will process only after their sender gave up.
-    late: int = 0
+    # Creates that Backboard will process only after their sender has given up.
+    late_creates: int = 0
     faults: int = 0
 
 
@@ -44,66 +44,67 @@ class Actor(NamedTuple):
     # Deliveries of this event that may still come after this one.
     redeliveries: int = 0
     # Has an open transaction, and with it the user's lock.
-    connected: bool = False
-    # What it remembers: the tries (ensure), that an attempt row stood before (deletion), its age (reconcile).
-    saw: int = 0
-    # Assistants it means to insert, or to delete.
-    hand: tuple[int, ...] = ()
+    in_transaction: bool = False
+    # What it has read: the tries (ensure), whether an attempt row stood before (deletion), whether that row is old
+    # (reconcile).
+    read: int = 0
+    # Assistants that it is about to insert or to delete.
+    chosen: tuple[int, ...] = ()
 
 
-class Wrong(StrEnum):
+class Departure(StrEnum):
     """One departure from the design each. The search must find what it breaks."""
 
-    # Concerning everybody.
+    # Of all actors.
     TAKES_NO_LOCK = "takes no lock"
     HAS_NO_UNIQUE_INDEX = "has no unique index"
-    # Concerning ensure.
-    NOTES_NOTHING = "notes nothing"
+    # Of ensure.
+    RECORDS_NO_ATTEMPT = "records no attempt"
     LOOKS_UP_ALWAYS = "looks up on every try"
-    # Not the tries read under the lock: decides whether to look up, and whether the attempt row may go.
-    FIRST_IS_WHO_NOTED_FIRST = "first is who noted first"
-    FORGETS_ON_SUCCESS = "forgets on every success"
-    FORGETS_ON_REFUSAL = "forgets after a refusal"
-    FORGETS_ON_LEAVING = "forgets when row or tombstone is found"
-    COMPENSATES = "deletes what it made"
-    TAKES_FAILED_LOOKUP_FOR_ABSENT = "takes a failed lookup for absent"
+    # The tries as step 1 returned them decide whether to look up, and whether the attempt row may be cleared.
+    TRUSTS_TRIES_READ_BEFORE_LOCK = "trusts the tries read before the lock"
+    CLEARS_ON_EVERY_SUCCESS = "clears the attempt on every success"
+    CLEARS_ON_REFUSAL = "clears the attempt after a refusal"
+    CLEARS_WITHOUT_INSERT = "clears any attempt when it finds a row or tombstone"
+    COMPENSATES = "deletes the assistant when COMMIT is refused"
+    TREATS_FAILED_LOOKUP_AS_EMPTY = "treats a failed lookup as an empty one"
     IGNORES_TOMBSTONES = "ignores tombstones"
-    ANSWERS_503_TO_UNKNOWN_COMMIT = "answers 503 to an unknown commit"
-    ANSWERS_2XX_TO_UNKNOWN_COMMIT = "answers 2xx to an unknown commit"
-    # Concerning the deletion.
-    BURIES_WITHOUT_LOCK = "buries without the lock"
-    BURIES_WITHOUT_NOTE = "buries without a note"
-    BURIES_ON_ANOTHERS_NOTE = "buries without counting itself where a note stands"
-    DELETES_BEFORE_BURYING = "deletes the assistant before the tombstone"
-    DROPS_OLDER_NOTE = "drops an older note once it has deleted by name"
-    # Concerning reconcile.
+    ANSWERS_503_TO_LOST_COMMIT = "answers 503 to a lost COMMIT"
+    ANSWERS_2XX_TO_LOST_COMMIT = "answers 2xx to a lost COMMIT"
+    # Of the deletion.
+    MARKS_DELETED_WITHOUT_LOCK = "marks the user deleted without the lock"
+    MARKS_DELETED_WITHOUT_ATTEMPT = "marks the user deleted without an attempt row"
+    RELIES_ON_ANOTHER_TRYS_ATTEMPT = "relies on the attempt row of another try"
+    DELETES_BEFORE_TOMBSTONE = "deletes the assistant before the tombstone"
+    CLEARS_OLDER_ATTEMPT = "clears an older attempt after deleting by name"
+    # Of reconcile.
     RECONCILE_NEVER_RUNS = "reconcile never runs"
     RECONCILES_BY_LISTING = "reconciles by listing Backboard"
-    DELETES_THE_UNCLAIMED = "deletes what has neither row nor tombstone"
-    CLEARS_YOUNG_NOTES = "clears a note while a try runs"
+    DELETES_UNOWNED = "deletes assistants that have neither row nor tombstone"
+    CLEARS_YOUNG_ATTEMPTS = "clears an attempt while a try runs"
 
 
-Design = frozenset[Wrong]
+Design = frozenset[Departure]
 
 
-class Around(NamedTuple):
-    """What an actor meets, apart from the world: the design, the lock, and the others."""
+class Context(NamedTuple):
+    """What an actor meets, apart from the world: the design, the lock, and the other actors."""
 
-    wrong: Design
-    # Nobody else holds the user's lock, or nobody cares.
+    departures: Design
+    # No other actor holds the user's lock, or the design takes none.
     lock_is_free: bool
-    # No try runs and no create is late: what "an hour ago" means to reconcile.
-    all_is_old: bool
+    # No try runs and no create is in flight: what "an hour ago" means to reconcile.
+    grace_is_over: bool
 
 
 # What happens, the world after it, and the actor after it.
 Move = tuple[str, World, Actor]
 Moves = Iterator[Move]
 
-FIRST_STEPS = {"ensure": "look", "deletion": "mark_deleted", "reconcile": "read"}
+FIRST_STEPS = {"ensure": "get_state", "deletion": "mark_deleted", "reconcile": "read"}
 ACKNOWLEDGED = "acknowledged"
 GAVE_UP = "gave up"
-RESTING = frozenset({*FIRST_STEPS.values(), ACKNOWLEDGED, GAVE_UP})
+AT_REST = frozenset({*FIRST_STEPS.values(), ACKNOWLEDGED, GAVE_UP})
 
 
 def deliveries(kind: str, count: int = 1) -> Actor:
@@ -122,7 +123,7 @@ def failed(me: Actor) -> Actor:
     return Actor(me.kind, GAVE_UP)
 
 
-def hurt(world: World) -> World:
+def after_fault(world: World) -> World:
     return world._replace(faults=world.faults - 1)
 
 
@@ -131,17 +132,17 @@ def without(world: World, assistant: int) -> World:
 
 
 def delete_next(world: World, me: Actor) -> Moves:
-    """DELETE the first assistant in hand; 404 is done as well."""
-    yield "deletes an assistant", without(world, me.hand[0]), me._replace(hand=me.hand[1:])
+    """DELETE the first of the chosen assistants; a 404 counts as done."""
+    yield "deletes an assistant", without(world, me.chosen[0]), me._replace(chosen=me.chosen[1:])
     if world.faults:
-        yield "fails to delete an assistant", hurt(world), failed(me)
+        yield "fails to delete an assistant", after_fault(world), failed(me)
 
 
 def accidents(world: World, me: Actor) -> Moves:
-    """What may befall anybody at any step."""
-    if not world.faults or me.step in RESTING:
+    """What may happen to any actor at any step."""
+    if not world.faults or me.step in AT_REST:
         return
-    yield "is killed", hurt(world), failed(me)
-    if me.connected:
-        # It goes on, since it learns of it only when it uses the connection; the lock is gone at once.
-        yield "loses its connection", hurt(world), me._replace(connected=False)
+    yield "is killed", after_fault(world), failed(me)
+    if me.in_transaction:
+        # The actor goes on until it uses the connection; the lock is gone at once.
+        yield "loses its connection", after_fault(world), me._replace(in_transaction=False)
