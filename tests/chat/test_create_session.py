@@ -1,4 +1,4 @@
-"""One session and one thread for one wish, whatever happens on the way."""
+"""Creating a session: one row and one thread for one request, whatever fails on the way."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ def chat(service: Service) -> Chat:
 
 @pytest.fixture
 async def person(chat: Chat, backboard: Sandbox) -> Person:  # noqa: ARG001  # The service needs it.
-    """Somebody who has an assistant already, and no session."""
+    """A user who has an assistant and no session."""
     person = Person()
     await chat.post("/ensure-user", {"clerk_id": person.clerk_id})
     return person
@@ -40,12 +40,14 @@ def rows(database: Database, table: str = "sessions") -> list[dict[str, Any]]:
     return database.execute(f"SELECT * FROM {table}".encode()).fetchall()
 
 
-def written(log: Path) -> str:
-    return log.read_text()
+def errors_in(log: Path) -> int:
+    return log.read_text().count("backboard_id_twice")
 
 
-async def test_the_same_key_is_the_same_session(chat: Chat, person: Person, backboard: Sandbox) -> None:
-    """Status and body of the first answer, also after the session was changed; and nobody asks Backboard."""
+async def test_the_same_idempotency_key_returns_the_same_session(
+    chat: Chat, person: Person, backboard: Sandbox
+) -> None:
+    """With status and body of the first response, also after the session was changed; without a call to Backboard."""
     first = await chat.open(person, key="a", title="Lisbon")
     await chat.say(first.json(), "user", "hello")
     await chat.patch(f"/sessions/{first.json()['id']}", {"title": "Porto", "status": "completed"})
@@ -57,8 +59,10 @@ async def test_the_same_key_is_the_same_session(chat: Chat, person: Person, back
     assert len(backboard.calls()) == calls
 
 
-async def test_a_key_belongs_to_one_user_and_one_wish(chat: Chat, person: Person, backboard: Sandbox) -> None:
-    """Another user's equal key is another session; another title under it is 422."""
+async def test_an_idempotency_key_belongs_to_one_user_and_one_title(
+    chat: Chat, person: Person, backboard: Sandbox
+) -> None:
+    """Another user's equal key is another session; another title under the same key is 422."""
     await chat.open(person, key="a")
 
     other, changed, same = (
@@ -72,8 +76,9 @@ async def test_a_key_belongs_to_one_user_and_one_wish(chat: Chat, person: Person
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "ä"])
-async def test_a_key_is_short_and_printable(chat: Chat, person: Person, key: str) -> None:
-    """1 to 255 characters of ASCII; anything else is 422."""
+async def test_an_idempotency_key_other_than_1_to_255_printable_ascii_characters_is_422(
+    chat: Chat, person: Person, key: str
+) -> None:
     headers = {b"authorization": f"Bearer {chat.token}".encode(), b"idempotency-key": key.encode("latin-1")}
 
     path = f"/users/{person.clerk_id}/sessions"
@@ -82,10 +87,10 @@ async def test_a_key_is_short_and_printable(chat: Chat, person: Person, key: str
     assert answer.status_code == 422
 
 
-async def test_wishes_that_race_under_one_key_are_one_session(
+async def test_concurrent_requests_with_one_key_create_one_session(
     chat: Chat, person: Person, database: Database, backboard: Sandbox
 ) -> None:
-    """Whoever comes second finds it under the lock."""
+    """The others find it under the lock."""
     opened = await asyncio.gather(*(chat.open(person, key="a") for _ in range(4)))
 
     assert {(answer.status_code, answer.json()["id"]) for answer in opened} == {(201, str(rows(database)[0]["id"]))}
@@ -93,10 +98,10 @@ async def test_wishes_that_race_under_one_key_are_one_session(
     assert rows(database, "session_attempts") == []
 
 
-async def test_wishes_that_race_without_a_key_are_different_sessions(
+async def test_concurrent_requests_without_a_key_create_a_session_each(
     chat: Chat, person: Person, database: Database, backboard: Sandbox
 ) -> None:
-    """Each on a thread of its own, and no doubt is left."""
+    """Each on a thread of its own; no attempt row is left."""
     opened = await asyncio.gather(*(chat.open(person) for _ in range(4)))
 
     assert {answer.status_code for answer in opened} == {201}
@@ -113,7 +118,7 @@ async def test_wishes_that_race_without_a_key_are_different_sessions(
 async def test_a_thread_whose_answer_was_lost_is_adopted(
     chat: Chat, person: Person, database: Database, backboard: Sandbox, fault: Fault
 ) -> None:
-    """503 first; then the thread that is there becomes the session's."""
+    """503 first; the next request takes over the thread."""
     backboard.next("create_thread", fault)
 
     lost, found = await chat.open(person, key="a"), await chat.open(person, key="a")
@@ -126,10 +131,9 @@ async def test_a_thread_whose_answer_was_lost_is_adopted(
 
 
 @pytest.mark.parametrize("code", [400, 401, 404, 422, 429, 500, 503])
-async def test_without_a_thread_there_is_no_session(
+async def test_a_session_without_a_thread_is_503_and_leaves_no_row(
     chat: Chat, person: Person, database: Database, backboard: Sandbox, code: int
 ) -> None:
-    """The same classes of outcome as for an assistant, and the same 503."""
     backboard.next("create_thread", status(code))
 
     answer = await chat.open(person)
@@ -138,8 +142,8 @@ async def test_without_a_thread_there_is_no_session(
     assert rows(database) == []
 
 
-async def test_a_listing_that_fails_is_not_an_empty_one(chat: Chat, person: Person, backboard: Sandbox) -> None:
-    """A try after a lost one fails as long as nobody can say what that one left."""
+async def test_a_failed_listing_of_threads_creates_nothing(chat: Chat, person: Person, backboard: Sandbox) -> None:
+    """It does not say that the lost try left no thread."""
     backboard.next("create_thread", drops(after_commit=True))
     backboard.next("list_threads", status(500))
 
@@ -149,8 +153,10 @@ async def test_a_listing_that_fails_is_not_an_empty_one(chat: Chat, person: Pers
     assert len(backboard.threads()) == 1
 
 
-async def test_only_a_thread_that_may_be_ours_is_adopted(chat: Chat, person: Person, backboard: Sandbox) -> None:
-    """Not an older one, not one with messages in it, not one that a session has."""
+async def test_only_an_unused_thread_of_the_time_of_a_lost_try_is_adopted(
+    chat: Chat, person: Person, backboard: Sandbox
+) -> None:
+    """Not an older one, not one with messages, not one of another session."""
     taken = (await chat.open(person)).json()["thread_id"]
     assistant_id = (await chat.open(person)).json()["assistant_id"]
     backboard.make_thread(assistant_id, created_at=datetime.now(UTC) - timedelta(minutes=10))
@@ -165,10 +171,10 @@ async def test_only_a_thread_that_may_be_ours_is_adopted(chat: Chat, person: Per
     assert session["thread_id"] not in before
 
 
-async def test_a_thread_that_is_about_to_be_deleted_is_not_adopted(
+async def test_a_thread_whose_deletion_is_unfinished_is_not_adopted(
     chat: Chat, person: Person, backboard: Sandbox
 ) -> None:
-    """Its deletion is under way, and would take the new session's thread."""
+    """The deletion would later take the new session's thread."""
     session = (await chat.open(person)).json()
     backboard.next("delete_thread", status(500))
     backboard.next("create_thread", status(500))
@@ -182,10 +188,10 @@ async def test_a_thread_that_is_about_to_be_deleted_is_not_adopted(
     assert [thread.id for thread in backboard.threads()] == [opened["thread_id"]]
 
 
-async def test_the_id_of_another_sessions_thread_is_not_bound(
+async def test_a_thread_id_of_another_session_is_503_and_nothing_is_stored_or_deleted(
     chat: Chat, person: Person, database: Database, backboard: Sandbox
 ) -> None:
-    """Two sessions on one thread would answer each other; nothing is bound, nothing deleted."""
+    """Two sessions on one thread would read each other's messages."""
     first = (await chat.open(person)).json()
     backboard.next("create_thread", says(thread_id=first["thread_id"]))
 
@@ -195,29 +201,29 @@ async def test_the_id_of_another_sessions_thread_is_not_bound(
     assert len(rows(database)) == len(backboard.threads()) == 2
 
 
-async def test_a_user_who_is_deleted_while_a_session_is_opened_is_gone(
+async def test_a_user_who_is_deleted_while_a_session_is_created_is_410(
     chat: Chat, service: Service, person: Person, database: Database, backboard: Sandbox, in_process_log: Path
 ) -> None:
-    """410 as on every other route, and nothing is wrong with Backboard; the thread went with the assistant."""
+    """No error is logged: the thread was deleted with the assistant."""
     gate = threading.Event()
     backboard.next("create_thread", held(gate, after_commit=True))
-    opening = asyncio.create_task(chat.open(person))
+    creating = asyncio.create_task(chat.open(person))
     await asyncio.to_thread(backboard.wait_for, lambda: len(backboard.threads()) == 1)
-    alarms = written(in_process_log).count("backboard_id_twice")
+    errors = errors_in(in_process_log)
 
     deletion = await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
     gate.set()
-    answer = await opening
+    answer = await creating
 
     assert (deletion.json(), answer.status_code) == ({"outcome": "deleted"}, 410)
-    assert written(in_process_log).count("backboard_id_twice") == alarms
+    assert errors_in(in_process_log) == errors
     assert (backboard.threads(), rows(database), rows(database, "session_attempts")) == ([], [], [])
 
 
-async def test_a_thread_that_comes_late_goes_to_the_next_session(
+async def test_a_thread_that_is_created_late_is_adopted_by_a_later_session(
     chat: Chat, person: Person, database: Database, backboard: Sandbox
 ) -> None:
-    """The listing of the next try misses it, the one after that finds it; in the end no thread is left over."""
+    """The next listing misses it, the one after that finds it; in the end no thread is left over."""
     gate = threading.Event()
     backboard.next("create_thread", Fault("late", commit=late(0).commit, gate=gate, wire=late(0).wire))
     await chat.open(person)
@@ -231,10 +237,10 @@ async def test_a_thread_that_comes_late_goes_to_the_next_session(
     assert {row["thread_id"] for row in rows(database)} == {thread.id for thread in backboard.threads()}
 
 
-async def test_a_thread_that_was_made_twice_or_not_at_all_costs_no_session(
+async def test_a_session_whose_thread_was_created_twice_or_not_at_all_can_be_deleted(
     chat: Chat, person: Person, database: Database, backboard: Sandbox
 ) -> None:
-    """What nobody can see from here is answered like any other; deleting such a session works."""
+    """Neither shows in Backboard's response."""
     backboard.next("create_thread", twice(), forgets())
 
     sessions = [(await chat.open(person)).json() for _ in range(2)]
@@ -244,10 +250,10 @@ async def test_a_thread_that_was_made_twice_or_not_at_all_costs_no_session(
     assert (rows(database), len(backboard.threads())) == ([], 1)
 
 
-async def test_old_doubts_end_with_a_listing_that_shows_nothing(
+async def test_old_attempt_rows_are_deleted_once_a_listing_shows_no_unused_thread(
     chat: Chat, person: Person, database: Database, backboard: Sandbox
 ) -> None:
-    """A note that is still young stays, since its thread may be on its way."""
+    """A young one stays, since its create may still be in flight."""
     backboard.next("create_thread", status(500))
     await chat.open(person)
     await chat.open(person)
@@ -262,25 +268,8 @@ async def test_old_doubts_end_with_a_listing_that_shows_nothing(
     assert len(backboard.calls(kind="list_threads")) == calls
 
 
-async def test_a_deletion_that_backboard_refused_is_finished_by_the_next(
-    chat: Chat, person: Person, database: Database, backboard: Sandbox
-) -> None:
-    """The rows are gone at once, the thread is remembered until it is gone too."""
-    session = (await chat.open(person)).json()
-    path = f"/sessions/{session['id']}"
-    backboard.next("delete_thread", drops())
-
-    first, read = await chat.delete(path), await chat.get(path)
-    remembered = [row["thread_id"] for row in rows(database, "deleted_threads")]
-    second, third = await chat.delete(path), await chat.delete(path)
-
-    assert [first.status_code, read.status_code, second.status_code, third.status_code] == [503, 404, 204, 404]
-    assert remembered == [session["thread_id"]]
-    assert (rows(database, "deleted_threads"), backboard.threads()) == ([], [])
-
-
-async def test_with_backboard_down_everything_else_goes_on(chat: Chat, person: Person, backboard: Sandbox) -> None:
-    """Reading, writing and a repeated wish need nobody; a new session is refused, and soon at once."""
+async def test_with_backboard_down_only_new_sessions_are_503(chat: Chat, person: Person, backboard: Sandbox) -> None:
+    """Messages are read and written, and a repeated request returns its session."""
     session = (await chat.open(person, key="a")).json()
     with backboard.refuse_connections():
         refused = [await chat.open(person) for _ in range(6)]
@@ -292,21 +281,21 @@ async def test_with_backboard_down_everything_else_goes_on(chat: Chat, person: P
     assert (said.status_code, history.status_code, again.json()) == (201, 200, session)
 
 
-async def test_a_process_killed_between_thread_and_commit_leaves_one_session(
+async def test_a_process_killed_between_thread_and_commit_leaves_one_session_and_one_thread(
     start_server: Callable[..., ServerProcess], database: Database, backboard: Sandbox
 ) -> None:
-    """Kill -9 when the thread is made and not yet answered for; the retry, under the same key, adopts it."""
+    """Kill -9 when the thread is created and not yet answered for; the retry with the same key adopts it."""
     person, gate = Person(), threading.Event()
     first, second = start_server(wait=False), start_server()
     wait_until(responds(first.url))
-    async with connected_to(first) as doomed, connected_to(second) as other:
-        await Chat(doomed.client).post("/ensure-user", {"clerk_id": person.clerk_id})
+    async with connected_to(first) as killed, connected_to(second) as other:
+        await Chat(killed.client).post("/ensure-user", {"clerk_id": person.clerk_id})
         backboard.next("create_thread", held(gate, after_commit=True))
-        wish = asyncio.create_task(Chat(doomed.client).open(person, key="a"))
+        request = asyncio.create_task(Chat(killed.client).open(person, key="a"))
         await asyncio.to_thread(backboard.wait_for, lambda: len(backboard.threads()) == 1)
         first.kill()
         with pytest.raises(httpx.TransportError):
-            await wish
+            await request
         answer = await Chat(other.client).open(person, key="a")
     gate.set()
 
