@@ -1,4 +1,4 @@
-"""The batched reader: many callers, one statement on the wire."""
+"""The batch loader: many callers, one statement on the wire."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -14,21 +14,21 @@ from app.postgres.queries import Queries
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
 
 
-class Asked:
-    """Statements as a test wants them, and the keys that each was made for."""
+class Batches:
+    """Makes the same statement for every batch, and records the keys of each."""
 
     def __init__(self, statement: bytes) -> None:
         self.statement = statement
-        self.batches: list[list[str]] = []
+        self.keys: list[list[str]] = []
 
     def __call__(self, keys: Sequence[str]) -> Statement:
-        self.batches.append(list(keys))
+        self.keys.append(list(keys))
         return self.statement, {"keys": keys}
 
 
-ECHO = b"SELECT key, pg_sleep(0.05) FROM unnest(%(keys)s::TEXT[]) AS key WHERE key <> 'nobody'"
+ECHO = b"SELECT key, pg_sleep(0.05) FROM unnest(%(keys)s::TEXT[]) AS key WHERE key <> 'unknown'"
 QUERIES = Queries.load()
-SILENCE = b"SELECT key, pg_sleep(60) FROM unnest(%(keys)s::TEXT[]) AS key"
+HANGS = b"SELECT key, pg_sleep(60) FROM unnest(%(keys)s::TEXT[]) AS key"
 
 
 @pytest.fixture
@@ -39,24 +39,24 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
-async def test_callers_who_come_meanwhile_share_the_next_statement(pool: Pool) -> None:
-    """The first leaves at once; the forty that queue behind it go out together, each key once."""
-    asked = Asked(ECHO)
-    lookup = BatchLoader(pool, asked, key_column=0, queries=QUERIES)
+async def test_callers_that_queue_behind_a_statement_share_the_next_one(pool: Pool) -> None:
+    """The first is sent at once; the forty behind it are sent together, each key once."""
+    batches = Batches(ECHO)
+    lookup = BatchLoader(pool, batches, key_column=0, queries=QUERIES)
     first = asyncio.create_task(lookup.find("a"))
     await asyncio.sleep(0.02)
 
-    rows = await asyncio.gather(*(lookup.find(key) for key in ["b", "c", "b", "a", "nobody"] * 8))
+    rows = await asyncio.gather(*(lookup.find(key) for key in ["b", "c", "b", "a", "unknown"] * 8))
 
     assert (await first)[0][0] == "a"
     assert [[row[0] for row in found] for found in rows[:5]] == [["b"], ["c"], ["b"], ["a"], []]
-    assert asked.batches == [["a"], ["b", "c", "a", "nobody"]]
+    assert batches.keys == [["a"], ["b", "c", "a", "unknown"]]
     await lookup.close()
 
 
-async def test_a_silent_database_is_an_error_for_everybody_in_time(pool: Pool) -> None:
-    """For who was asked for and for who queued meanwhile, also when that is the same user."""
-    lookup = BatchLoader(pool, Asked(SILENCE), key_column=0, queries=QUERIES)
+async def test_a_statement_that_hangs_is_an_error_for_every_caller_in_time(pool: Pool) -> None:
+    """For the callers of the batch and for those queued behind it, also those of the same key."""
+    lookup = BatchLoader(pool, Batches(HANGS), key_column=0, queries=QUERIES)
     calls = [asyncio.create_task(lookup.find("a"))]
     await asyncio.sleep(0.1)
     calls += [asyncio.create_task(lookup.find(key)) for key in ("a", "b")]
@@ -68,9 +68,9 @@ async def test_a_silent_database_is_an_error_for_everybody_in_time(pool: Pool) -
     await lookup.close()
 
 
-async def test_a_connection_that_the_server_has_closed_costs_nobody_an_answer(pool: Pool) -> None:
-    """After a restart the next statement goes out on a fresh one."""
-    lookup = BatchLoader(pool, Asked(ECHO), key_column=0, queries=QUERIES)
+async def test_a_connection_that_the_server_has_closed_is_replaced_without_an_error(pool: Pool) -> None:
+    """As after a restart of the server."""
+    lookup = BatchLoader(pool, Batches(ECHO), key_column=0, queries=QUERIES)
     await lookup.find("a")
     async with pool.connection() as connection:
         await connection.execute(
@@ -82,12 +82,11 @@ async def test_a_connection_that_the_server_has_closed_costs_nobody_an_answer(po
     await lookup.close()
 
 
-async def test_a_caller_who_is_cancelled_takes_nobody_along(pool: Pool) -> None:
-    """Others wait for the same answer."""
-    lookup = BatchLoader(pool, Asked(ECHO), key_column=0, queries=QUERIES)
-    impatient, patient = asyncio.create_task(lookup.find("a")), asyncio.create_task(lookup.find("a"))
+async def test_a_cancelled_caller_does_not_cancel_the_others(pool: Pool) -> None:
+    lookup = BatchLoader(pool, Batches(ECHO), key_column=0, queries=QUERIES)
+    cancelled, other = asyncio.create_task(lookup.find("a")), asyncio.create_task(lookup.find("a"))
     await asyncio.sleep(0.01)
-    impatient.cancel()
+    cancelled.cancel()
 
-    assert (await patient)[0][0] == "a"
+    assert (await other)[0][0] == "a"
     await lookup.close()

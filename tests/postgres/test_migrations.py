@@ -1,4 +1,4 @@
-"""`python -m app migrate`: once, twice, several at once, and when it cannot."""
+"""`python -m app migrate`: once, twice, several at once, and when it fails."""
 
 import shutil
 import signal
@@ -22,16 +22,16 @@ pytestmark = pytest.mark.ways("direct", "pooled")
 
 VERSIONS = [path.name[:4] for path in sorted(migrations.FOLDER.iterdir())]
 SLOW = "-- migrate:up\nSELECT pg_sleep(0.5);\nCREATE TABLE slow (id INTEGER);\n-- migrate:down\nDROP TABLE slow;\n"
-SAID = """
+OLD_MESSAGES = """
 WITH person AS (
     INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'a') RETURNING id
 ), session AS (
     INSERT INTO sessions (user_id, thread_id, created_at) SELECT id, 't', '2026-03-01' FROM person RETURNING id
 )
 INSERT INTO messages (role, content, session_id, created_at)
-SELECT 'user', said.content, session.id, said.created_at
+SELECT 'user', past.content, session.id, past.created_at
 FROM session, (VALUES ('d', '2026-03-04'::TIMESTAMPTZ), ('b', '2026-03-02'), ('a', '2026-03-01'), ('c', '2026-03-03'))
-    AS said (content, created_at)
+    AS past (content, created_at)
 """
 BAD = "-- migrate:up\nCREATE TABLE half (id INTEGER);\nSELECT nonsense;\n-- migrate:down\nDROP TABLE half;\n"
 
@@ -45,14 +45,14 @@ def empty(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what a dyno gets, to add migrations to."""
+    """A copy of the files that a dyno gets, for the test to add migrations."""
     for name in ("app", "sql"):
         shutil.copytree(commands.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
 def query(url: str, text: str) -> list[str]:
-    """The first column of an answer."""
+    """The first column of the rows."""
     with psycopg.connect(url) as connection:
         return [row[0] for row in connection.execute(text.encode())]
 
@@ -66,13 +66,13 @@ def tables(url: str) -> list[str]:
 
 
 def sleepers(url: str) -> int:
-    """How many slow migrations are under way."""
+    """How many slow migrations are running."""
     text = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     return len(query(url, text))
 
 
 def test_an_empty_database_gets_every_table(empty: str) -> None:
-    """And a second run finds nothing to do."""
+    """A second run changes nothing."""
     first, _, _ = commands.run("migrate", DATABASE_URL=empty)
     made = tables(empty)
     second, _, _ = commands.run("migrate", DATABASE_URL=empty)
@@ -83,9 +83,8 @@ def test_an_empty_database_gets_every_table(empty: str) -> None:
     assert applied(empty) == VERSIONS
 
 
-@pytest.mark.parametrize("number", [2, 4])
-def test_several_at_once_wait_for_each_other(number: int, empty: str, checkout: Path) -> None:
-    """All succeed, an index that is built without a lock included, and every migration ran once."""
+def test_several_migrations_at_once_wait_for_each_other(empty: str, checkout: Path) -> None:
+    """All succeed, and every migration runs once, also one that builds an index CONCURRENTLY."""
     concurrently = "-- migrate:{} transaction:false\n{} INDEX CONCURRENTLY slow_id_idx{};\n"
     folder = checkout / "sql" / "migrations"
     (folder / "0901_create_slow.sql").write_text(SLOW)
@@ -93,16 +92,16 @@ def test_several_at_once_wait_for_each_other(number: int, empty: str, checkout: 
         concurrently.format("up", "CREATE", " ON slow (id)") + concurrently.format("down", "DROP", "")
     )
 
-    processes = [commands.start("migrate", checkout=checkout, DATABASE_URL=empty) for _ in range(number)]
+    processes = [commands.start("migrate", checkout=checkout, DATABASE_URL=empty) for _ in range(3)]
     results = [commands.finish(process) for process in processes]
 
-    assert [code for code, _, _ in results] == [0] * number, results
+    assert [code for code, _, _ in results] == [0] * 3, results
     assert applied(empty) == [*VERSIONS, "0901", "0902"]
 
 
 @pytest.mark.ways("pooled")
-def test_a_migration_is_not_disturbed_by_others_in_the_same_pool(empty: str) -> None:
-    """A release migrates while the old version serves: nobody may come between a statement and its values."""
+def test_a_migration_shares_a_pooler_with_a_busy_service(empty: str) -> None:
+    """A release migrates while the old version serves: no other client may come between a statement and its values."""
     done = threading.Event()
     others = [threading.Thread(target=ask_until, args=(done, empty)) for _ in range(4)]
     for other in others:
@@ -124,8 +123,8 @@ def ask_until(done: threading.Event, url: str) -> None:
             connection.execute("SELECT %s::INT", [1])
 
 
-def test_a_migration_that_fails_leaves_nothing(empty: str, checkout: Path) -> None:
-    """Exit 1; those before it stay, and once it is mended the next run goes on from there."""
+def test_a_migration_that_fails_is_rolled_back(empty: str, checkout: Path) -> None:
+    """Exit 1; those before it stay, and the next run goes on there once the file is corrected."""
     bad = checkout / "sql" / "migrations" / "0901_create_half.sql"
     bad.write_text(BAD)
 
@@ -142,15 +141,15 @@ def test_a_migration_that_fails_leaves_nothing(empty: str, checkout: Path) -> No
     assert "half" in tables(empty)
 
 
-def test_what_was_said_before_there_were_positions_keeps_its_order(empty: str, checkout: Path) -> None:
-    """In the order of its time, before whatever follows; who wrote without positions may go on doing so."""
+def test_messages_from_before_there_were_positions_keep_their_order(empty: str, checkout: Path) -> None:
+    """By created_at, before all later ones; an old version that inserts without positions goes on working."""
     later = [path for path in (checkout / "sql" / "migrations").iterdir() if path.name >= "0003"]
     texts = {path: path.read_text() for path in later}
     for path in later:
         path.unlink()
     assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 0
     with psycopg.connect(empty) as old:
-        old.execute(SAID)
+        old.execute(OLD_MESSAGES)
         old.commit()
         for path, text in texts.items():
             path.write_text(text)
@@ -162,8 +161,8 @@ def test_what_was_said_before_there_were_positions_keeps_its_order(empty: str, c
     assert query(empty, "SELECT last_active_at::DATE::TEXT FROM sessions") == ["2026-03-04"]
 
 
-def test_a_migration_that_comes_late_is_refused(empty: str, checkout: Path) -> None:
-    """Its number is below one that has run, so it was never tried in this order."""
+def test_a_migration_numbered_below_an_applied_one_is_refused(empty: str, checkout: Path) -> None:
+    """It was never tried in this order."""
     (checkout / "sql" / "migrations" / "0902_create_slow.sql").write_text(SLOW)
     assert commands.run("migrate", checkout=checkout, DATABASE_URL=empty)[0] == 0
     (checkout / "sql" / "migrations" / "0901_create_half.sql").write_text(BAD.replace("SELECT nonsense;\n", ""))
@@ -173,23 +172,23 @@ def test_a_migration_that_comes_late_is_refused(empty: str, checkout: Path) -> N
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.ways("direct")  # Who looks on needs a connection beside the two at work.
+@pytest.mark.ways("direct")  # The test itself needs a third connection.
 def test_dbmate_ends_with_the_command(how: signal.Signals, empty: str, checkout: Path) -> None:
-    """Otherwise it would go on alone, without the lock that keeps the next one away."""
+    """Otherwise it would go on alone, without the lock that keeps the next migration away."""
     (checkout / "sql" / "migrations" / "0901_create_slow.sql").write_text(SLOW.replace("0.5", "60"))
     process = commands.start("migrate", checkout=checkout, DATABASE_URL=empty)
     wait_until(lambda: sleepers(empty) == 1)
 
     process.send_signal(how)
-    # Both of them write to our pipes, so this waits for both.
+    # Both write to our pipes, so this waits for both.
     code, _, _ = commands.finish(process, seconds=3)
 
     assert code != 0
     assert applied(empty) == VERSIONS
 
 
-def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 1 after some patience, which is cut short here; it says why, and no part of the address is printed."""
+def test_a_database_that_is_down_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 1 after a wait, which is cut short here; it says why, and no part of the address is printed."""
     complete_environment(monkeypatch, tmp_path)
     monkeypatch.setenv("DATABASE_URL", "postgresql://canary:canary@127.0.0.1:1/canary")
     monkeypatch.setattr(migrations, "CONNECT_SECONDS", 0.0)
@@ -202,8 +201,8 @@ def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeyp
     assert "canary" not in result.stderr
 
 
-def test_waiting_for_a_database_says_at_once_what_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, and not at every try."""
+def test_waiting_for_a_database_is_announced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first try, and not at every one."""
     complete_environment(monkeypatch, tmp_path)
     monkeypatch.setenv("DATABASE_URL", "postgresql://canary:canary@127.0.0.1:1/canary")
     monkeypatch.setattr(migrations, "CONNECT_SECONDS", 1.5)
@@ -216,10 +215,10 @@ def test_waiting_for_a_database_says_at_once_what_for(tmp_path: Path, monkeypatc
     assert "canary" not in result.stderr
 
 
-def test_a_migration_elsewhere_that_never_ends_is_one_sentence(
+def test_a_migration_elsewhere_that_holds_the_lock_is_one_sentence(
     empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit 1, and nothing was applied."""
+    """Exit 1, and nothing is applied."""
     complete_environment(monkeypatch, tmp_path)
     monkeypatch.setenv("DATABASE_URL", empty)
     monkeypatch.setattr(migrations, "LOCK_SECONDS", 0.0)
@@ -244,12 +243,12 @@ def test_a_migration_elsewhere_that_never_ends_is_one_sentence(
         ("postgresql://app@h.example/app?sslmode=require", "postgres://app@h.example/app?sslmode=require"),
         ("postgresql://app@/app?host=/run/pg", "postgres://app@/app?host=%2Frun%2Fpg&sslmode=disable"),
         ("postgresql://app@:6432/app?host=/run/pg", "postgres://app@:6432/app?host=%2Frun%2Fpg&sslmode=disable"),
-        # What only libpq knows; Neon puts the first into every address.
+        # Parameters that only libpq knows; Neon puts the first into every address.
         (
             "postgresql://app@h.example/app?sslmode=require&channel_binding=require&keepalives=1",
             "postgres://app@h.example/app?sslmode=require",
         ),
-        # As the settings hand on an address to which they added sslmode.
+        # As the settings pass on an address to which they added sslmode.
         (
             "user=app password='p ss' dbname=app host=h.example port=5432 sslmode=require",
             "postgres://app:p%20ss@h.example:5432/app?sslmode=require",
@@ -257,7 +256,7 @@ def test_a_migration_elsewhere_that_never_ends_is_one_sentence(
     ],
 )
 def test_an_address_is_rewritten_for_dbmate(url: str, expected: str) -> None:
-    """Its driver demands TLS where libpq only prefers it, and refuses parameters that it does not know."""
+    """Its driver demands TLS where libpq only prefers it, and refuses unknown parameters."""
     rewritten, _, query = dbmate_url(url).partition("?")
 
     assert (rewritten, sorted(query.split("&"))) == (
@@ -267,5 +266,5 @@ def test_an_address_is_rewritten_for_dbmate(url: str, expected: str) -> None:
 
 
 def test_the_newest_version_is_the_last_file() -> None:
-    """It is what readiness expects of the database."""
+    """Readiness compares it with the database's."""
     assert migrations.newest() == VERSIONS[-1]

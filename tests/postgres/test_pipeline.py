@@ -1,4 +1,4 @@
-"""Several statements in one round trip: what each of them brings, and what becomes of the rest when one fails."""
+"""Several statements in one round trip: the rows of each, and what happens to the others when one fails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,8 +33,8 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def test_every_statement_brings_its_own_rows(connection: Connection) -> None:
-    """In their order; one that has none brings an empty list, and so does one that finds nothing."""
+async def test_every_statement_returns_its_own_rows(connection: Connection) -> None:
+    """In their order; an empty list for a statement without rows, whether it could have some or not."""
     statements: list[Statement] = [
         (b"SELECT number FROM generate_series(1, 3) AS number", {}),
         (b"SET LOCAL work_mem = '64kB'", {}),
@@ -52,8 +52,8 @@ async def test_every_statement_brings_its_own_rows(connection: Connection) -> No
     ]
 
 
-async def test_values_of_every_kind_come_back_as_they_went(connection: Connection) -> None:
-    """Each is written once, however often it stands in a statement."""
+async def test_values_of_every_type_make_the_round_trip_unchanged(connection: Connection) -> None:
+    """Each is sent once, however often it stands in the statement."""
     values = {
         "text": "it's 100 % \u00e4\U0001f600",
         "moment": datetime(2026, 11, 25, 12, 30, 0, 123456, tzinfo=UTC),
@@ -72,8 +72,7 @@ async def test_values_of_every_kind_come_back_as_they_went(connection: Connectio
     assert rows == [(*values.values(), values["text"])]
 
 
-async def test_answers_larger_than_a_packet_arrive_whole(connection: Connection) -> None:
-    """And questions too, several of them."""
+async def test_statements_and_rows_larger_than_a_packet_arrive_whole(connection: Connection) -> None:
     large: Statement = (b"SELECT %(text)s::TEXT || repeat('y', 3000000)", {"text": "x" * 2_000_000})
 
     rows = await execute(connection, large, ONE, large, seconds=10)
@@ -82,8 +81,8 @@ async def test_answers_larger_than_a_packet_arrive_whole(connection: Connection)
     assert rows[1] == [(1,)]
 
 
-async def test_the_first_error_ends_what_is_behind_it(connection: Connection) -> None:
-    """Nothing of the transaction stands, and the connection is as good as before."""
+async def test_the_first_error_ends_the_statements_behind_it(connection: Connection) -> None:
+    """Nothing of the transaction is committed, and the connection is usable."""
     with pytest.raises(DatabaseUnavailable) as caught:
         await execute(connection, BEGIN, (b"CREATE TABLE canary ()", {}), FAILS, ONE, COMMIT, seconds=5)
     await rollback(connection)
@@ -92,8 +91,8 @@ async def test_the_first_error_ends_what_is_behind_it(connection: Connection) ->
     assert await execute(connection, (b"SELECT to_regclass('canary')", {}), ONE, seconds=5) == [[(None,)], [(1,)]]
 
 
-async def test_what_cannot_be_sent_sends_nothing(connection: Connection) -> None:
-    """Also the statements before it; the next ones find the connection in order."""
+async def test_a_value_that_cannot_be_sent_sends_nothing(connection: Connection) -> None:
+    """Not even the statements before it; the connection is usable."""
     with pytest.raises(InvalidRequest):
         await execute(connection, BEGIN, (b"SELECT %(text)s::TEXT", {"text": "a\0b"}), seconds=5)
 
@@ -101,8 +100,8 @@ async def test_what_cannot_be_sent_sends_nothing(connection: Connection) -> None
     assert await execute(connection, ONE, ONE, seconds=5) == [[(1,)], [(1,)]]
 
 
-async def test_what_is_no_statement_of_ours_is_an_error(pool: Pool) -> None:
-    """COPY has a protocol of its own; whoever tries it is told, and the next one gets a connection in order."""
+async def test_copy_is_an_error(pool: Pool) -> None:
+    """It has a protocol of its own, which is not spoken here; the pool replaces the connection."""
     async with pool.connection() as connection:
         with pytest.raises(DatabaseUnavailable):
             await execute(connection, ONE, (b"COPY (SELECT 1) TO STDOUT", {}), ONE, seconds=5)
@@ -112,16 +111,18 @@ async def test_what_is_no_statement_of_ours_is_an_error(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.0001])
-async def test_what_never_ends_is_cut(connection: Connection, seconds: float) -> None:
-    """In the middle of several statements, also where next to no time was left."""
+async def test_a_statement_that_never_ends_is_aborted(connection: Connection, seconds: float) -> None:
+    """In the middle of several statements, and also where next to no time is left."""
     with pytest.raises(DatabaseUnavailable) as caught:
         await execute(connection, ONE, (b"SELECT pg_sleep(60)", {}), ONE, seconds=seconds)
 
     assert (caught.value.reason, connection.closed) == ("database_slow", True)
 
 
-async def test_a_server_that_leaves_in_the_middle_is_down(connection: Connection) -> None:
-    """At once, not at the limit."""
+async def test_a_connection_that_the_server_closes_in_the_middle_is_a_database_that_is_down(
+    connection: Connection,
+) -> None:
+    """Reported at once, not when the seconds are over."""
     with pytest.raises(DatabaseUnavailable) as caught:
         await execute(connection, ONE, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), ONE, seconds=30)
 
@@ -129,17 +130,16 @@ async def test_a_server_that_leaves_in_the_middle_is_down(connection: Connection
 
 
 @pytest.mark.parametrize("behind", [(), (ONE,)])
-async def test_why_the_server_leaves_is_told(connection: Connection, behind: tuple[Statement, ...]) -> None:
-    """By the code that it sends before it closes."""
+async def test_the_sqlstate_with_which_the_server_closes_is_reported(
+    connection: Connection, behind: tuple[Statement, ...]
+) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         await execute(connection, (b"SELECT pg_terminate_backend(pg_backend_pid())", {}), *behind, seconds=30)
 
     assert (caught.value.reason, caught.value.sqlstate) == ("database_down", "57P01")
 
 
-async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) -> None:
-    """The place is free again, and what the next one reads is the answer to their own question."""
-
+async def test_a_cancelled_caller_leaves_no_rows_for_the_next_user_of_the_connection(pool: Pool) -> None:
     async def wait() -> None:
         async with pool.connection() as connection:
             await execute(connection, (b"SELECT 'old'", {}), (b"SELECT pg_sleep(60)", {}), seconds=30)
@@ -154,8 +154,8 @@ async def test_who_leaves_in_the_middle_leaves_nothing_for_the_next(pool: Pool) 
             assert await execute(connection, (b"SELECT 'new'", {}), seconds=5) == [[("new",)]]
 
 
-async def test_who_is_cancelled_keeps_the_connection(connection: Connection) -> None:
-    """The server ends what was asked of it, and the connection is as good as before."""
+async def test_a_cancelled_statement_leaves_the_connection_usable(connection: Connection) -> None:
+    """The server cancels the statement."""
     waiting = asyncio.create_task(execute(connection, BEGIN, (b"SELECT pg_sleep(60)", {}), ONE, seconds=30))
     await asyncio.sleep(0.2)
     waiting.cancel()

@@ -23,10 +23,10 @@ every_query = pytest.mark.parametrize("stem", FILES)
 
 Database = psycopg.Connection[dict[str, Any]]
 
-# What Postgres calls the types of the row class's members.
+# The names that Postgres has for the types of the row classes' members.
 TYPES = {UUID: "uuid", str: "text", datetime: "timestamptz", bool: "bool", int: "int8"}
-# What get_user_state knows beside the row.
-FACTS = {"get_user_state": ["tombstone_at", "tries", "resolved"]}
+# The columns of get_user_state behind those of the row.
+MORE_COLUMNS = {"get_user_state": ["tombstone_at", "tries", "resolved"]}
 # Words that open a clause, yet may also be names, so that Postgres' own list of reserved words lacks them.
 CLAUSES = frozenset(("by", "conflict", "delete", "insert", "nothing", "over", "set", "update", "values"))
 
@@ -37,7 +37,7 @@ _FREE_TEXT = re.compile(r"--[^\n]*|'[^']*'")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What Postgres says of a statement before it runs."""
+    """What Postgres reports about a statement before it runs."""
 
     parameters: int
     columns: dict[str, str]
@@ -75,19 +75,19 @@ def prepare(database: Database, text: str) -> Prepared:
 
 
 def members_of(row: type) -> list[tuple[str, str]]:
-    """The members of a row class, each with what Postgres calls its type."""
+    """The members of a row class, each with the name that Postgres has for its type."""
     return [(name, TYPES[(get_args(hint) or (hint,))[0]]) for name, hint in get_type_hints(row).items()]
 
 
 @every_query
 def test_a_query_prepares_on_the_migrated_schema(stem: str, database: Database) -> None:
-    """A renamed column, a wrong type or a second statement in the file fails in Postgres' own words."""
+    """A renamed column, a wrong type or a second statement in the file fails with Postgres' own message."""
     assert prepare(database, FILES[stem]).parameters == len(parameters(stem))
 
 
 @every_query
 def test_a_query_that_returns_sessions_has_the_columns_of_the_row_class(stem: str, database: Database) -> None:
-    """As for users; what is known by `last_active_at` is a whole session."""
+    """As for users; a query with `last_active_at` returns whole sessions."""
     columns = prepare(database, FILES[stem]).columns
     if "last_active_at" in columns:
         assert list(columns.items()) == members_of(Session)
@@ -95,7 +95,7 @@ def test_a_query_that_returns_sessions_has_the_columns_of_the_row_class(stem: st
 
 @every_query
 def test_a_query_that_returns_messages_has_the_columns_of_the_row_class(stem: str, database: Database) -> None:
-    """As for users; list_messages knows beside them whether the user is gone."""
+    """As for users; list_messages also says whether the user is deleted."""
     columns = prepare(database, FILES[stem]).columns
     if "position" in columns:
         members = members_of(Message)
@@ -111,28 +111,27 @@ def test_a_query_that_returns_users_has_the_columns_of_the_row_class(stem: str, 
         return
 
     members = members_of(User)
-    assert list(columns)[len(members) :] == FACTS.get(stem, [])
+    assert list(columns)[len(members) :] == MORE_COLUMNS.get(stem, [])
     assert list(columns.items())[: len(members)] == members
 
 
-def test_some_queries_return_users(database: Database) -> None:
-    """The test above is about these."""
+def test_the_queries_that_return_users_are_found(database: Database) -> None:
+    """Otherwise the test above would compare nothing."""
     returning = {stem for stem, text in FILES.items() if "email" in prepare(database, text).columns}
 
     assert returning >= {"find_users", "get_user_state", "insert_user", "update_user"}
 
 
 @every_query
-def test_a_query_says_what_it_is(stem: str) -> None:
-    """A header whose first word is the file's name, verb first, and that ends in a whole sentence."""
+def test_a_query_has_a_header_that_describes_it(stem: str) -> None:
+    """Its first word is the file's name, verb first, and it ends with a whole sentence."""
     assert re.fullmatch(r"(find|get|list|count|insert|update|delete|lock|record|resolve|set|clear)_[a-z_]+", stem)
     assert header(stem)[0].startswith(f"{stem}: ")
     assert header(stem)[-1].endswith(".")
 
 
 @every_query
-def test_a_query_lists_its_parameters(stem: str) -> None:
-    """Those of the header are those of the text."""
+def test_the_header_of_a_query_lists_its_parameters(stem: str) -> None:
     listed = [match[1] for line in header(stem)[1:] if (match := re.match(r"([a-z_]+(?:, [a-z_]+)*): ", line))]
 
     assert sorted(", ".join(listed).split(", ") if listed else []) == sorted(parameters(stem))
@@ -156,13 +155,13 @@ def test_a_query_has_named_parameters_and_no_lone_percent_sign(stem: str) -> Non
 
 @every_query
 def test_a_query_names_its_columns(stem: str) -> None:
-    """A star would change its meaning with the next migration."""
+    """The meaning of a star would change with the next migration."""
     assert "*" not in code(stem)
 
 
 @every_query
 def test_keywords_are_upper_case_and_names_lower_case(stem: str, database: Database) -> None:
-    """By Postgres' own list of words."""
+    """According to Postgres' own list of keywords."""
     rows = database.execute(b"SELECT word, catcode IN ('R', 'T') AS reserved FROM pg_get_keywords()").fetchall()
     known = {row["word"] for row in rows}
     types = {row["typname"] for row in database.execute(b"SELECT typname FROM pg_type").fetchall()}
@@ -177,7 +176,7 @@ def test_keywords_are_upper_case_and_names_lower_case(stem: str, database: Datab
 
 
 def test_every_file_is_loaded() -> None:
-    """The folder and the fields of Queries are the same list, so a missing file stops the process."""
+    """The folder and the fields of Queries agree, so a missing file stops the process."""
     loaded = [f"{field.name}.sql" for field in fields(Queries)]
 
     assert sorted(path.name for path in queries.FOLDER.iterdir()) == sorted(loaded)
@@ -185,7 +184,6 @@ def test_every_file_is_loaded() -> None:
 
 @every_query
 def test_every_query_is_used(stem: str) -> None:
-    """Somebody in the service sends it."""
     trees = [ast.parse(path.read_text()) for path in Path(app.__file__).parent.rglob("*.py")]
     uses = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == stem]
 

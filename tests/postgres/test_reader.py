@@ -1,4 +1,4 @@
-"""The reader: what goes to Postgres past the driver arrives as it was meant, and what goes wrong is told as ever."""
+"""The reader, which bypasses the driver: values arrive unchanged, and errors are those of the pipeline."""
 
 import asyncio
 import socket
@@ -46,16 +46,16 @@ async def reader(connection: Connection) -> AsyncIterator[Reader]:
     ],
     ids=["none", "one", "awkward", "more than one write"],
 )
-async def test_values_arrive_as_they_are(reader: Reader, keys: list[str]) -> None:
-    """Whatever means something in a list of Postgres' own means nothing here, and no length is too long."""
+async def test_values_arrive_unchanged(reader: Reader, keys: list[str]) -> None:
+    """Nothing is special that is special in Postgres' own lists, and no length is too long."""
     rows = await reader.read((ECHO, {"keys": keys, "word": "it's"}), seconds=10.0)
 
     assert rows == [(key, "it's") for key in keys]
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"], ids=ascii)
-async def test_what_postgres_cannot_hold_is_the_callers_fault(reader: Reader, text: str) -> None:
-    """And the connection is good for the next statement."""
+async def test_text_that_postgres_cannot_hold_is_an_invalid_request(reader: Reader, text: str) -> None:
+    """The connection is usable for the next statement."""
     for values in ({"keys": [text], "word": ""}, {"keys": [], "word": text}):
         with pytest.raises(InvalidRequest):
             await reader.read((ECHO, values), seconds=2.0)
@@ -63,8 +63,7 @@ async def test_what_postgres_cannot_hold_is_the_callers_fault(reader: Reader, te
     assert await reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=2.0) == [("a", "b")]
 
 
-async def test_a_statement_that_fails_says_why_and_the_next_one_works(reader: Reader) -> None:
-    """A table that is not there is no lost connection."""
+async def test_a_statement_that_fails_keeps_its_sqlstate_and_the_next_one_works(reader: Reader) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         await reader.read((b"SELECT * FROM no_such_table", {}), seconds=2.0)
 
@@ -72,18 +71,17 @@ async def test_a_statement_that_fails_says_why_and_the_next_one_works(reader: Re
     assert await reader.read((ECHO, {"keys": ["a"], "word": "b"}), seconds=2.0) == [("a", "b")]
 
 
-async def test_a_statement_without_an_end_is_given_up(reader: Reader) -> None:
-    """By cutting the connection, whatever the server does."""
+async def test_a_statement_that_never_ends_is_aborted(reader: Reader) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         await reader.read((b"SELECT pg_sleep(60)", {}), seconds=0.2)
 
     assert caught.value.reason == "database_slow"
 
 
-async def test_a_connection_that_ends_in_the_middle_is_a_database_that_is_down(
+async def test_a_connection_that_the_server_closes_in_the_middle_is_a_database_that_is_down(
     reader: Reader, connection: Connection
 ) -> None:
-    """At once, not at the limit."""
+    """Reported at once, not when the seconds are over."""
     with pytest.raises(DatabaseUnavailable) as caught:
         await reader.read((b"SELECT pg_terminate_backend(pg_backend_pid())", {}), seconds=30.0)
 
@@ -146,10 +144,10 @@ async def test_a_read_ends_at_its_limit_even_if_no_event_comes(reader: Reader) -
     assert caught.value.reason == "database_slow"
 
 
-async def test_a_lost_connection_leaves_the_next_socket_of_its_number_alone(
+async def test_closing_after_a_lost_connection_spares_a_new_socket_of_the_same_number(
     reader: Reader, connection: Connection
 ) -> None:
-    """Libpq closes its socket when the server is gone, and the number belongs to whoever opens one next."""
+    """Libpq closes its socket when the server is gone, and the next socket opened in the process gets its number."""
     number = connection.fileno()
     with pytest.raises(DatabaseUnavailable):
         await reader.read((b"SELECT pg_terminate_backend(pg_backend_pid())", {}), seconds=30.0)
@@ -167,8 +165,8 @@ async def test_a_lost_connection_leaves_the_next_socket_of_its_number_alone(
         writer.close()
 
 
-async def test_a_reader_that_was_closed_says_so(reader: Reader) -> None:
-    """Instead of waiting for an answer that nobody listens for."""
+async def test_a_closed_reader_is_an_error(reader: Reader) -> None:
+    """It would otherwise wait for rows that never come."""
     reader.close()
 
     with pytest.raises(DatabaseUnavailable):

@@ -1,4 +1,4 @@
-"""The migrations as files, and the schema that comes of them."""
+"""The files of the migrations, and the schema that they produce."""
 
 import hashlib
 import re
@@ -15,9 +15,9 @@ every_migration = pytest.mark.parametrize("name", FILES)
 
 Database = psycopg.Connection[dict[str, Any]]
 
-# A released migration has run on somebody's database and will not run there again, so its file never changes; what
-# is wrong with it is mended by another migration. A new migration adds its line here. A line may only be changed, or
-# taken out, before the release that brings its file.
+# A released migration has run on other people's databases and will not run there again, so its file never changes;
+# another migration corrects what is wrong with it. A new migration adds its line here. A line may be changed or
+# removed only before the release that brings its file.
 HASHES = {
     "0001_create_users.sql": "416d3067445c365448ff74b7217e14e87ba5b4917ba6e4b6a43540401bc689b3",
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
@@ -117,7 +117,7 @@ def parts(name: str) -> tuple[str, str]:
 def objects(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     """Everything in the schema public: tables and indexes with their columns, constraints, functions, types.
 
-    Not what belongs to an extension: pg_trgm is the database's, and stays where it was switched on.
+    Without the members of extensions: pg_trgm belongs to the database, and stays where it was switched on.
     """
     cursor = connection.execute(
         b"""
@@ -150,7 +150,7 @@ def constraints(database: Database, kinds: str) -> dict[str, str]:
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:
-    """NNNN_verb_phrase.sql; dbmate would silently pass over a name without digits."""
+    """NNNN_verb_phrase.sql; dbmate silently skips a name without digits."""
     assert all(
         re.fullmatch(r"\d{4}_(add|alter|change|create|drop|fill|index|rename)_[a-z0-9_]+\.sql", name) for name in FILES
     )
@@ -163,14 +163,13 @@ def test_a_released_migration_is_never_edited(name: str) -> None:
     assert hashlib.sha256(FILES[name].encode()).hexdigest() == HASHES.get(name)
 
 
-def test_a_released_migration_never_vanishes() -> None:
-    """Every hash has its file."""
+def test_a_released_migration_is_never_removed() -> None:
     assert set(HASHES) <= set(FILES)
 
 
 @every_migration
-def test_a_migration_says_why_and_bounds_its_waits(name: str) -> None:
-    """Above all, a comment; then the two limits, so that it fails sooner than it blocks a running service."""
+def test_a_migration_begins_with_its_reason_and_two_timeouts(name: str) -> None:
+    """So that it fails before it blocks a running service."""
     limits = r"(-- [^\n]+\n)+SET LOCAL lock_timeout = '\d+m?s';\nSET LOCAL statement_timeout = '\d+m?s';\n.+"
 
     assert re.fullmatch(limits, parts(name)[0], flags=re.DOTALL)
@@ -178,12 +177,11 @@ def test_a_migration_says_why_and_bounds_its_waits(name: str) -> None:
 
 @every_migration
 def test_a_migration_has_a_statement_in_both_parts(name: str) -> None:
-    """A down part that does nothing would undo nothing."""
     assert all(re.search(r"^(?!--|SET LOCAL)\S", part, flags=re.MULTILINE) for part in parts(name))
 
 
-def test_down_parts_undo_what_the_up_parts_did(database_url: str) -> None:
-    """Backwards from the newest, each leaves what there was before it; afterwards all go up again."""
+def test_each_down_part_restores_the_schema_before_its_up_part(database_url: str) -> None:
+    """Backwards from the newest; afterwards all go up again."""
     with temporary_database(database_url) as url, psycopg.connect(url, autocommit=True) as connection:
         before = []
         for name in FILES:
@@ -205,7 +203,7 @@ def test_down_parts_undo_what_the_up_parts_did(database_url: str) -> None:
 
 @pytest.mark.parametrize("table", COLUMNS)
 def test_a_table_has_its_columns(table: str, database: Database) -> None:
-    """With types, NULL and defaults as other programs rely on them."""
+    """With the types, NULLs and defaults on which other programs rely."""
     rows = database.execute(
         "SELECT column_name, data_type, is_nullable = 'YES' AS nullable, column_default FROM information_schema.columns"
         " WHERE table_schema = 'public' AND table_name = %s",
@@ -217,19 +215,18 @@ def test_a_table_has_its_columns(table: str, database: Database) -> None:
 
 
 def test_there_is_no_other_table(database: Database) -> None:
-    """Beside dbmate's own."""
     rows = database.execute(b"SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
 
     assert {row["tablename"] for row in rows} == {*COLUMNS, "schema_migrations"}
 
 
-def test_keys_bear_the_names_that_the_code_knows(database: Database) -> None:
-    """And no foreign key takes rows with it: what a user said stays when the user goes."""
+def test_keys_have_the_names_that_the_code_uses(database: Database) -> None:
+    """No foreign key cascades: the messages of a user stay when the user is deleted."""
     assert constraints(database, "puf") == KEYS
 
 
 def test_checks_are_named_after_what_they_check(database: Database) -> None:
-    """By hand, table first, since an error is known by its constraint's name."""
+    """Table first; the code tells errors apart by the constraint's name."""
     checks = constraints(database, "c")
 
     assert checks["messages_role_check"] == "CHECK ((role = ANY (ARRAY['user'::text, 'assistant'::text])))"
@@ -241,8 +238,8 @@ def test_checks_are_named_after_what_they_check(database: Database) -> None:
     "clerk_id", ["user_", "user_" + "a" * 65, "user_a b", "org_2abc", "user_ä", "user_a\n", "xuser_a"]
 )
 @pytest.mark.parametrize("table", ["users", "deleted_users", "provisioning_attempts", "session_attempts"])
-def test_no_table_holds_what_is_not_a_clerk_id(table: str, clerk_id: str, database: Database) -> None:
-    """Whoever writes it: 1 to 64 letters and digits behind user_, whole."""
+def test_a_clerk_id_is_checked_by_every_table(table: str, clerk_id: str, database: Database) -> None:
+    """1 to 64 letters and digits behind user_, from the first character to the last."""
     more = {"users": (", assistant_id", ", 'x'"), "session_attempts": (", session_id", ", gen_random_uuid()")}
     column, value = more.get(table, ("", ""))
 
@@ -252,7 +249,6 @@ def test_no_table_holds_what_is_not_a_clerk_id(table: str, clerk_id: str, databa
 
 
 def test_a_user_with_sessions_cannot_be_deleted(database: Database) -> None:
-    """Postgres refuses, and everything stays."""
     database.execute(
         b"WITH person AS (INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'x') RETURNING id)"
         b" INSERT INTO sessions (user_id, thread_id) SELECT id, 'thread' FROM person"
