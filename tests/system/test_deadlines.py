@@ -1,7 +1,7 @@
-"""Whatever hangs, and whatever hangs after it: every caller has an answer before Clerk's sender gives up at 15 s.
+"""Each wait, and each chain of waits: a caller has its answer before Clerk's sender gives up at 15 s.
 
-One server process for each party that can only hang for everybody, and all cases at once, so that the whole costs one
-deadline. The bound is the promise's own; nothing else is timed.
+A party that can only hang for all requests has a server process of its own, and all cases run at once, so that the
+test takes one deadline. Only the promised bound is asserted.
 """
 
 import asyncio
@@ -33,21 +33,21 @@ StartServer = Callable[..., ServerProcess]
 
 PROMISE_SECONDS = 12.5
 # Each a little shorter than the limit of its step, so that the steps add up.
-BODY_SECONDS, ASKED_SECONDS, CREATE_SECONDS = 4.5, 1.8, 5.5
+BODY_SECONDS, LOOKUP_SECONDS, CREATE_SECONDS = 4.5, 1.8, 5.5
 SLOW_COMMIT = "Slowcommit"
 
 SLOW_COMMITS = f"""
 CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(30); RETURN NULL; END';
 CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (NEW.name = '{SLOW_COMMIT}') EXECUTE FUNCTION sleep();
-CREATE CONSTRAINT TRIGGER slow_burial AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER slow_deletion AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.name = '{SLOW_COMMIT}2' AND NEW.deleted_at IS NOT NULL) EXECUTE FUNCTION sleep();
 """
 
 
 @dataclass
 class Timed:
-    """What every case was answered, and how many seconds it waited."""
+    """The answer to each case: status, whether it has a Retry-After, and the seconds it took."""
 
     answers: dict[str, tuple[int, bool, float]] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ async def deliver_late(service: Service, body: bytes) -> httpx.Response:
 
 
 async def deliver_half(server: ServerProcess) -> httpx.Response:
-    """On a bare socket, since httpx reads no answer before all is sent."""
+    """On a bare socket, since httpx reads no answer before the whole body is sent."""
     return httpx.Response(status(await talk(server, request(user_created(Person()))[:-1], seconds=20.0)))
 
 
@@ -83,10 +83,10 @@ def deleted(person: Person) -> bytes:
 
 
 @contextmanager
-def held(url: str, people: list[Person], rows: list[Person]) -> Iterator[None]:
-    """The lock of some users, and the rows of others, held by somebody who never lets go."""
+def held(url: str, locked: list[Person], rows: list[Person]) -> Iterator[None]:
+    """Hold the advisory lock of some users, and the rows of others."""
     with psycopg.connect(url) as connection:
-        for person in people:
+        for person in locked:
             connection.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended('app:user:' || %s, 0))", [person.clerk_id]
             )
@@ -95,11 +95,11 @@ def held(url: str, people: list[Person], rows: list[Person]) -> Iterator[None]:
         yield
 
 
-@pytest.mark.ways("direct")  # What hangs holds a connection each, and there are dozens.
-async def test_every_answer_comes_in_time_whatever_hangs(
+@pytest.mark.ways("direct")  # Each of dozens of hanging requests holds a connection.
+async def test_every_request_is_answered_in_time_whichever_step_hangs(
     start_server: StartServer, variables: dict[str, str], backboard: Sandbox
 ) -> None:
-    """And what may heal says when to come again."""
+    """With 408, or with 503 and Retry-After."""
     timed, silence = Timed(), Silence()
     with temporary_database(variables["DATABASE_URL"]) as url, Clerk() as clerk, ClerkIssuer() as issuer:
         await migrate(url)
@@ -122,12 +122,12 @@ async def test_every_answer_comes_in_time_whatever_hangs(
                     connected_to(servers[1]) as two,
                     connected_to(servers[2]) as three,
                 ):
-                    issuer.delay, silent_issuer.delay = ASKED_SECONDS, 15.0
-                    clerk.always("user", slow(ASKED_SECONDS))
+                    issuer.delay, silent_issuer.delay = LOOKUP_SECONDS, 15.0
+                    clerk.always("user", slow(LOOKUP_SECONDS))
                     silent_clerk.always("user", hangs())
                     await asyncio.gather(
-                        _locks_partners_and_commits(timed, one, url, backboard, clerk, issuer),
-                        _places_and_clerk(timed, two, backboard, silent_issuer),
+                        _locks_calls_and_commits(timed, one, url, backboard, clerk, issuer),
+                        _slots_and_clerk(timed, two, backboard, silent_issuer),
                         _silent_database(timed, three, backboard, silence),
                         timed.ask("body", deliver_half(servers[0])),
                     )
@@ -141,16 +141,18 @@ async def test_every_answer_comes_in_time_whatever_hangs(
     assert len(timed.answers) == 23
 
 
-async def _locks_partners_and_commits(
+async def _locks_calls_and_commits(
     timed: Timed, service: Service, url: str, backboard: Sandbox, clerk: Clerk, issuer: ClerkIssuer
 ) -> None:
-    """Each alone, and the longest rows of waits that one request can have."""
+    """Each by itself, and the longest chains of waits that one request can have."""
     locked = [Person() for _ in range(4)]
     rows = [Person() for _ in range(2)]
-    create, lookup, delete, chain, commit, burial = (Person() for _ in range(6))
-    for person in (*rows, delete, burial):
-        made = user_created(person, first_name=f"{SLOW_COMMIT}2" if person is burial else "Canaryname", last_name=None)
-        assert (await service.deliver(made)).status_code == 200
+    create, lookup, delete, chain, commit, deletion = (Person() for _ in range(6))
+    for person in (*rows, delete, deletion):
+        created = user_created(
+            person, first_name=f"{SLOW_COMMIT}2" if person is deletion else "Canaryname", last_name=None
+        )
+        assert (await service.deliver(created)).status_code == 200
     for person in locked:
         clerk.add_user(**user_data(person))
     with psycopg.connect(url, autocommit=True) as owner:
@@ -158,7 +160,7 @@ async def _locks_partners_and_commits(
             owner.execute("INSERT INTO provisioning_attempts (clerk_id) VALUES (%s)", [person.clerk_id])
     backboard.next_create(hangs(), where=create.assistant_name.__eq__)
     backboard.next_lookup(hangs(), where=lookup.assistant_name.__eq__)
-    backboard.next_lookup(slow(ASKED_SECONDS), where=chain.assistant_name.__eq__)
+    backboard.next_lookup(slow(LOOKUP_SECONDS), where=chain.assistant_name.__eq__)
     backboard.next_create(slow(CREATE_SECONDS), where=chain.assistant_name.__eq__)
     backboard.next_delete(hangs())
     updates = [user_updated(person, first_name="Canarynew", updated_at=factories.now_ms()) for person in rows]
@@ -174,21 +176,21 @@ async def _locks_partners_and_commits(
         "lookup": service.deliver(user_created(lookup)),
         "delete": service.deliver(deleted(delete)),
         "commit": service.deliver(user_created(commit, **slow_names)),
-        "commit, deletion": service.deliver(deleted(burial)),
+        "commit, deletion": service.deliver(deleted(deletion)),
         "body, lookup, create, commit": deliver_late(service, user_created(chain, **slow_names)),
     }
     with held(url, locked, rows):
         await asyncio.gather(*(timed.ask(name, call) for name, call in cases.items()))
 
 
-async def _places_and_clerk(timed: Timed, service: Service, backboard: Sandbox, issuer: ClerkIssuer) -> None:
-    """The only place is taken for 6 s; Clerk answers nothing at all."""
+async def _slots_and_clerk(timed: Timed, service: Service, backboard: Sandbox, issuer: ClerkIssuer) -> None:
+    """The only slot is taken for 6 s; Clerk does not answer."""
     holder = Person()
     backboard.next_create(hangs(), where=holder.assistant_name.__eq__)
     cases: dict[str, Awaitable[httpx.Response]] = {
-        "place, held": service.deliver(user_created(holder)),
-        "place": _later(service.deliver(user_created(Person()))),
-        "place, deletion": _later(service.deliver(deleted(Person()))),
+        "slot, held": service.deliver(user_created(holder)),
+        "slot": _later(service.deliver(user_created(Person()))),
+        "slot, deletion": _later(service.deliver(deleted(Person()))),
         "keys": service.ensure(Person(), issuer.token(Person())),
         "body, Clerk": ensure_late(service, Person(), factories.TOKEN),
     }
@@ -201,7 +203,7 @@ async def _later(call: Awaitable[httpx.Response], seconds: float = 1.0) -> httpx
 
 
 async def _silent_database(timed: Timed, service: Service, backboard: Sandbox, silence: Silence) -> None:
-    """It falls silent while Backboard works on a create; afterwards nobody is heard, on old connections or new."""
+    """It falls silent while Backboard works on a create, and stays so on old connections and new ones."""
     known, new = Person(), Person()
     assert (await service.deliver(user_created(known))).status_code == 200
     backboard.next_create(slow(CREATE_SECONDS), where=new.assistant_name.__eq__)

@@ -1,8 +1,8 @@
-"""Random histories of users: the end is what the newest facts say, whatever went wrong on the way.
+"""Random histories of users: whatever fails on the way, the end is that of the newest version.
 
-Each history is one user's life as Clerk and the chat backend tell it, delivered as Clerk's sender would: shuffled,
-repeated, and again until it is answered with a 2xx. HISTORIES and SEED set how many and which; there are as many
-straight at Postgres as through PgBouncer.
+A history is the events of one user, delivered as Clerk's sender would: shuffled, repeated, and again until they are
+answered with a 2xx; the chat backend calls in between. HISTORIES and SEED set how many and which; each is run directly
+on Postgres and through PgBouncer.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ Database = psycopg.Connection[dict[str, Any]]
 
 HISTORIES = int(os.environ.get("HISTORIES", "1000"))
 SEED = int(os.environ.get("SEED", "20261125"))
-# In parts, each of a seed of its own, so that they can run side by side.
+# In parts, each with a seed of its own, so that they can run in parallel.
 PARTS = 2
-# So many lives at a time; more would only wait for the five places.
+# More at a time would only wait for the five slots.
 AT_ONCE = 40
 REDELIVERIES = 200
 FIRST_VERSION = 1_700_000_000_000
@@ -43,7 +43,7 @@ FAILED_DELETES = [status(500), drops(after_commit=True), status(500, after_commi
 
 @dataclass(frozen=True)
 class History:
-    """What is delivered, in this order, and what must stand in the end."""
+    """The bodies in the order of their delivery, and what must stand in the end."""
 
     person: Person
     bodies: list[bytes]
@@ -51,60 +51,60 @@ class History:
     deleted: bool
 
 
-def history(dice: random.Random, person: Person) -> History:
-    """One to four versions, perhaps a deletion; each told once or more, in any order."""
+def make_history(dice: random.Random, person: Person) -> History:
+    """One to four versions, perhaps a deletion; each delivered once or twice, in any order."""
     newest = FIRST_VERSION + dice.randrange(4)
-    told = [user_created(person, updated_at=FIRST_VERSION, first_name=f"Canary{FIRST_VERSION}")]
+    bodies = [user_created(person, updated_at=FIRST_VERSION, first_name=f"Canary{FIRST_VERSION}")]
     for version in range(FIRST_VERSION + 1, newest + 1):
         body = user_updated(person, updated_at=version, first_name=f"Canary{version}")
         if dice.random() < 0.3:
             user = user_data(person, updated_at=version, first_name=f"Canary{version}")
             body = event("session.created", {"object": "session", "id": "sess_1", "user": user})
-        told.append(body)
+        bodies.append(body)
     deleted = dice.random() < 0.4
     if deleted:
-        told.append(event("user.deleted", {"object": "user", "id": person.clerk_id, "deleted": True}))
-    told += [body for body in told if dice.random() < 0.3]
+        bodies.append(event("user.deleted", {"object": "user", "id": person.clerk_id, "deleted": True}))
+    bodies += [body for body in bodies if dice.random() < 0.3]
     if dice.random() < 0.6:
-        dice.shuffle(told)
-    return History(person, told, newest, deleted)
+        dice.shuffle(bodies)
+    return History(person, bodies, newest, deleted)
 
 
 def plan_faults(dice: random.Random, person: Person, backboard: Sandbox) -> None:
-    mine = person.assistant_name.__eq__
+    is_own = person.assistant_name.__eq__
     if dice.random() < 0.25:
-        backboard.next_create(dice.choice(LOST_CREATES + REFUSED_CREATES), where=mine)
+        backboard.next_create(dice.choice(LOST_CREATES + REFUSED_CREATES), where=is_own)
     if dice.random() < 0.1:
-        backboard.next_lookup(status(500), where=mine)
+        backboard.next_lookup(status(500), where=is_own)
     if dice.random() < 0.2:
-        backboard.next_delete(dice.choice(FAILED_DELETES), where=mine)
+        backboard.next_delete(dice.choice(FAILED_DELETES), where=is_own)
 
 
-async def live(service: Service, dice: random.Random, told: History) -> None:
-    """Deliver a life; one delivery may overlap the next, and the chat backend asks in between."""
+async def deliver(service: Service, dice: random.Random, history: History) -> None:
+    """Deliver a history; one delivery may overlap the next, and the chat backend calls in between."""
     under_way: list[asyncio.Task[None]] = []
-    for body in told.bodies:
-        delivery = asyncio.create_task(deliver_until_taken(service, body))
+    for body in history.bodies:
+        delivery = asyncio.create_task(deliver_until_acknowledged(service, body))
         if dice.random() < 0.5:
             await delivery
         under_way.append(delivery)
         if dice.random() < 0.2:
-            await service.ensure(told.person)
+            await service.ensure(history.person)
     await asyncio.gather(*under_way)
 
 
-async def deliver_until_taken(service: Service, body: bytes) -> None:
+async def deliver_until_acknowledged(service: Service, body: bytes) -> None:
     for _ in range(REDELIVERIES):
         answer = await service.deliver(body)
         if answer.status_code == 200:
             return
         assert answer.status_code == 503, answer.text
         await asyncio.sleep(0.1)
-    pytest.fail("the event was never taken")
+    pytest.fail("the event was never acknowledged")
 
 
 async def cut_connections(direct_url: str, dice: random.Random) -> None:
-    """Now and then the database hangs up on a connection of the service, wherever that is in its work."""
+    """Now and then, end a connection of the service, at any point of its work."""
     async with await psycopg.AsyncConnection.connect(direct_url, autocommit=True) as connection:
         while True:
             await asyncio.sleep(dice.uniform(0.1, 0.4))
@@ -115,42 +115,42 @@ async def cut_connections(direct_url: str, dice: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + PARTS))
-async def test_every_history_ends_as_the_newest_facts_say(
+async def test_every_history_ends_with_its_newest_version(
     service: Service, database: Database, direct_url: str, variables: dict[str, str], backboard: Sandbox, seed: int
 ) -> None:
-    """One row with the newest profile and one assistant for who lives; an emptied row and none for who is gone."""
+    """One row with the newest profile and one assistant; for a deleted user, at most a row without profile and none."""
     dice = random.Random(seed)
-    histories = [history(dice, Person()) for _ in range(HISTORIES // PARTS)]
-    for told in histories:
-        plan_faults(dice, told.person, backboard)
+    histories = [make_history(dice, Person()) for _ in range(HISTORIES // PARTS)]
+    for history in histories:
+        plan_faults(dice, history.person, backboard)
     cutter = asyncio.create_task(cut_connections(direct_url, dice))
-    places = asyncio.Semaphore(AT_ONCE)
+    semaphore = asyncio.Semaphore(AT_ONCE)
 
-    async def take_a_place(number: int, told: History) -> None:
-        async with places:
-            await live(service, random.Random(f"{seed} {number}"), told)
+    async def deliver_in_turn(number: int, history: History) -> None:
+        async with semaphore:
+            await deliver(service, random.Random(f"{seed} {number}"), history)
 
     try:
-        await asyncio.gather(*(take_a_place(number, told) for number, told in enumerate(histories)))
+        await asyncio.gather(*(deliver_in_turn(number, history) for number, history in enumerate(histories)))
     finally:
         cutter.cancel()
 
     rows = {row["clerk_id"]: row for row in database.execute("SELECT * FROM users").fetchall()}
     tombstones = {row["clerk_id"] for row in database.execute("SELECT clerk_id FROM deleted_users").fetchall()}
-    doubts = {row["clerk_id"] for row in database.execute("SELECT clerk_id FROM provisioning_attempts").fetchall()}
-    wrong = [told for told in histories if not stands(told, rows, tombstones, doubts, backboard)]
+    attempts = {row["clerk_id"] for row in database.execute("SELECT clerk_id FROM provisioning_attempts").fetchall()}
+    wrong = [history for history in histories if not stands(history, rows, tombstones, attempts, backboard)]
     assert not wrong, f"seed {seed}: {len(wrong)} of {len(histories)}, the first of {wrong[0].person.clerk_id}"
-    assert doubts, "without a single doubt, reconcile would have nothing to show"
+    assert attempts, "without an attempt row, reconcile would have nothing to do"
 
     await reconcile_until_clean(variables)
 
     assert database.execute("SELECT clerk_id FROM provisioning_attempts").fetchall() == []
-    wrong = [told for told in histories if not stands(told, rows, tombstones, set(), backboard)]
+    wrong = [history for history in histories if not stands(history, rows, tombstones, set(), backboard)]
     assert not wrong, f"seed {seed}: after reconcile {len(wrong)}, the first of {wrong[0].person.clerk_id}"
 
 
 async def reconcile_until_clean(variables: dict[str, str]) -> None:
-    """Look at the open doubts, without the waits that are for people; each run deletes at most so many."""
+    """Without the grace periods, which are for people; several times, since one run deletes only so many."""
     for _ in range(20):
         none = GracePeriods(timedelta(0), timedelta(0))
         report = await reconcile(settings_of(variables), all_users=False, apply=True, grace_periods=none)
@@ -159,14 +159,16 @@ async def reconcile_until_clean(variables: dict[str, str]) -> None:
     pytest.fail("reconcile never came to an end")
 
 
-def stands(told: History, rows: dict[str, Any], tombstones: set[str], doubts: set[str], backboard: Sandbox) -> bool:
-    """Whether the end is right; an assistant too many is right only where a note remembers it."""
-    clerk_id, row = told.person.clerk_id, rows.get(told.person.clerk_id)
-    alive = {assistant.id for assistant in backboard.alive(told.person.assistant_name)}
-    if told.deleted:
-        emptied = row is None or (row["deleted_at"] is not None and row["email"] is None and row["name"] is None)
-        return clerk_id in tombstones and emptied and (not alive or clerk_id in doubts)
+def stands(
+    history: History, rows: dict[str, Any], tombstones: set[str], attempts: set[str], backboard: Sandbox
+) -> bool:
+    """Whether the end is right; a second assistant may exist only where an attempt row remembers it."""
+    clerk_id, row = history.person.clerk_id, rows.get(history.person.clerk_id)
+    alive = {assistant.id for assistant in backboard.alive(history.person.assistant_name)}
+    if history.deleted:
+        is_cleared = row is None or (row["deleted_at"] is not None and row["email"] is None and row["name"] is None)
+        return clerk_id in tombstones and is_cleared and (not alive or clerk_id in attempts)
     if row is None or row["deleted_at"] is not None or clerk_id in tombstones:
         return False
-    newest = row["name"] == f"Canary{told.newest} {told.person.number}"
-    return newest and row["assistant_id"] in alive and (len(alive) == 1 or clerk_id in doubts)
+    newest = row["name"] == f"Canary{history.newest} {history.person.number}"
+    return newest and row["assistant_id"] in alive and (len(alive) == 1 or clerk_id in attempts)
