@@ -338,6 +338,7 @@ async def test_events_of_another_clerk_instance_are_ignored(variables: dict[str,
     assert creates(backboard) == 2
 
 
+@pytest.mark.ways("direct")  # No database is reached in either way.
 async def test_a_database_that_is_down_is_503_with_retry_after(variables: dict[str, str], tmp_path: Path) -> None:
     """Long before the deadline, for both callers; /healthz stays 200."""
     nowhere = f"postgresql://app@/app?host={tmp_path}"
