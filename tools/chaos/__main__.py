@@ -1,4 +1,4 @@
-"""`./dev chaos`: break everything for a while, and see whether the promises are kept."""
+"""`./dev chaos`: break everything for a while, and check whether the promises are kept."""
 
 import argparse
 import asyncio
@@ -7,7 +7,7 @@ import signal
 import sys
 from time import monotonic
 
-from tools.chaos import campaign, table
+from tools.chaos import campaign, report
 from tools.chaos.broken import BREAKS
 
 FULL_MINUTES = 15.0
@@ -45,7 +45,7 @@ def _run(seed: int, minutes: float, broken: str | None) -> campaign.Result:
     print(f"seed {seed}" + (f", without the rule: {broken}" if broken else ""), flush=True)
     began = monotonic()
     result = asyncio.run(campaign.run(seed, minutes * 60, broken, _say))
-    print("\n".join(table.lines(result)))
+    print("\n".join(report.lines(result)))
     print(f"{monotonic() - began:.0f} s in all", flush=True)
     return result
 

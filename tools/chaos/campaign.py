@@ -1,4 +1,4 @@
-"""One campaign: exact faults, then the storm, then the healing, the last deliveries, reconcile, and the judgement."""
+"""One campaign: exact faults, the storm, the recovery, the last deliveries, reconcile, and the checker's verdict."""
 
 import asyncio
 import json
@@ -10,23 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from tools.chaos import lives
-from tools.chaos.checker import Evidence, Violation, judge
+from tools.chaos import workload
+from tools.chaos.checker import Evidence, Violation, check
+from tools.chaos.cluster import Cluster, running_cluster
 from tools.chaos.faults import Tally
 from tools.chaos.history import History
-from tools.chaos.lives import Life, Message
 from tools.chaos.nemesis import Nemesis
 from tools.chaos.scenarios import Scenarios
-from tools.chaos.sender import SECRET_CANARIES
-from tools.chaos.stand import Stand, standing
+from tools.chaos.sender import SECRETS
+from tools.chaos.workload import Event, User
+from tools.processes import NotReady
 
-# So many lives at a time, and the wait between two births, in seconds.
-LIVES_AT_ONCE = 40
-BIRTH_EVERY = (0.04, 0.14)
-ASK_EVERY = (0.05, 0.3)
-# How often the whole schedule is tried again after the faults have stopped.
-REDELIVERIES = 4
-RECONCILES = 30
+# So many users at a time, and the time between two sign-ups and two calls of the chat backend, in seconds.
+USERS_AT_ONCE = 40
+SIGN_UP_EVERY = (0.04, 0.14)
+ENSURE_EVERY = (0.05, 0.3)
+# How often an event is replayed, with the whole schedule each time, after the faults have stopped.
+REPLAYS = 4
+RECONCILE_RUNS = 30
 RENAMED = re.compile(r"orphan:\d{4}-\d\d-\d\d:")
 
 Say = Callable[[str], None]
@@ -34,7 +35,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Result:
-    """What the table shows."""
+    """What the report shows."""
 
     seed: int
     tally: Tally
@@ -42,51 +43,52 @@ class Result:
     users: int
     violations: list[Violation]
     pooled: bool
-    healed: float = 0.0
-    # Assistants that no live row names: when the storm was over, after the last deliveries, after reconcile.
+    recovered: float = 0.0
+    # Assistants that no live row names, and open attempts: after the storm, the last deliveries and reconcile.
     orphans: list[int] = field(default_factory=list)
-    notes: list[int] = field(default_factory=list)
+    attempts: list[int] = field(default_factory=list)
     reconciles: int = 0
 
 
 class Campaign:
-    def __init__(self, stand: Stand, say: Say) -> None:
-        self._stand = stand
+    def __init__(self, cluster: Cluster, say: Say) -> None:
+        self._cluster = cluster
         self._say = say
-        self._result = Result(stand.seed, stand.tally, stand.history, 0, [], stand.database.pooled)
+        seed, pooled = cluster.workload.seed, cluster.database.pooled
+        self._result = Result(seed, cluster.tally, cluster.history, 0, [], pooled)
 
     async def run(self, seconds: float) -> Result:
-        telling = asyncio.create_task(self._tell())
+        reporting = asyncio.create_task(self._report_progress())
         try:
             self._say("exact faults ...")
-            await Scenarios(self._stand).run()
+            await Scenarios(self._cluster).run()
             if seconds:
                 self._say("the storm ...")
                 await self._storm(seconds)
             self._count()
-            self._say("the healing ...")
-            await self._heal()
+            self._say("the recovery ...")
+            await self._recover()
             await self._deliver_the_rest()
             self._count()
-            self._stand.sandbox.switches.latency = 0.0
+            self._cluster.sandbox.switches.latency = 0.0
             await self._reconcile()
             self._count()
         finally:
-            telling.cancel()
-        self._judge()
+            reporting.cancel()
+        self._check()
         return self._result
 
-    async def _heal(self) -> None:
+    async def _recover(self) -> None:
         try:
-            self._result.healed = await self._stand.servers.wait_until_ready()
-        except TimeoutError:
-            self._stand.seen.append(Violation("stuck", "not every server became ready after the last fault"))
+            self._result.recovered = await self._cluster.servers.wait_until_ready()
+        except NotReady:
+            self._cluster.noticed.append(Violation("stuck", "not every server became ready after the last fault"))
 
-    async def _tell(self) -> None:
+    async def _report_progress(self) -> None:
         began = monotonic()
         while True:
             await asyncio.sleep(5)
-            tally, history = self._stand.tally, self._stand.history
+            tally, history = self._cluster.tally, self._cluster.history
             self._say(
                 f"{monotonic() - began:4.0f} s  {tally.total():6} faults: {tally.total('kill')} kills,"
                 f" {tally.total('database')} crashes, {tally.total('cut')} cuts;"
@@ -94,95 +96,95 @@ class Campaign:
             )
 
     async def _storm(self, seconds: float) -> None:
-        nemesis = asyncio.create_task(Nemesis(self._stand).run(seconds))
+        nemesis = asyncio.create_task(Nemesis(self._cluster).run(seconds))
         until = monotonic() + seconds
-        dice = self._stand.population.dice_of("births")
-        places = asyncio.Semaphore(LIVES_AT_ONCE)
-        asking = asyncio.create_task(self._ask(until))
-        async with asyncio.TaskGroup() as living:
+        rng = self._cluster.workload.random_for("sign-ups")
+        limit = asyncio.Semaphore(USERS_AT_ONCE)
+        ensuring = asyncio.create_task(self._ensure_known_users(until))
+        async with asyncio.TaskGroup() as delivering:
             while monotonic() < until:
-                await places.acquire()
-                life = self._stand.population.somebody(dice)
-                living.create_task(self._live(life)).add_done_callback(lambda _: places.release())
-                await asyncio.sleep(dice.uniform(*BIRTH_EVERY))
-        await asking
+                await limit.acquire()
+                user = self._cluster.workload.new_user(rng)
+                delivering.create_task(self._deliver(user)).add_done_callback(lambda _: limit.release())
+                await asyncio.sleep(rng.uniform(*SIGN_UP_EVERY))
+        await ensuring
         await nemesis
 
-    async def _ask(self, until: float) -> None:
-        """The chat backend asks for people whom it has met."""
-        dice = self._stand.population.dice_of("chat")
-        async with asyncio.TaskGroup() as asking:
+    async def _ensure_known_users(self, until: float) -> None:
+        """The chat backend calls ensure-user for some of the latest users."""
+        rng = self._cluster.workload.random_for("chat")
+        async with asyncio.TaskGroup() as ensuring:
             while monotonic() < until:
-                await asyncio.sleep(dice.uniform(*ASK_EVERY))
-                known = [life for life in list(self._stand.population.lives.values())[-500:] if life.asked_for]
+                await asyncio.sleep(rng.uniform(*ENSURE_EVERY))
+                known = [user for user in list(self._cluster.workload.users.values())[-500:] if user.ensured]
                 if known:
-                    asking.create_task(self._stand.sender.ensure(dice.choice(known).clerk_id, dice))
+                    ensuring.create_task(self._cluster.sender.ensure(rng.choice(known).clerk_id, rng))
 
-    async def _live(self, life: Life) -> None:
-        """Tell a life; one message may overlap the next, and both endpoints of a rotation may deliver the same."""
-        dice = self._stand.population.dice_of(life.clerk_id)
-        sender = self._stand.sender
-        async with asyncio.TaskGroup() as telling:
-            for message in life.messages:
-                delivery = telling.create_task(sender.deliver(message))
-                if dice.random() < 0.1:
-                    telling.create_task(sender.deliver(message, actor="other endpoint"))
-                if not life.overlapping:
+    async def _deliver(self, user: User) -> None:
+        """Deliver a user's events; one may overlap the next, and a second endpoint may get the same."""
+        rng = self._cluster.workload.random_for(user.clerk_id)
+        sender = self._cluster.sender
+        async with asyncio.TaskGroup() as delivering:
+            for event in user.events:
+                delivery = delivering.create_task(sender.deliver(event))
+                if rng.random() < 0.1:
+                    delivering.create_task(sender.deliver(event, actor="other endpoint"))
+                if not user.overlapping:
                     await delivery
-                await asyncio.sleep(dice.uniform(0, 0.05))
-            if life.asked_for:
-                await sender.ensure(life.clerk_id, dice)
+                await asyncio.sleep(rng.uniform(0, 0.05))
+            if user.ensured:
+                await sender.ensure(user.clerk_id, rng)
 
     async def _deliver_the_rest(self) -> None:
-        """What was given up is replayed, as an operator would from Clerk's dashboard, until it is taken."""
-        places = asyncio.Semaphore(LIVES_AT_ONCE)
+        """Replay what the sender has given up, as an operator would from Clerk's dashboard, until it is accepted."""
+        limit = asyncio.Semaphore(USERS_AT_ONCE)
 
-        async def finish(life: Life) -> None:
-            async with places:
-                for message in life.messages:
-                    if message not in self._stand.sender.taken and not await self._replay(message):
-                        self._stand.seen.append(Violation("stuck", f"{message.kind} of {life.clerk_id}"))
-                if life.asked_for and not await self._ensure_at_last(life):
-                    self._stand.seen.append(Violation("stuck", f"ensure-user of {life.clerk_id}"))
+        async def finish(user: User) -> None:
+            async with limit:
+                for event in user.events:
+                    if event not in self._cluster.sender.accepted and not await self._replay(event):
+                        self._cluster.noticed.append(Violation("stuck", f"{event.kind} of {user.clerk_id}"))
+                if user.ensured and not await self._ensure_at_last(user):
+                    self._cluster.noticed.append(Violation("stuck", f"ensure-user of {user.clerk_id}"))
 
-        await asyncio.gather(*(finish(life) for life in self._stand.population.lives.values()))
+        await asyncio.gather(*(finish(user) for user in self._cluster.workload.users.values()))
 
-    async def _replay(self, message: Message) -> bool:
-        for round_ in range(REDELIVERIES):
-            if await self._stand.sender.deliver(message, actor=f"replay {round_}"):
+    async def _replay(self, event: Event) -> bool:
+        for round_ in range(REPLAYS):
+            if await self._cluster.sender.deliver(event, actor=f"replay {round_}"):
                 return True
         return False
 
-    async def _ensure_at_last(self, life: Life) -> bool:
-        dice = self._stand.population.dice_of(f"{life.clerk_id} at last")
-        for _ in range(REDELIVERIES * 8):
-            if (await self._stand.sender.ensure(life.clerk_id, dice)).result == "ok":
+    async def _ensure_at_last(self, user: User) -> bool:
+        rng = self._cluster.workload.random_for(f"{user.clerk_id} at last")
+        for _ in range(REPLAYS * 8):
+            if (await self._cluster.sender.ensure(user.clerk_id, rng)).result == "ok":
                 return True
             await asyncio.sleep(1.5)
         return False
 
     async def _reconcile(self) -> None:
-        """Twice, and on until nothing is left: a run deletes at most so many."""
-        for run in range(1, RECONCILES + 1):
+        """Run it twice, and on until nothing is left: a run deletes at most so many."""
+        for run in range(1, RECONCILE_RUNS + 1):
             code, report = await self._reconcile_once()
             self._result.reconciles = run
             if code not in (0, 1):
-                self._stand.seen.append(Violation("stuck", f"reconcile ended with {code}"))
+                self._cluster.noticed.append(Violation("stuck", f"reconcile ended with {code}"))
                 return
             if run > 1 and code == 0 and not report["attempts"]["left"] and not _waiting(report):
                 return
-        self._stand.seen.append(Violation("stuck", "reconcile never came to an end"))
+        self._cluster.noticed.append(Violation("stuck", "reconcile never came to an end"))
 
     async def _reconcile_once(self) -> tuple[int, dict[str, dict[str, int]]]:
         words = ("reconcile", "--apply", "--min-age", "0", "--keep-days", "0", "--json")
-        with (self._stand.logs / "reconcile.log").open("ab") as log:
+        with (self._cluster.logs / "reconcile.log").open("ab") as log:
             run = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "app",
                 *words,
-                cwd=self._stand.logs,
-                env=self._stand.environment,
+                cwd=self._cluster.logs,
+                env=self._cluster.environment,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
@@ -191,36 +193,36 @@ class Campaign:
         return await run.wait(), json.loads(said or b"{}")
 
     def _alive(self) -> dict[str, set[str]]:
-        """The living assistants by the name that they were given, also where reconcile has put them aside."""
+        """The living assistants by their original name, also where reconcile has renamed them."""
         alive: dict[str, set[str]] = defaultdict(set)
-        for assistant in self._stand.sandbox.made():
+        for assistant in self._cluster.sandbox.made():
             if assistant.deleted_at is None:
                 alive[RENAMED.sub("", assistant.name)].add(assistant.id)
         return alive
 
     def _count(self) -> None:
-        held = {row.assistant_id for row in self._stand.database.rows() if not row.deleted}
+        held = {row.assistant_id for row in self._cluster.database.rows() if not row.deleted}
         self._result.orphans.append(len(set().union(*self._alive().values()) - held))
-        self._result.notes.append(len(self._stand.database.notes()))
+        self._result.attempts.append(len(self._cluster.database.attempts()))
 
-    def _judge(self) -> None:
-        stand = self._stand
-        for call in stand.sandbox.calls():
+    def _check(self) -> None:
+        cluster = self._cluster
+        for call in cluster.sandbox.calls():
             if call.fault:
-                stand.tally.add(f"Backboard says {call.fault.replace('_', ' ')}")
-        self._result.users = len(stand.population.lives)
-        self._result.violations = judge(
+                cluster.tally.add(f"Backboard says {call.fault.replace('_', ' ')}")
+        self._result.users = len(cluster.workload.users)
+        self._result.violations = check(
             Evidence(
-                lives=stand.population.lives,
-                operations=stand.history.operations,
-                rows=stand.database.rows(),
-                tombstones=stand.database.tombstones(),
-                notes=stand.database.notes(),
+                users=cluster.workload.users,
+                operations=cluster.history.operations,
+                rows=cluster.database.rows(),
+                tombstones=cluster.database.tombstones(),
+                attempts=cluster.database.attempts(),
                 alive=self._alive(),
-                seen=[
-                    *stand.seen,
-                    *read_logs(stand.logs),
-                    *(Violation("unexpected", what) for what in stand.servers.died),
+                noticed=[
+                    *cluster.noticed,
+                    *read_logs(cluster.logs),
+                    *(Violation("unexpected", what) for what in cluster.servers.died()),
                 ],
             )
         )
@@ -231,8 +233,8 @@ def _waiting(report: dict[str, dict[str, int]]) -> bool:
 
 
 def read_logs(logs: Path) -> list[Violation]:
-    """Every line that holds a canary, a secret in the form in which it was given, or a bug."""
-    secrets = (*SECRET_CANARIES, *lives.signing_secrets().split(","))
+    """Every line that holds a canary, a secret in its configured form, or a bug."""
+    secrets = (*SECRETS, *workload.signing_secrets().split(","))
     forbidden = [b"canary", *(secret.lower().encode() for secret in secrets)]
     found = []
     for log in sorted(logs.iterdir()):
@@ -246,5 +248,5 @@ def read_logs(logs: Path) -> list[Violation]:
 
 
 async def run(seed: int, seconds: float, broken: str | None, say: Say) -> Result:
-    async with standing(seed, broken) as stand:
-        return await Campaign(stand, say).run(seconds)
+    async with running_cluster(seed, broken) as cluster:
+        return await Campaign(cluster, say).run(seconds)

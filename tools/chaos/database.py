@@ -1,19 +1,18 @@
-"""The campaign's own Postgres: its pooler, its crashes, and what stands in its tables at the end."""
+"""The campaign's own Postgres: its pooler, its crashes, and the contents of its tables at the end."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 
 from app.postgres.migrations import migrate
 from tools.chaos.checker import Row
+from tools.processes import children_of
 from tools.sandbox.binaries import find_pgbouncer
 from tools.sandbox.pgbouncer import PgBouncer
 from tools.sandbox.postgres import Postgres
@@ -56,14 +55,13 @@ class Database:
 
     @property
     def pooled(self) -> bool:
-        """Whether PgBouncer stands in between; it does where the program exists."""
+        """Whether PgBouncer stands in between; it does if it is installed."""
         return self._pooler is not None
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """As the service does: to PgBouncer where there is one, else to Postgres."""
-        url = self._pooler.url() if self._pooler else self.url
-        folder = parse_qs(urlsplit(url).query)["host"][0]
-        return await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
+    @property
+    def service_url(self) -> str:
+        """Where the service connects to: PgBouncer if there is one, else Postgres."""
+        return self._pooler.url() if self._pooler else self.url
 
     async def crash(self) -> None:
         """Every process of Postgres dies at once; the next start recovers."""
@@ -79,10 +77,10 @@ class Database:
 
     def _lose_postmaster(self) -> None:
         pid = self._postgres.pid
-        backends = _children(pid)
+        backends = children_of(pid)
         os.kill(pid, signal.SIGKILL)
         give_up_at = time.monotonic() + BACKENDS_SECONDS
-        # A new server refuses the data while one of the old ones has them.
+        # A new server refuses the data as long as an old backend uses them.
         while any(Path(f"/proc/{backend}").exists() for backend in backends) and time.monotonic() < give_up_at:
             time.sleep(0.01)
         self._crash()
@@ -97,16 +95,9 @@ class Database:
     def tombstones(self) -> set[str]:
         return self._clerk_ids("deleted_users")
 
-    def notes(self) -> set[str]:
+    def attempts(self) -> set[str]:
         return self._clerk_ids("provisioning_attempts")
 
     def _clerk_ids(self, table: str) -> set[str]:
         with psycopg.connect(self.url) as connection:
             return {clerk_id for (clerk_id,) in connection.execute(f"SELECT clerk_id FROM {table}".encode())}
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that a process has started; none where there is no /proc."""
-    with contextlib.suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []

@@ -1,4 +1,4 @@
-"""Which fault befalls what passes a proxy: planned for one user, or by dice while the storm is on."""
+"""Which fault happens to what passes a proxy: one planned for a user, or a random one while the storm is on."""
 
 import random
 from collections import Counter
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tally:
-    """How many faults of each kind really happened."""
+    """How many faults of each kind have happened."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -21,34 +21,42 @@ class Tally:
 
 
 class Faults:
-    """Decides for one proxy. The dice is rolled once for each thing that passes, in the order of passing."""
+    """Decides for one proxy. It draws one random number for each thing that passes, in the order of passing."""
 
-    def __init__(self, dice: random.Random, tally: Tally, rates: Mapping[str, float]) -> None:
-        self.dice = dice
+    def __init__(self, rng: random.Random, tally: Tally, rates: Mapping[str, float]) -> None:
+        self.rng = rng
         self.tally = tally
         self.storm = False
         self._rates = rates
         self._planned: list[tuple[str, list[bytes]]] = []
 
     def plan(self, action: str, *markers: str) -> None:
-        """Let this befall the next thing that holds all of `markers`, such as a Clerk id."""
+        """Plan this for the next thing that holds all of `markers`, such as a Clerk id."""
         self._planned.append((action, [marker.encode() for marker in markers]))
 
     def forget_plans(self) -> None:
-        """What was planned and has not happened will not happen."""
         self._planned.clear()
 
     def decide(self, passing: bytes, possible: Sequence[str]) -> str | None:
-        """The action for this one, or None to let it through."""
-        for place, (action, markers) in enumerate(self._planned):
+        """The action for this one, counted in the tally; None lets it through."""
+        action = self._planned_for(passing, possible) or self._random(possible)
+        if action is not None:
+            self.tally.add(action)
+        return action
+
+    def _planned_for(self, passing: bytes, possible: Sequence[str]) -> str | None:
+        for index, (action, markers) in enumerate(self._planned):
             if action in possible and all(marker in passing for marker in markers):
-                del self._planned[place]
+                del self._planned[index]
                 return action
+        return None
+
+    def _random(self, possible: Sequence[str]) -> str | None:
         if not self.storm:
             return None
-        rolled = self.dice.random()
+        number = self.rng.random()
         for action in possible:
-            rolled -= self._rates.get(action, 0.0)
-            if rolled < 0:
+            number -= self._rates.get(action, 0.0)
+            if number < 0:
                 return action
         return None

@@ -1,10 +1,11 @@
-"""Who breaks things while the storm is on: each actor with a dice and a pace of its own."""
+"""The nemesis breaks things while the storm is on: each actor has random numbers and a pace of its own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from tools.chaos.checker import Violation
-from tools.chaos.stand import Stand
+from tools.chaos.cluster import Cluster
+from tools.chaos.servers import Server
 from tools.sandbox.backboard.faults import status
 
 KILL = "kill -9 of a server"
@@ -23,73 +24,75 @@ THROTTLE_EVERY = (6.0, 12.0)
 
 
 class Nemesis:
-    """Strikes until `over` is set."""
-
-    def __init__(self, stand: Stand) -> None:
-        self._stand = stand
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._over = asyncio.Event()
 
     async def run(self, seconds: float) -> None:
-        """The whole storm; returns when everything that was struck has been started again."""
+        """Break things for so long; returns when everything that was broken works again."""
         asyncio.get_running_loop().call_later(seconds, self._over.set)
-        for proxy in (self._stand.postgres_proxy, self._stand.backboard_proxy):
-            proxy.faults.storm = True
+        self._set_storm(on=True)
         await asyncio.gather(
             self._act("killer", KILL_EVERY, self._kill),
             self._act("terminator", TERMINATE_EVERY, self._terminate),
             self._act("crasher", CRASH_EVERY, self._crash),
-            self._act("door", REFUSE_EVERY, self._refuse),
+            self._act("refuser", REFUSE_EVERY, self._refuse),
             self._act("limiter", THROTTLE_EVERY, self._throttle),
         )
-        self._stand.sandbox.clear()
-        for proxy in (self._stand.postgres_proxy, self._stand.backboard_proxy):
-            proxy.faults.storm = False
+        self._cluster.sandbox.clear()
+        self._set_storm(on=False)
+
+    def _set_storm(self, *, on: bool) -> None:
+        for faults in (self._cluster.postgres_faults, self._cluster.backboard_faults):
+            faults.storm = on
 
     async def _act(self, actor: str, every: tuple[float, float], strike: Callable[[float], Awaitable[None]]) -> None:
-        dice = self._stand.population.dice_of(actor)
+        rng = self._cluster.workload.random_for(actor)
         while not self._over.is_set():
             try:
-                await asyncio.wait_for(self._over.wait(), dice.uniform(*every))
+                await asyncio.wait_for(self._over.wait(), rng.uniform(*every))
             except TimeoutError:
-                await strike(dice.random())
+                await strike(rng.random())
 
-    async def _kill(self, rolled: float) -> None:
-        alive = [server for server in self._stand.servers.all if server.pid]
-        if not alive:
-            return
-        server = alive[int(rolled * len(alive))]
-        self._stand.tally.add(KILL_BUSY if server.in_flight else KILL)
-        await self._stand.servers.kill(server)
-        await self._stand.servers.start(server)
+    def _choose(self, number: float) -> Server | None:
+        alive = [server for server in self._cluster.servers.all if server.pid]
+        return alive[int(number * len(alive))] if alive else None
 
-    async def _terminate(self, rolled: float) -> None:
-        alive = [server for server in self._stand.servers.all if server.pid]
-        if not alive:
+    async def _kill(self, number: float) -> None:
+        server = self._choose(number)
+        if server is None:
             return
-        server = alive[int(rolled * len(alive))]
-        self._stand.tally.add(TERMINATE)
-        code = await self._stand.servers.stop(server)
+        self._cluster.tally.add(KILL_BUSY if server.in_flight else KILL)
+        await self._cluster.servers.kill(server)
+        await self._cluster.servers.start(server)
+
+    async def _terminate(self, number: float) -> None:
+        server = self._choose(number)
+        if server is None:
+            return
+        self._cluster.tally.add(TERMINATE)
+        code = await self._cluster.servers.stop(server)
         if code not in CLEAN_ENDS:
-            self._stand.seen.append(Violation("stuck", f"a server ended with {code} after SIGTERM"))
-        await self._stand.servers.start(server)
+            self._cluster.noticed.append(Violation("stuck", f"a server ended with {code} after SIGTERM"))
+        await self._cluster.servers.start(server)
 
-    async def _crash(self, rolled: float) -> None:
-        if rolled < 0.25:
-            self._stand.tally.add(LOSE_POSTMASTER)
-            await self._stand.database.lose_postmaster()
+    async def _crash(self, number: float) -> None:
+        if number < 0.25:
+            self._cluster.tally.add(LOSE_POSTMASTER)
+            await self._cluster.database.lose_postmaster()
         else:
-            self._stand.tally.add(CRASH)
-            await self._stand.database.crash()
+            self._cluster.tally.add(CRASH)
+            await self._cluster.database.crash()
 
-    async def _refuse(self, rolled: float) -> None:
-        await self._stand.backboard_proxy.refuse(0.1 + rolled)
+    async def _refuse(self, number: float) -> None:
+        await self._cluster.backboard_proxy.refuse(0.1 + number)
 
-    async def _throttle(self, rolled: float) -> None:
-        """Backboard asks everybody to wait, or fails although it has done its work."""
-        sandbox = self._stand.sandbox
-        if rolled < 0.5:
+    async def _throttle(self, number: float) -> None:
+        """Backboard answers 429 to all calls, or fails although it has done its work."""
+        sandbox = self._cluster.sandbox
+        if number < 0.5:
             sandbox.always("any", status(429, retry_after="1"))
         else:
             sandbox.always("any", status(500, after_commit=True))
-        await asyncio.sleep(rolled)
+        await asyncio.sleep(number)
         sandbox.clear()

@@ -29,12 +29,13 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _children: set[int] = set()
 
 
-def serve(prepare: Callable[[], None] = lambda: None) -> None:
-    """Fork until stdin ends; `prepare` changes the service before that."""
+def serve(*changes: Callable[[], None]) -> None:
+    """Fork until stdin ends; `changes` are made to the service before that."""
     for module in COMMANDS.values():
         import_module(module)
     tls_context()
-    prepare()
+    for change in changes:
+        change()
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     _report("ready")

@@ -1,4 +1,4 @@
-"""The campaign in one table."""
+"""The result of a campaign as one table."""
 
 from collections import Counter
 
@@ -9,12 +9,12 @@ MOST_EXAMPLES = 10
 
 
 def lines(result: Result) -> list[str]:
-    """What happened, what came of it, and every promise that was not kept."""
+    """What happened, what it led to, and every broken promise."""
     tally, history = result.tally, result.history
     between = "in transaction mode" if result.pooled else "none here"
-    told = [f"seed {result.seed}, PgBouncer: {between}", "", f"{'faults that happened':<50} {tally.total():>8,}"]
-    told += [f"  {kind:<48} {count:>8,}" for kind, count in sorted(tally.counts.items())]
-    told += [
+    rows = [f"seed {result.seed}, PgBouncer: {between}", "", f"{'faults that happened':<50} {tally.total():>8,}"]
+    rows += [f"  {kind:<48} {count:>8,}" for kind, count in sorted(tally.counts.items())]
+    rows += [
         f"{'of them kill -9':<50} {tally.total('kill'):>8,}",
         f"{'of them database crashes':<50} {tally.total('database'):>8,}",
         f"{'of them cut connections':<50} {tally.total('cut'):>8,}",
@@ -22,20 +22,20 @@ def lines(result: Result) -> list[str]:
         f"{'users':<50} {result.users:>8,}",
         f"{'operations':<50} {len(history.operations):>8,}",
     ]
-    told += [f"  {word:<48} {history.count(word):>8,}" for word in ("ok", "fail", "unknown")]
-    told += [
-        f"{'worst answer, seconds':<50} {history.worst():>8.2f}",
-        f"{'all servers ready after the last fault, seconds':<50} {result.healed:>8.2f}",
+    rows += [f"  {word:<48} {history.count(word):>8,}" for word in ("ok", "fail", "unknown")]
+    rows += [
+        f"{'slowest response, seconds':<50} {history.slowest():>8.2f}",
+        f"{'all servers ready after the last fault, seconds':<50} {result.recovered:>8.2f}",
         f"{'assistants without a live row, after the storm':<50} {result.orphans[0]:>8,}",
         f"{'  after the last deliveries':<50} {result.orphans[1]:>8,}",
         f"{f'  after reconcile ({result.reconciles} runs)':<50} {result.orphans[2]:>8,}",
-        f"{'open notes, at the same three times':<50} {' '.join(map(str, result.notes)):>8}",
+        f"{'open attempts, at the same three times':<50} {' '.join(map(str, result.attempts)):>8}",
         "",
         f"{'violations':<50} {len(result.violations):>8,}",
     ]
     counts = Counter(violation.kind for violation in result.violations)
-    told += [f"  {kind:<48} {count:>8,}" for kind, count in sorted(counts.items())]
+    rows += [f"  {kind:<48} {count:>8,}" for kind, count in sorted(counts.items())]
     for kind in sorted(counts):
         examples = [what for other, what in result.violations if other == kind]
-        told += [f"  {kind}: {what}" for what in examples[:MOST_EXAMPLES]]
-    return told
+        rows += [f"  {kind}: {what}" for what in examples[:MOST_EXAMPLES]]
+    return rows
