@@ -1,4 +1,4 @@
-"""The frame round every request: its id, the size of its head, its errors as answers, its one closing line.
+"""What every request gets: an id, a bounded head, a deadline, errors as responses, one closing line in the log.
 
 Pure ASGI, because Starlette's BaseHTTPMiddleware costs more than everything else a request does here.
 """
@@ -20,7 +20,7 @@ from app.http.requests import HEAD_BYTES, HEAD_FIELDS, REFUSED, headers_named, i
 from app.http.responses import CLOSE, HttpError, problem_of
 from app.metrics import Metrics
 
-# Every wait has a limit of its own inside this one; it stands for whatever nobody thought of.
+# Until a response begins. Every wait has a limit of its own inside this one; it ends those that were forgotten.
 ANSWER_SECONDS = 12.0
 
 # Heroku's router sets X-Request-Id, and lets a client's own through if it looks like this.
@@ -28,12 +28,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9+/=-]{20,200}")
 
 
 class RequestMiddleware:
-    """The outermost layer; nothing below it answers for an error or writes a closing line."""
+    """The outermost layer; nothing below it turns an error into a response or writes a closing line."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._limit = Limit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,95 +40,56 @@ class RequestMiddleware:
             return
         started = monotonic()
         head_bytes = index_headers(scope)
-        answer = ResponseRecorder(send, _request_id(scope))
-        fields = log.start_request(answer.request_id)
+        response = ResponseRecorder(send, _request_id(scope))
+        fields = log.start_request(response.request_id)
         try:
-            await self._answer(scope, receive, answer, head_bytes)
+            await self._answer(scope, receive, response, head_bytes)
         finally:
             seconds = monotonic() - started
-            fields["status"] = answer.status
+            fields["status"] = response.status
             fields["duration_ms"] = round(seconds * 1000, 1)
             event = fields.setdefault("event", "request")
-            self._metrics.count(event, fields.get("outcome", ""), answer.status, seconds)
-            log.finish_request(fields, answer.status)
+            self._metrics.count(event, fields.get("outcome", ""), response.status, seconds)
+            log.finish_request(fields, response.status)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: "ResponseRecorder", head_bytes: int) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, response: "ResponseRecorder", head_bytes: int) -> None:
         try:
-            _judge_head(scope, head_bytes)
-            with self._limit:
-                await self._app(scope, receive, answer)
-        except ClientDisconnect:
-            # Nobody is there to answer, or the protocol has done it; whatever was under way goes on to its end.
-            refused = scope.get(REFUSED, {"status": 499, "reason": "client_disconnect"})
-            answer.status = refused["status"]
-            log.bind(**refused)
-        except HTTPException as error:
-            await answer.problem(_refusal(error))
-        except ServiceError as error:
-            await answer.problem(error)
+            _check_head(scope, head_bytes)
+            async with response.limit:
+                await self._app(scope, receive, response)
         except Exception as error:  # noqa: BLE001  # The last line of defence: loud in the log, silent outside.
-            log.exception(error)
-            await answer.problem(error)
-
-
-class Limit:
-    """Cancels whoever is longer under way than they may be, as asyncio.timeout does.
-
-    Since all may be equally long, one timer does for all of them, and a request costs an entry in a dict.
-    """
-
-    def __init__(self) -> None:
-        self._begun: dict[asyncio.Task[object] | None, float] = {}
-        self._overdue: set[asyncio.Task[object]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __enter__(self) -> None:
-        self._begun[asyncio.current_task()] = monotonic()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._look)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        task = asyncio.current_task()
-        self._begun.pop(task, None)
-        if task is not None and task in self._overdue:
-            self._overdue.remove(task)
-            if task.uncancel() == 0 and kind is not None:
-                raise DeadlineExceeded
-
-    def _look(self) -> None:
-        """Cancel those whose time is over, and look again when it is for the next."""
-        self._timer = None
-        over_at = monotonic() - ANSWER_SECONDS
-        for task, begun in list(self._begun.items()):
-            if begun > over_at:
-                self._timer = asyncio.get_running_loop().call_later(begun - over_at, self._look)
-                return
-            del self._begun[task]
-            if task is not None:
-                self._overdue.add(task)
-                task.cancel()
+            # Some code makes another exception of being cancelled.
+            await _answer_error(scope, response, DeadlineExceeded() if response.limit.expired() else error)
 
 
 class ResponseRecorder:
-    """`send` with the headers that every answer carries; remembers the status for the log."""
+    """`send` with the headers that every response carries; remembers the status for the log."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self.request_id = request_id
-        # 0 until an answer has begun.
+        # 0 until a response has begun.
         self.status = 0
+        self.limit = asyncio.timeout(ANSWER_SECONDS)
 
     def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            self.status = int(message["status"])
-            message["headers"] += [
-                (b"cache-control", b"no-store"),
-                (b"x-request-id", self.request_id.encode()),
-            ]
+            self._start(message)
+            if not self.limit.expired():
+                # A stream may take as long as its client reads it.
+                self.limit.reschedule(None)
         return self._send(message)
 
+    def _start(self, message: Message) -> None:
+        self.status = int(message["status"])
+        headers = list(message.get("headers", ()))
+        if b"cache-control" not in dict(headers):
+            headers.append((b"cache-control", b"no-store"))
+        headers.append((b"x-request-id", self.request_id.encode()))
+        message["headers"] = headers
+
     async def problem(self, error: Exception) -> None:
-        """Answer for an error, unless an answer has begun already."""
+        """Answer with a problem document, unless a response has begun already."""
         if isinstance(error, ServiceError):
             log.bind(reason=error.reason)
         if self.status:
@@ -137,13 +97,26 @@ class ResponseRecorder:
         problem = problem_of(error)
         body = problem.body()
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
-        start = {
-            "type": "http.response.start",
-            "status": problem.status,
-            "headers": headers + problem.headers,
-        }
-        await self(start)
-        await self({"type": "http.response.body", "body": body})
+        start = {"type": "http.response.start", "status": problem.status, "headers": headers + problem.headers}
+        self._start(start)
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+async def _answer_error(scope: Scope, response: ResponseRecorder, error: Exception) -> None:
+    match error:
+        case ClientDisconnect():
+            # The client has left, or the connection has answered it; the work that it asked for is finished.
+            refused = scope.get(REFUSED, {"status": 499, "reason": "client_disconnect"})
+            response.status = response.status or refused["status"]
+            log.bind(**refused)
+        case HTTPException():
+            await response.problem(_refusal(error))
+        case ServiceError():
+            await response.problem(error)
+        case _:
+            log.exception(error)
+            await response.problem(error)
 
 
 def _request_id(scope: Scope) -> str:
@@ -153,8 +126,8 @@ def _request_id(scope: Scope) -> str:
     return f"{getrandbits(128):032x}"
 
 
-def _judge_head(scope: Scope, head_bytes: int) -> None:
-    """What the HTTP parser lets through and nothing behind us should meet."""
+def _check_head(scope: Scope, head_bytes: int) -> None:
+    """Refuse what the HTTP parser lets through and no application should meet."""
     if head_bytes > HEAD_BYTES or len(scope["headers"]) > HEAD_FIELDS:
         raise HttpError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
     if len(headers_named(scope, b"host")) != 1:

@@ -1,257 +1,269 @@
-"""A connection of the web process: HTTP/1.1 by httptools on one side, ASGI on the other.
+"""uvicorn's HTTP/1.1 protocol, with limits on what one client can cost.
 
-It takes the place of uvicorn's own protocol, which lets a head of megabytes through, waits for ever for one that never
-ends, hangs up on requests that are on their way when the process stops, and takes a quarter longer for a request.
+uvicorn 0.54 bounds neither the size of a head nor the time of a head, a body or an unread response. It runs the body of
+a request with `Upgrade: h2c` as the next request (its issue 2722), takes a trailer for a header, and at SIGTERM closes
+connections on which a request may be on its way. `LimitedProtocol` mends that and leaves the rest to uvicorn. It leans
+on attributes that uvicorn does not document; tests/http/test_uvicorn.py lists them.
 """
 
 import asyncio
-from asyncio import Event, Transport
-from collections import deque
 from http import HTTPStatus
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import uuid4
 
 import httptools
-from starlette.types import Scope
-from uvicorn import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app import log
-from app.http.cycle import Cycle
-from app.http.due import Due
-from app.http.parsing import Parsing
 from app.http.requests import HEAD_BYTES, REFUSED
 from app.http.responses import HttpError, problem_of
 
+# From the first byte of a head to its end; also from the beginning of a connection to its first byte.
 HEAD_SECONDS = 10.0
-# From the end of the head to the last byte of the body.
+# From the end of a head to the last byte of the body.
 BODY_SECONDS = 5.0
+# How long a client may leave a response unread without taking a single byte.
+UNREAD_SECONDS = 10.0
+# How many requests of a connection may wait for the one before them: one read can bring ten thousand, at 11 KB each.
+PIPELINED = 100
 # After SIGTERM, how long a connection without a request may still bring one.
 LAST_REQUEST_SECONDS = 1.0
-# Closed while bytes are still coming, a socket is reset, and the reset overtakes the answer. So our side is closed
-# first, and what comes meanwhile is thrown away, for so long and so much of it.
+# A socket that is closed while bytes arrive is reset, and the reset overtakes the response. So only our side is closed
+# at first, and what arrives is thrown away: for so long, and so much of it.
 LINGER_SECONDS = 3.0
 LINGER_BYTES = 16 * 1024 * 1024
-# How many requests of a connection may wait for the one before them; one read could bring ten thousand, at 11 KB each.
-PIPELINED = 100
-# How long a client may take to read on, before its answers and its connection are thrown away.
-UNREAD_SECONDS = 10.0
+
+_NEVER = float("inf")
 
 
-class Protocol(Parsing):
-    """One connection."""
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. A timer for each request would cost as much as parsing it, so a request only moves a deadline."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__()
-        self.server_state = server_state
-        self._app = config.loaded_app
-        self._keep_alive_seconds = config.timeout_keep_alive
-        self._stopping: Event = app_state["stopping"]
-        self._loop = _loop or asyncio.get_running_loop()
-        self._due = Due(self._loop)
-        self._unread: asyncio.TimerHandle | None = None
-        # The request that was read last, the one that is answered, and those that wait for the answers before theirs.
-        self._cycle: Cycle | None = None
-        self._answered: Cycle | None = None
-        self._pipeline: deque[Cycle] = deque()
-        # What is refused once the answer before it is out.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As uvicorn's.
+        super().connection_made(transport)
+        self._tcp = transport
+        # What uvicorn writes to and closes.
+        facade = SimpleNamespace(write=transport.write, is_closing=self._is_closing, close=self._close)
+        self.transport = cast("asyncio.Transport", facade)
+        self._deadline = self.loop.time() + HEAD_SECONDS
+        self._in_head = False
+        # What came since the read in which the head began, or the last chunk ended, without being body.
+        self._head_bytes = 0
+        self._unsent_bytes = 0
+        self._unread_deadline = _NEVER
+        # The request that is being answered; `cycle` is the one that was read last.
+        self._answering: RequestResponseCycle | None = None
+        # What is sent after the responses that are still owed. From here on nothing is parsed.
         self._refusal: HttpError | None = None
-        self._deaf = False
-        self._unheard_bytes = 0
-
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # TCP has this kind.
-        self.transport = transport
-        self.flow = FlowControl(transport)
-        self.server_state.connections.add(self)  # type: ignore[arg-type]  # In the place of one of uvicorn's.
-        self._due.within(HEAD_SECONDS, self._let_go)
-        if self._stopping.is_set():
+        self._is_lingering = False
+        self._discarded_bytes = 0
+        self._is_stopping = False
+        if self.app_state["stopping"].is_set():
             self.shutdown()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._answering is not None:
+            _disconnect(self._answering)
+
     def shutdown(self) -> None:
-        """End after the answer under way, or a second from now, since a request may be on its way already."""
-        if self._unanswered() is None:
-            self._loop.call_later(LAST_REQUEST_SECONDS, self._end)
+        """End after the response under way; without one a second from now, since a request may be on its way."""
+        self._is_stopping = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
         else:
-            self._end()
+            super().shutdown()
 
-    def _end(self) -> None:
-        cycle = self._unanswered()
-        if cycle is None:
-            self.transport.close()
-        else:
-            cycle.keep_alive = False
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # However it ended.
-        self.server_state.connections.discard(self)
-        self._due.close()
-        self.resume_writing()
-        for cycle in filter(None, (self._answered, self._cycle)):
-            cycle.disconnect()
-
-    def eof_received(self) -> None:
-        """The transport closes, but not before everything is read that was written, which may be never."""
-        self._hang_up()
-
-    def pause_writing(self) -> None:
-        # An answer waits until there is room, which may be for ever.
-        self._unread = self._loop.call_later(UNREAD_SECONDS, self.transport.abort)
-        self.flow.pause_writing()
+    def enforce_limits(self, now: float) -> None:
+        """End what takes too long; called about once a second, so that much later than its limit at most."""
+        unsent = self._tcp.get_write_buffer_size()
+        if unsent == 0 or unsent != self._unsent_bytes:
+            self._unsent_bytes, self._unread_deadline = unsent, now + UNREAD_SECONDS
+        elif now >= self._unread_deadline:
+            self._tcp.abort()
+        if not self._is_lingering and self._client_waits():
+            self._deadline = max(self._deadline, now + BODY_SECONDS)
+        elif now >= self._deadline:
+            self._time_out()
 
     def resume_writing(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-        self.flow.resume_writing()
+        super().resume_writing()
+        # The client reads on, even if as much is written again before the next look.
+        self._unsent_bytes = 0
+
+    def _client_waits(self) -> bool:
+        """Whether the rest of a head or of a body is late because we do not read, or have not asked for it."""
+        return self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
+
+    def _time_out(self) -> None:
+        if self._is_lingering:
+            self._tcp.close()
+        elif self._in_head:
+            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
+        elif self.cycle is None or self.cycle.response_complete:
+            self._tcp.close()
+        else:
+            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            self._unheard_bytes += len(data)
-            if self._unheard_bytes > LINGER_BYTES:
-                self._hang_up()
+        if self._refusal is not None or self._is_lingering:
+            self._discard(data)
             return
+        self._head_bytes += len(data)
         try:
             self._parse(data)
         except httptools.HttpParserError:
             self._refuse(HttpError(HTTPStatus.BAD_REQUEST, "http"))
-        if self._deaf or self.transport.is_closing():
             return
-        if self._bare_bytes > HEAD_BYTES:
+        if self._head_bytes > HEAD_BYTES:
             self._refuse(HttpError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
-        elif self._has_moved_on:
-            self._has_moved_on = False
-            self.expect_what_comes_next()
 
-    def expect_what_comes_next(self) -> None:
-        """From now on; what a cycle does where it has kept the client waiting."""
-        if self._head_under_way:
-            # The first one of a connection has its time from the connection's beginning.
-            if self._cycle is not None:
-                self._due.within(HEAD_SECONDS, self._let_go)
-        elif (cycle := self._unanswered()) is not None:
-            if cycle.more_body:
-                self._due.within(BODY_SECONDS, self._let_go)
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser; an Upgrade is ignored, as RFC 9110 7.8 allows.
+
+        The parser stops behind a head that asks for one, and would go on as if no body followed.
+        """
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                # One read can bring thousands of them, so none is copied.
+                rest = memoryview(rest)[upgrade.args[0] :]
+                self._parse_head_again_without_upgrade()
             else:
-                self._due.lift()
+                return
 
-    def on_head(self, scope: Scope) -> None:
-        if len(self._pipeline) >= PIPELINED:
-            raise httptools.HttpParserError("too many at once")
-        before = self._unanswered()
-        keep_alive = scope["http_version"] != "1.0" and self._parser.should_keep_alive()
-        self._cycle = cycle = Cycle(self, scope, keep_alive=keep_alive, expects_continue=self._expects_continue)
-        if before is None:
-            self._answer(cycle)
-        else:
-            self.flow.pause_reading()
-            self._pipeline.append(cycle)
-        if self._stopping.is_set():
-            # What is asked now is the last on this connection, and its answer says so.
-            cycle.keep_alive = False
+    def _parse_head_again_without_upgrade(self) -> None:
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn's: bytes after a request that says "close" do no harm to its response.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
-    def _answer(self, cycle: Cycle) -> None:
-        self._answered = cycle
-        task = self._loop.create_task(cycle.run(self._app))
-        self.server_state.tasks.add(task)
-        task.add_done_callback(self.server_state.tasks.discard)
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        self._deadline = self.loop.time() + HEAD_SECONDS
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the head it is a trailer, which may say nothing that counts (RFC 9110 6.5.1).
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise httptools.HttpParserError("too many requests in the pipeline")
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise httptools.HttpParserError("not a proxy")
+            return
+        super().on_headers_complete()
+        self._in_head = False
+        self._deadline = self.loop.time() + BODY_SECONDS
+        if self._is_stopping:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        self._bare_bytes -= len(body)
-        cycle = self._unanswered()
-        if cycle is not None and cycle.take(body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
+        self._head_bytes -= len(body)
+        super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        self._head_bytes = 0
 
     def on_message_complete(self) -> None:
-        self._bare_bytes = 0
-        self._has_moved_on = True
-        cycle = None if self._upgrading else self._unanswered()
-        if cycle is not None:
-            cycle.take_end()
+        if self._in_head:  # It asks for an upgrade, and is parsed again without.
+            return
+        super().on_message_complete()
+        self.cycle.more_body = False
+        self._head_bytes = 0
+        self._deadline = _NEVER
+        if not self.parser.should_keep_alive():
+            # A trailer can say "close" as well, and the parser drops all that comes after it.
+            self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self._keep_or_close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        """What a cycle does behind its answer."""
-        if self._deaf and self._refusal is None:
-            # Our side is closed already.
-            self._pipeline.clear()
-        if self.transport.is_closing():
+        """As uvicorn's, but without a timer, and with the refusal behind the last response."""
+        self.server_state.total_requests += 1
+        if self._is_closing():
             return
         self.flow.resume_reading()
-        if self._pipeline:
-            self._answer(self._pipeline.popleft())
-            self.expect_what_comes_next()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         elif self._refusal is not None:
-            self._refuse(self._refusal)
-        elif not (self._head_under_way or self._deaf):
-            self._due.within(self._keep_alive_seconds, self._hang_up)
+            self._send(self._refusal)
+        elif not (self._in_head or self.cycle.more_body):
+            self._keep_or_close()
 
-    def _unanswered(self) -> Cycle | None:
-        """The request that was read last, unless its answer is out."""
-        return None if self._cycle is None or self._cycle.response_complete else self._cycle
+    def _keep_or_close(self) -> None:
+        if self.cycle.keep_alive:
+            self._deadline = self.loop.time() + self.timeout_keep_alive
+        else:
+            self._close()
 
-    def _refuse(self, refusal: HttpError) -> None:
-        """Answer for what will never be a request, behind the answers that are still owed."""
-        self._deaf = True
-        cycle = self._unanswered()
-        if cycle is not None and self._owes_answers(cycle):
-            self._due.lift()
-            self._refusal = refusal
+    def _refuse(self, error: HttpError) -> None:
+        """Answer what will never be a request, after the responses that are still owed."""
+        if self._is_closing():
             return
+        self._refusal = error
+        self._deadline = _NEVER
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._send(error)
+        elif not cycle.more_body:
+            pass  # It was read to its end, so its response comes first.
+        elif self.pipeline:
+            # Its turn has not come and never will; the responses before its own come first.
+            self.pipeline.popleft()
+        else:
+            self._send(error, cycle)
+
+    def _send(self, refusal: HttpError, cycle: RequestResponseCycle | None = None) -> None:
+        """Write the refusal and the closing line; of a request under way, the middleware writes the line."""
         problem, fields = problem_of(refusal), log.start_request(uuid4().hex)
         fields |= {"status": problem.status, "reason": refusal.reason}
         body = problem.body()
-        headers = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
-        ids = b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (fields["request_id"].encode(), len(body))
-        self.transport.write(STATUS_LINE[problem.status] + headers + ids + body)
+        if cycle is None or not cycle.response_started:
+            head = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
+            ids = b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (fields["request_id"].encode(), len(body))
+            self._tcp.write(STATUS_LINE[problem.status] + head + ids + body)
         if cycle is None:
             log.finish_request(fields, problem.status)
         else:
-            # Its body broke off; the frame writes the line.
-            cycle.scope[REFUSED] = fields
-            cycle.disconnect()
-        self._linger()
+            cast("dict[str, Any]", cycle.scope)[REFUSED] = fields
+            _disconnect(cycle)
+        self._close()
 
-    def _owes_answers(self, last: Cycle) -> bool:
-        if self._pipeline and last.more_body:
-            # What is refused is the body of a request whose turn has not come, and never will.
-            self._pipeline.pop()
-            last.response_complete = True
-            return True
-        return not last.more_body
+    def _is_closing(self) -> bool:
+        return self._is_lingering or self._tcp.is_closing()
 
-    def close_or_linger(self) -> None:
-        """What a cycle does behind its last answer; what was to be refused behind that has nowhere to go any more."""
-        self._refusal = None
-        if self._cycle is not None and self._cycle.more_body:
-            self._linger()
-        else:
-            self._hang_up()
-
-    def _linger(self) -> None:
-        self._deaf = True
-        self.transport.write_eof()
+    def _close(self) -> None:
+        """Close; as long as the client is sending, only our side."""
+        is_client_sending = self._refusal is not None or (self.cycle is not None and self.cycle.more_body)
+        if self._is_closing() or not is_client_sending:
+            self._tcp.close()
+            return
+        self._is_lingering = True
+        self._deadline = self.loop.time() + LINGER_SECONDS
+        self._tcp.write_eof()
         self.flow.resume_reading()
-        self._due.within(LINGER_SECONDS, self._hang_up)
 
-    def _let_go(self) -> None:
-        """The time of a head or a body is over; a connection without a byte has asked for nothing."""
-        cycle = self._unanswered()
-        if self.flow.read_paused or (cycle is not None and cycle.expects_continue):
-            # It is not the client who is slow.
-            self._due.within(BODY_SECONDS, self._let_go)
-        elif self._head_under_way:
-            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
-        elif cycle is None:
-            self._hang_up()
-        else:
-            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
+    def _discard(self, data: bytes) -> None:
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > LINGER_BYTES:
+            self._tcp.close()
 
-    def _hang_up(self) -> None:
-        """Close, and what is written already is not kept for ever for a client that does not read it."""
-        self.transport.close()
-        self._due.within(UNREAD_SECONDS, self.transport.abort)
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    """Tell the application that the client is gone."""
+    cycle.disconnected = True
+    cycle.message_event.set()

@@ -1,0 +1,138 @@
+"""1,966 raw requests that smuggle, pipeline, upgrade or break off, each followed by a request of its own.
+
+hostile_corpus.json.gz is a list of cases: group, name, pieces (Latin-1, each sent as a write of its own), how many
+requests the service answers, and how many of those are the smuggled one. A refusal by the connection is no answer.
+"""
+
+import asyncio
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.http import protocol
+from app.http.middleware import RequestMiddleware
+from app.metrics import Metrics
+from tests.support.asgi import Log
+from tests.support.connections import Listening, listening
+
+pytestmark = pytest.mark.anyio
+
+CORPUS = Path(__file__).with_name("hostile_corpus.json.gz")
+AT_ONCE = 200
+REFUSALS = {b"400", b"408", b"431"}
+SMUGGLED = b"x-request-id: smuggled"
+
+
+class Case(NamedTuple):
+    group: str
+    name: str
+    pieces: list[str]
+    answered: int
+    smuggled: int
+
+
+class Outcome(NamedTuple):
+    """What a connection came to: how many requests were answered but the last one, and whether that got its own."""
+
+    answered: int
+    smuggled: int
+    end: str
+
+
+class Sender(asyncio.Protocol):
+    """Sends a case and the request behind it; keeps what it receives, even if the connection is reset then."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.is_closed = asyncio.Event()
+        self.is_answered = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is none.
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        if b"tagged-" in self.received:
+            self.is_answered.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # However it ended.
+        self.is_closed.set()
+        self.is_answered.set()
+
+    async def send(self, piece: bytes, pause: float) -> None:
+        if not self.is_closed.is_set():
+            self.transport.write(piece)
+        await asyncio.sleep(pause)
+
+
+async def send(server: Listening, number: int, case: Case, turn: asyncio.Semaphore) -> Outcome:
+    tag = b"tagged-%020d" % number
+    async with turn:
+        _, sender = await asyncio.get_running_loop().create_connection(Sender, *server.address)
+        for piece in case.pieces:
+            await sender.send(piece.encode("latin-1"), 0.001 if len(case.pieces) > 9 else 0.02)
+        await sender.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\n\r\n" % tag, 0)
+        try:
+            async with asyncio.timeout(8):
+                await sender.is_answered.wait()
+        except TimeoutError:
+            pass
+        sender.transport.close()
+    responses = re.split(rb"HTTP/1\.1 (?=[0-9]{3} )", sender.received)[1:]
+    answers = [response for response in responses if response[:3] not in REFUSALS | {b"100"}]
+    own = [response for response in answers if tag in response]
+    end = "closed" if sender.is_closed.is_set() else "own answer" if own == answers[-1:] != [] else "silent"
+    return Outcome(len(answers) - len(own), sum(SMUGGLED in response for response in answers), end)
+
+
+async def outcomes(app: ASGIApp, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Case, Outcome]]:
+    for limit in ("HEAD_SECONDS", "BODY_SECONDS", "LINGER_SECONDS"):
+        monkeypatch.setattr(protocol, limit, 1.0)
+    corpus = [Case(*case) for case in json.loads(gzip.decompress(CORPUS.read_bytes()))]
+    turn = asyncio.Semaphore(AT_ONCE)
+    async with listening(app) as server:
+        sent = [send(server, number, case, turn) for number, case in enumerate(corpus)]
+        return list(zip(corpus, await asyncio.gather(*sent), strict=True))
+
+
+async def test_service_answers_no_smuggled_request(
+    app: ASGIApp,
+    log: Log,  # noqa: ARG001  # It logs.
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The routes of the service, which close the connection where they did not read the body."""
+    wrong = [
+        (case.group, case.name, outcome)
+        for case, outcome in await outcomes(app, monkeypatch)
+        if outcome[:2] != (case.answered, case.smuggled) or outcome.end == "silent"
+    ]
+
+    assert wrong == []
+
+
+async def test_next_request_gets_its_own_answer_or_the_connection_ends(
+    log: Log,  # noqa: ARG001  # It logs.
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An application that keeps every connection, and leaves one body unread."""
+
+    async def keep(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.05 if scope["path"] == "/slow" else 0)
+        while scope["path"] != "/noread":
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            if not message["more_body"]:
+                break
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    found = await outcomes(RequestMiddleware(keep, Metrics({})), monkeypatch)
+
+    assert [(case.group, case.name) for case, outcome in found if outcome.end == "silent"] == []
+    assert sum(outcome.end == "own answer" for _, outcome in found) > 100
