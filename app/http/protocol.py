@@ -34,8 +34,6 @@ LAST_REQUEST_SECONDS = 1.0
 LINGER_SECONDS = 3.0
 LINGER_BYTES = 16 * 1024 * 1024
 
-_NEVER = float("inf")
-
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection. A timer for each request would cost as much as parsing it, so a request only moves a deadline."""
@@ -46,12 +44,13 @@ class LimitedProtocol(HttpToolsProtocol):
         # What uvicorn writes to and closes.
         facade = SimpleNamespace(write=transport.write, is_closing=self._is_closing, close=self._close)
         self.transport = cast("asyncio.Transport", facade)
-        self._deadline = self.loop.time() + HEAD_SECONDS
+        # When the rest of a head or of a body, or the next request, has to be there.
+        self._deadline: float | None = self.loop.time() + HEAD_SECONDS
         self._in_head = False
         # What came since the read in which the head began, or the last chunk ended, without being body.
         self._head_bytes = 0
         self._unsent_bytes = 0
-        self._unread_deadline = _NEVER
+        self._unread_deadline = 0.0
         # The request that is being answered; `cycle` is the one that was read last.
         self._answering: RequestResponseCycle | None = None
         # What is sent after the responses that are still owed. From here on nothing is parsed.
@@ -82,6 +81,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unsent_bytes, self._unread_deadline = unsent, now + UNREAD_SECONDS
         elif now >= self._unread_deadline:
             self._tcp.abort()
+        if self._deadline is None:
+            return
         if not self._is_lingering and self._client_waits():
             self._deadline = max(self._deadline, now + BODY_SECONDS)
         elif now >= self._deadline:
@@ -118,41 +119,44 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if self._head_bytes > HEAD_BYTES:
             self._refuse(HttpError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
+        elif self._deadline is None:
+            if self._in_head:
+                self._deadline = self.loop.time() + HEAD_SECONDS
+            elif self.cycle.more_body:
+                self._deadline = self.loop.time() + BODY_SECONDS
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser; an Upgrade is ignored, as RFC 9110 7.8 allows.
 
         The parser stops behind a head that asks for one, and would go on as if no body followed.
         """
-        rest: bytes | memoryview = data
-        while True:
-            try:
-                self.parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                # One read can bring thousands of them, so none is copied.
-                rest = memoryview(rest)[upgrade.args[0] :]
-                self._parse_head_again_without_upgrade()
-            else:
-                return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # One read can bring thousands of them, so none is copied.
+            rest: memoryview | None = memoryview(data)[upgrade.args[0] :]
+            while rest is not None:
+                rest = self._parse_without_upgrade(rest)
 
-    def _parse_head_again_without_upgrade(self) -> None:
+    def _parse_without_upgrade(self, rest: memoryview) -> memoryview | None:
+        """Parse the last head again, and what follows; what follows the next Upgrade is returned."""
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         # As uvicorn's: bytes after a request that says "close" do no harm to its response.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        try:
+            self.parser.feed_data(rest)
+        except httptools.HttpParserUpgrade as upgrade:
+            return rest[upgrade.args[0] :]
+        return None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
-        self._deadline = self.loop.time() + HEAD_SECONDS
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # After the head it is a trailer, which may say nothing that counts (RFC 9110 6.5.1).
-        if self._in_head:
-            super().on_header(name, value)
+        self._deadline = None
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED:
@@ -163,9 +167,13 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self._in_head = False
-        self._deadline = self.loop.time() + BODY_SECONDS
+        self._deadline = None
+        if not self.pipeline:
+            self._answering = self.cycle
         if self._is_stopping:
             self.cycle.keep_alive = False
+        # For a trailer, which may say nothing that counts (RFC 9110 6.5.1).
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes -= len(body)
@@ -175,30 +183,26 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_message_complete(self) -> None:
-        if self._in_head:  # It asks for an upgrade, and is parsed again without.
+        if self._in_head:  # It asks for an Upgrade, and is parsed again without.
             return
         super().on_message_complete()
-        self.cycle.more_body = False
-        self._head_bytes = 0
-        self._deadline = _NEVER
-        if not self.parser.should_keep_alive():
-            # A trailer can say "close" as well, and the parser drops all that comes after it.
+        self._deadline = None
+        if self.headers and not self.parser.should_keep_alive():
+            # The trailer says "close", so the parser drops all that comes after it.
             self.cycle.keep_alive = False
         if self.cycle.response_complete:
+            self.cycle.more_body = False
             self._keep_or_close()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
-
     def on_response_complete(self) -> None:
-        """As uvicorn's, but without a timer, and with the refusal behind the last response."""
+        """As uvicorn's, but without a timer, and with the refusal after the last response."""
         self.server_state.total_requests += 1
-        if self._is_closing():
+        if self._is_lingering or self._tcp.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._answering, app = self.pipeline.pop()
+            self._start_asgi_task(self._answering, app)
         elif self._refusal is not None:
             self._send(self._refusal)
         elif not (self._in_head or self.cycle.more_body):
@@ -215,7 +219,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._is_closing():
             return
         self._refusal = error
-        self._deadline = _NEVER
+        self._deadline = None
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             self._send(error)

@@ -49,6 +49,9 @@ class Client:
                     self.received += piece
         except TimeoutError:
             return False
+        except ConnectionError:
+            # Closed while we were sending.
+            pass
         return True
 
     async def read_until(self, end: bytes, seconds: float = 5.0) -> bytes:
