@@ -17,9 +17,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import log
 from app.http.requests import HEAD_BYTES, REFUSED
-from app.http.responses import HttpError, problem_of
+from app.http.responses import HttpError, last_response, problem_of
 
-# From the first byte of a head to its end; also from the beginning of a connection to its first byte.
+# From the first byte of a head to its end; also from the beginning of a connection to its first head.
 HEAD_SECONDS = 10.0
 # From the end of a head to the last byte of the body.
 BODY_SECONDS = 5.0
@@ -44,16 +44,16 @@ class LimitedProtocol(HttpToolsProtocol):
         # What uvicorn writes to and closes.
         facade = SimpleNamespace(write=transport.write, is_closing=self._is_closing, close=self._close)
         self.transport = cast("asyncio.Transport", facade)
-        # When the rest of a head or of a body, or the next request, has to be there.
+        # By when the rest of a head or of a body, or the next request, has to be there.
         self._deadline: float | None = self.loop.time() + HEAD_SECONDS
         self._in_head = False
-        # What came since the read in which the head began, or the last chunk ended, without being body.
+        # What came since the read in which the head began, or since the last chunk ended, without being body.
         self._head_bytes = 0
         self._unsent_bytes = 0
         self._unread_deadline = 0.0
         # The request that is being answered; `cycle` is the one that was read last.
         self._answering: RequestResponseCycle | None = None
-        # What is sent after the responses that are still owed. From here on nothing is parsed.
+        # Sent after the responses that are still owed. Once it is set, nothing is parsed any more.
         self._refusal: HttpError | None = None
         self._is_lingering = False
         self._discarded_bytes = 0
@@ -69,13 +69,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End after the response under way; without one a second from now, since a request may be on its way."""
         self._is_stopping = True
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_idle():
             self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
         else:
             super().shutdown()
 
     def enforce_limits(self, now: float) -> None:
-        """End what takes too long; called about once a second, so that much later than its limit at most."""
+        """End what takes too long; called about once a second, so it is that much late at most."""
         unsent = self._tcp.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent_bytes:
             self._unsent_bytes, self._unread_deadline = unsent, now + UNREAD_SECONDS
@@ -83,33 +83,29 @@ class LimitedProtocol(HttpToolsProtocol):
             self._tcp.abort()
         if self._deadline is None:
             return
-        if not self._is_lingering and self._client_waits():
+        # The rest is late because we do not read, or have not asked for it.
+        is_our_turn = self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
+        if is_our_turn and not self._is_lingering:
             self._deadline = max(self._deadline, now + BODY_SECONDS)
         elif now >= self._deadline:
             self._time_out()
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        # The client reads on, even if as much is written again before the next look.
-        self._unsent_bytes = 0
-
-    def _client_waits(self) -> bool:
-        """Whether the rest of a head or of a body is late because we do not read, or have not asked for it."""
-        return self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
-
     def _time_out(self) -> None:
-        if self._is_lingering:
-            self._tcp.close()
-        elif self._in_head:
-            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout"))
-        elif self.cycle is None or self.cycle.response_complete:
+        if self._is_lingering or (self._is_idle() and not self._in_head):
             self._tcp.close()
         else:
-            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "body_timeout"))
+            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout" if self._in_head else "body_timeout"))
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        # The client reads on, even if as much is written again before the limits are enforced next.
+        self._unsent_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None or self._is_lingering:
-            self._discard(data)
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > LINGER_BYTES:
+                self._tcp.close()
             return
         self._head_bytes += len(data)
         try:
@@ -128,7 +124,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         """Feed the parser; an Upgrade is ignored, as RFC 9110 7.8 allows.
 
-        The parser stops behind a head that asks for one, and would go on as if no body followed.
+        The parser stops after a head that asks for one, and would go on as if no body followed.
         """
         try:
             self.parser.feed_data(data)
@@ -139,7 +135,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 rest = self._parse_without_upgrade(rest)
 
     def _parse_without_upgrade(self, rest: memoryview) -> memoryview | None:
-        """Parse the last head again, and what follows; what follows the next Upgrade is returned."""
+        """Parse the last head again and what follows it; return what follows the next Upgrade."""
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
@@ -168,12 +164,12 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._in_head = False
         self._deadline = None
+        # From here on it takes the trailer, which may say nothing that counts (RFC 9110 6.5.1).
+        self.headers = []
         if not self.pipeline:
             self._answering = self.cycle
         if self._is_stopping:
             self.cycle.keep_alive = False
-        # For a trailer, which may say nothing that counts (RFC 9110 6.5.1).
-        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes -= len(body)
@@ -197,7 +193,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """As uvicorn's, but without a timer, and with the refusal after the last response."""
         self.server_state.total_requests += 1
-        if self._is_lingering or self._tcp.is_closing():
+        if self._is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -220,26 +216,21 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._refusal = error
         self._deadline = None
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
+        if self._is_idle():
             self._send(error)
-        elif not cycle.more_body:
-            pass  # It was read to its end, so its response comes first.
-        elif self.pipeline:
-            # Its turn has not come and never will; the responses before its own come first.
-            self.pipeline.popleft()
-        else:
-            self._send(error, cycle)
+        elif self.cycle.more_body:
+            if self.pipeline:
+                # The request that breaks off is the last in the pipeline, and its turn never comes.
+                self.pipeline.popleft()
+            else:
+                self._send(error, self.cycle)
 
     def _send(self, refusal: HttpError, cycle: RequestResponseCycle | None = None) -> None:
         """Write the refusal and the closing line; of a request under way, the middleware writes the line."""
         problem, fields = problem_of(refusal), log.start_request(uuid4().hex)
         fields |= {"status": problem.status, "reason": refusal.reason}
-        body = problem.body()
         if cycle is None or not cycle.response_started:
-            head = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
-            ids = b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (fields["request_id"].encode(), len(body))
-            self._tcp.write(STATUS_LINE[problem.status] + head + ids + body)
+            self._tcp.write(STATUS_LINE[problem.status] + last_response(problem, fields["request_id"]))
         if cycle is None:
             log.finish_request(fields, problem.status)
         else:
@@ -247,13 +238,16 @@ class LimitedProtocol(HttpToolsProtocol):
             _disconnect(cycle)
         self._close()
 
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
     def _is_closing(self) -> bool:
         return self._is_lingering or self._tcp.is_closing()
 
     def _close(self) -> None:
-        """Close; as long as the client is sending, only our side."""
-        is_client_sending = self._refusal is not None or (self.cycle is not None and self.cycle.more_body)
-        if self._is_closing() or not is_client_sending:
+        """Close; while the client is still sending, only our side."""
+        is_receiving = self._refusal is not None or (self.cycle is not None and self.cycle.more_body)
+        if self._is_closing() or not is_receiving:
             self._tcp.close()
             return
         self._is_lingering = True
@@ -261,13 +255,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._tcp.write_eof()
         self.flow.resume_reading()
 
-    def _discard(self, data: bytes) -> None:
-        self._discarded_bytes += len(data)
-        if self._discarded_bytes > LINGER_BYTES:
-            self._tcp.close()
-
 
 def _disconnect(cycle: RequestResponseCycle) -> None:
-    """Tell the application that the client is gone."""
+    """Tell the application that the client has disconnected."""
     cycle.disconnected = True
     cycle.message_event.set()

@@ -75,7 +75,8 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _problem(status: HTTPStatus, *, detail: str | None = None, headers: Headers | None = None) -> Problem:
-    return Problem(status, status.phrase, detail or _DETAILS[status], headers or [])
+    # A mounted application may raise any status.
+    return Problem(status, status.phrase, detail or _DETAILS.get(status, f"{status.phrase}."), headers or [])
 
 
 def _unavailable(error: Unavailable) -> Problem:
@@ -87,6 +88,13 @@ def _unavailable(error: Unavailable) -> Problem:
         case _:
             title, detail = "Service unavailable", "Try again."
     return Problem(error.status, title, detail, [(b"retry-after", b"%d" % error.retry_after)])
+
+
+def last_response(problem: Problem, request_id: str) -> bytes:
+    """A problem as the connection itself sends it, after the status line."""
+    body = problem.body()
+    head = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
+    return head + b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body)) + body
 
 
 async def answer_nothing(send: Send) -> None:

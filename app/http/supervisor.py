@@ -104,7 +104,7 @@ class Supervisor:
             self._failed_starts = 0 if dead.has_been_stable() else self._failed_starts + 1
             if self._failed_starts >= FAILED_STARTS:
                 hint = "the lines before this one say why; `python -m app doctor` checks the configuration"
-                log.error("workers_cannot_start", deaths=self._failed_starts, hint=hint)
+                log.error("workers_cannot_start", hint=hint)
                 self._is_stopping = True
             if self._is_stopping:
                 return

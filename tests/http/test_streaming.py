@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -218,12 +219,16 @@ def mounted(tmp_path: Path) -> ASGIApp:
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
 
+    async def teapot(_: Scope, __: Receive, ___: Send) -> None:
+        raise HTTPException(418)
+
     site = Starlette(
         routes=[
             Mount("/files", StaticFiles(directory=tmp_path)),
             Mount("/below", Starlette(routes=[Route("/{name}", name)])),
             Mount("/plain", plain),
             Mount("/bare", bare),
+            Mount("/teapot", teapot),
             Mount("/shared", shared),
         ]
     )
@@ -259,6 +264,7 @@ async def test_any_asgi_application_can_be_mounted(client: httpx.AsyncClient) ->
     assert below.text == "/below x"
     assert (plain.status_code, plain.headers["x-plain"]) == (200, "1")
     assert (bare.status_code, bare.headers["cache-control"]) == (204, "no-store")
+    assert (await client.get("/teapot/")).json()["detail"] == "I'm a Teapot."
     assert below.headers["x-request-id"] != plain.headers["x-request-id"]
 
 

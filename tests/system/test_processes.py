@@ -1,4 +1,4 @@
-"""Real server processes: two that race for one user, one that is killed in the middle, one that is told to stop."""
+"""Real server processes: two that race for one user, one that is killed in the middle, one that gets SIGTERM."""
 
 import asyncio
 import os
@@ -127,7 +127,7 @@ async def test_death_at_every_await_ends_in_one_session_and_one_thread(
 
 
 async def test_sigterm_lets_a_request_finish(start_server: StartServer, backboard: Sandbox, database: Database) -> None:
-    """What is under way is answered, and then the process ends by itself."""
+    """The request under way is answered, and then the process ends by itself."""
     backboard.switches.latency = 1.0
     server = start_server()
     async with connected_to(server) as service:
@@ -174,7 +174,7 @@ async def test_a_lost_answer_survives_a_restart(
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_port_that_is_taken_is_one_sentence(processes: str, start_server: StartServer) -> None:
-    """Exit 1: nothing is wrong with the configuration, and nothing was refused for anybody's good."""
+    """Exit 1: nothing is wrong with the configuration, and nothing was refused as harmful."""
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()

@@ -1,11 +1,10 @@
-"""How a web process ends, and who is harmed by it: signals, kills, and clients at every stage of their request."""
+"""How a web process ends: signals, kills, and clients at every stage of their request, none of which is reset."""
 
 import asyncio
 import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from tests.http.test_wire import request, status
 from tests.support.factories import Person, user_created
 from tests.support.service import connected_to
-from tools.processes import ServerProcess, is_running, responds, wait_until
+from tools.processes import ServerProcess, children_of, is_running, responds, wait_until
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +23,8 @@ READYZ = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def workers_of(server: ServerProcess) -> list[int]:
-    """The processes that serve: those below a supervisor, or the one that there is."""
-    pid = server.pid
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()] or [pid]
+    """The processes that serve: the children of a supervisor, or the only process."""
+    return children_of(server.pid) or [server.pid]
 
 
 async def connect(server: ServerProcess) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -49,8 +47,8 @@ async def ask_once(server: ServerProcess, sent: bytes = HEALTHZ) -> str:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-async def test_who_was_connected_before_sigterm_is_answered(start_server: StartServer, processes: int) -> None:
-    """Also when the process had not yet looked at the connection: the kernel takes it and the request on its own."""
+async def test_client_that_connected_before_sigterm_is_answered(start_server: StartServer, processes: int) -> None:
+    """Also if the process had not accepted the connection yet: the kernel takes it and the request on its own."""
     server = start_server(WEB_CONCURRENCY=str(processes))
     workers = workers_of(server)
     for worker in workers:
@@ -66,7 +64,7 @@ async def test_who_was_connected_before_sigterm_is_answered(start_server: StartS
     await asyncio.to_thread(server.wait, 20)
 
 
-async def test_who_comes_after_sigterm_is_refused_and_never_reset(
+async def test_client_that_connects_after_sigterm_is_refused_and_never_reset(
     start_server: StartServer, backboard: Sandbox
 ) -> None:
     """While a request under way is still waited for, and all through the end."""
@@ -88,8 +86,8 @@ async def test_who_comes_after_sigterm_is_refused_and_never_reset(
     assert seen[-1] == "refused"
 
 
-async def test_a_connection_that_was_kept_is_told_to_go_elsewhere(start_server: StartServer) -> None:
-    """After SIGTERM it may bring one more request: /readyz is 503, and whatever is asked, it was the last."""
+async def test_kept_connection_may_bring_one_request_after_sigterm(start_server: StartServer) -> None:
+    """/readyz is 503, and every response says that it is the last."""
     server = start_server()
     connections = [await connect(server) for _ in range(2)]
     for reader, writer in connections:
@@ -109,7 +107,7 @@ async def test_a_connection_that_was_kept_is_told_to_go_elsewhere(start_server: 
     assert all(b"connection: close" in answer.lower() for answer in received)
 
 
-async def test_nobody_holds_up_the_end(start_server: StartServer) -> None:
+async def test_unfinished_requests_do_not_hold_up_the_end(start_server: StartServer) -> None:
     """Silent connections, half a head, half a body, and SIGTERM again and again: it ends within 20 s, by itself."""
     server = start_server()
     whole = request(user_created(Person()))
@@ -131,8 +129,8 @@ async def test_nobody_holds_up_the_end(start_server: StartServer) -> None:
     assert [status(answer) for answer in received] == [0, 0, 408, 200]
 
 
-async def test_workers_do_not_outlive_their_supervisor(start_server: StartServer, backboard: Sandbox) -> None:
-    """Killed with -9 it can tell them nothing; they finish what they do and leave the port."""
+async def test_workers_end_when_their_supervisor_is_killed(start_server: StartServer, backboard: Sandbox) -> None:
+    """Killed with -9 it cannot tell them; they finish their requests and leave the port."""
     backboard.switches.latency = 1.0
     server = start_server(WEB_CONCURRENCY="2")
     workers = workers_of(server)
@@ -148,8 +146,8 @@ async def test_workers_do_not_outlive_their_supervisor(start_server: StartServer
     assert await ask_once(server) == "refused"
 
 
-def test_a_worker_that_dies_is_replaced(start_server: StartServer) -> None:
-    """By another one; afterwards all of them still end on SIGTERM."""
+def test_worker_that_dies_is_replaced(start_server: StartServer) -> None:
+    """Afterwards all of them still end on SIGTERM."""
     server = start_server(WEB_CONCURRENCY="2")
     first, other = workers_of(server)
     os.kill(first, signal.SIGKILL)
