@@ -50,9 +50,9 @@ def backfill(variables: dict[str, str]) -> Run:
     """The command, run to its end; its output has nothing personal in it."""
 
     def run_it() -> tuple[int, str, str]:
-        code, output, complaints = run(variables)
-        assert "canary" not in (output + complaints).lower()
-        return code, output, complaints
+        code, stdout, stderr = run(variables)
+        assert "canary" not in (stdout + stderr).lower()
+        return code, stdout, stderr
 
     return run_it
 
@@ -83,9 +83,9 @@ def creates(backboard: Sandbox) -> int:
     return len(backboard.calls(kind="create"))
 
 
-def outcomes(output: str) -> dict[str, int]:
+def outcomes(stdout: str) -> dict[str, int]:
     """The counts of the last line that are not zero."""
-    (line,) = output.splitlines()
+    (line,) = stdout.splitlines()
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)(?:,|$)", line) if number != "0"}
 
 
@@ -96,9 +96,9 @@ def test_every_user_gets_a_row_and_an_assistant(
     """Over three pages, with one call of Backboard for each user; the row has Clerk's data."""
     people = add_users(clerk, 2 * PAGE_LIMIT + 7)
 
-    code, output, _ = backfill()
+    code, stdout, _ = backfill()
 
-    assert (code, outcomes(output)) == (0, {"created": len(people)})
+    assert (code, outcomes(stdout)) == (0, {"created": len(people)})
     assert (count(database), len(backboard.calls())) == (len(people), len(people))
     rows = database.execute("SELECT clerk_id, email, assistant_id FROM users ORDER BY clerk_id").fetchall()
     assert [(row["clerk_id"], row["email"]) for row in rows] == [(one.clerk_id, one.email) for one in people]
@@ -114,9 +114,9 @@ def test_a_second_run_calls_backboard_for_no_user(
     calls = len(backboard.calls())
     clerk.add_user(**user_data(people[0], updated_at=1_700_000_000_001, username="new"))
 
-    code, output, _ = backfill()
+    code, stdout, _ = backfill()
 
-    assert (code, outcomes(output)) == (0, {"updated": 1, "exists": 59})
+    assert (code, outcomes(stdout)) == (0, {"updated": 1, "exists": 59})
     assert len(backboard.calls()) == calls
     assert count(database) == 60
 
@@ -138,10 +138,10 @@ def test_a_signal_lets_the_users_under_way_finish_and_starts_no_other(
     time.sleep(0.5)
     assert process.poll() is None
     gate.set()
-    code, output, complaints = commands.finish(process)
+    code, stdout, stderr = commands.finish(process)
 
-    assert (code, outcomes(output)) == (1, {"created": 3})
-    assert "run it again" in complaints
+    assert (code, outcomes(stdout)) == (1, {"created": 3})
+    assert "run it again" in stderr
     assert (creates(backboard), count(database), count(database, "provisioning_attempts")) == (3, 3, 0)
 
 
@@ -156,8 +156,8 @@ def test_two_interruptions_lose_no_user(
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
-        code, _, complaints = commands.finish(process)
-        assert (code, "run it again" in complaints) == (1, True)
+        code, _, stderr = commands.finish(process)
+        assert (code, "run it again" in stderr) == (1, True)
         assert creates(backboard) == count(database) < BACKFILL_USERS
         assert count(database, "provisioning_attempts") == 0
 
@@ -173,9 +173,9 @@ def test_a_page_that_fails_is_read_again(clerk: Clerk, backfill: Run, database: 
     clerk.next("list", behaves(), cuts(), drops(), behaves())
     clerk.next("count", refuses(500))
 
-    code, output, _ = backfill()
+    code, stdout, _ = backfill()
 
-    assert (code, outcomes(output)) == (0, {"created": len(people)})
+    assert (code, outcomes(stdout)) == (0, {"created": len(people)})
     assert count(database) == len(people)
 
 
@@ -187,13 +187,13 @@ def test_a_listing_that_fails_for_good_is_completed_by_the_next_run(
     clerk.next("list", behaves())
     clerk.always("list", cuts())
 
-    code, _, complaints = backfill()
+    code, _, stderr = backfill()
     assert (code, count(database)) == (1, PAGE_LIMIT)
-    assert "clerk_unreachable" in complaints
+    assert "clerk_unreachable" in stderr
     clerk.clear()
 
-    code, output, _ = backfill()
-    assert (code, outcomes(output)) == (0, {"created": 20, "exists": PAGE_LIMIT})
+    code, stdout, _ = backfill()
+    assert (code, outcomes(stdout)) == (0, {"created": 20, "exists": PAGE_LIMIT})
     assert count(database) == len(people)
 
 
@@ -202,10 +202,10 @@ def test_a_listing_that_repeats_its_first_page_is_a_failure(clerk: Clerk, backfi
     add_users(clerk, PAGE_LIMIT + 20)
     clerk.switches.cursor_ignored = True
 
-    code, _, complaints = backfill()
+    code, _, stderr = backfill()
 
     assert (code, count(database)) == (1, PAGE_LIMIT)
-    assert "repeats" in complaints
+    assert "repeats" in stderr
     assert len(clerk.calls("list")) == 2
 
 
@@ -214,10 +214,10 @@ def test_a_listing_shorter_than_clerks_own_count_is_a_failure(clerk: Clerk, back
     add_users(clerk, 5)
     clerk.switches.uncounted = 1
 
-    code, output, complaints = backfill()
+    code, stdout, stderr = backfill()
 
-    assert (code, outcomes(output)) == (1, {"created": 5})
-    assert "listed 5" in complaints
+    assert (code, outcomes(stdout)) == (1, {"created": 5})
+    assert "listed 5" in stderr
 
 
 def test_a_user_with_an_unusable_id_counts_as_failed(clerk: Clerk, backfill: Run) -> None:
@@ -225,10 +225,10 @@ def test_a_user_with_an_unusable_id_counts_as_failed(clerk: Clerk, backfill: Run
     add_users(clerk, 5)
     clerk.add_user("user_canary:1")
 
-    code, output, complaints = backfill()
+    code, stdout, stderr = backfill()
 
-    assert (code, outcomes(output)) == (1, {"created": 5, "failed": 1})
-    assert "event=backfill_failed reason=clerk_id users=1" in complaints
+    assert (code, outcomes(stdout)) == (1, {"created": 5, "failed": 1})
+    assert "event=backfill_failed reason=clerk_id users=1" in stderr
 
 
 def test_users_that_are_listed_twice_are_counted_once(clerk: Clerk, backfill: Run) -> None:
@@ -238,10 +238,10 @@ def test_users_that_are_listed_twice_are_counted_once(clerk: Clerk, backfill: Ru
     overlapping = json.dumps(full[PAGE_LIMIT - 5 : PAGE_LIMIT + 15]).encode()
     clerk.next("list", behaves(), garbage(overlapping))
 
-    code, output, complaints = backfill()
+    code, stdout, stderr = backfill()
 
-    assert (code, outcomes(output)) == (1, {"created": PAGE_LIMIT + 15})
-    assert f"listed {PAGE_LIMIT + 15} users" in complaints
+    assert (code, outcomes(stdout)) == (1, {"created": PAGE_LIMIT + 15})
+    assert f"listed {PAGE_LIMIT + 15} users" in stderr
 
 
 @pytest.mark.parametrize("gone_cursor", ["goes_on", "refused", "empty"])
@@ -274,9 +274,9 @@ def test_a_user_with_a_tombstone_is_not_provisioned(
     people = add_users(clerk, 3)
     database.execute("INSERT INTO deleted_users (clerk_id) VALUES (%s)", [people[1].clerk_id])
 
-    code, output, _ = backfill()
+    code, stdout, _ = backfill()
 
-    assert (code, outcomes(output)) == (0, {"created": 2, "gone": 1})
+    assert (code, outcomes(stdout)) == (0, {"created": 2, "gone": 1})
     assert (count(database), backboard.made(people[1].assistant_name)) == (2, [])
 
 
@@ -288,10 +288,10 @@ def test_a_user_that_always_fails_does_not_stop_the_others(
     unlucky = people[4]
     backboard.always("create", status(500, retry_after="1"), where=lambda name: name == unlucky.assistant_name)
 
-    code, output, complaints = backfill()
+    code, stdout, stderr = backfill()
 
-    assert (code, outcomes(output)) == (1, {"created": 29, "failed": 1})
-    assert unlucky.clerk_id in complaints
+    assert (code, outcomes(stdout)) == (1, {"created": 29, "failed": 1})
+    assert unlucky.clerk_id in stderr
     assert (count(database), creates(backboard)) == (29, 29 + 4)
 
 
@@ -302,9 +302,9 @@ def test_a_lost_answer_is_adopted_on_the_next_try(
     add_users(clerk, 5)
     backboard.next_create(status(500, retry_after="1", after_commit=True))
 
-    code, output, _ = backfill()
+    code, stdout, _ = backfill()
 
-    assert (code, outcomes(output)) == (0, {"created": 5})
+    assert (code, outcomes(stdout)) == (0, {"created": 5})
     assert (creates(backboard), len(backboard.alive()), count(database)) == (5, 5, 5)
 
 
@@ -315,9 +315,9 @@ def test_throttling_by_backboard_is_not_a_failed_try(
     add_users(clerk, 3)
     backboard.next_create(*[status(429, retry_after="1")] * 5)
 
-    code, output, _ = run(variables, PROVISIONING_CONCURRENCY="1")
+    code, stdout, _ = run(variables, PROVISIONING_CONCURRENCY="1")
 
-    assert (code, outcomes(output)) == (0, {"created": 3})
+    assert (code, outcomes(stdout)) == (0, {"created": 3})
 
 
 def test_clerks_retry_after_is_honoured(clerk: Clerk, backfill: Run) -> None:
@@ -337,10 +337,10 @@ def test_an_outage_of_backboard_is_waited_out(clerk: Clerk, backfill: Run, backb
     add_users(clerk, 60)
     backboard.refuse_connections_for(4)
 
-    code, output, complaints = backfill()
+    code, stdout, stderr = backfill()
 
-    assert (code, outcomes(output)) == (0, {"created": 60})
-    assert "event=backfill_waits reason=backboard_down" in complaints
+    assert (code, outcomes(stdout)) == (0, {"created": 60})
+    assert "event=backfill_waits reason=backboard_down" in stderr
 
 
 @pytest.mark.anyio
@@ -396,26 +396,26 @@ async def run_in_process(
 
 def test_without_clerks_key_it_is_a_configuration_error(variables: dict[str, str]) -> None:
     """Exit 78, and the variable is named."""
-    code, output, complaints = run(variables | {"CLERK_SECRET_KEY": ""})
+    code, stdout, stderr = run(variables | {"CLERK_SECRET_KEY": ""})
 
-    assert (code, output) == (78, "")
-    assert "CLERK_SECRET_KEY" in complaints
+    assert (code, stdout) == (78, "")
+    assert "CLERK_SECRET_KEY" in stderr
 
 
 def test_a_key_that_clerk_refuses_is_tried_once(clerk: Clerk, variables: dict[str, str], backboard: Sandbox) -> None:
     """A second try would change nothing."""
-    code, _, complaints = run(variables | {"CLERK_SECRET_KEY": "sk_test_other"})
+    code, _, stderr = run(variables | {"CLERK_SECRET_KEY": "sk_test_other"})
 
     assert (code, creates(backboard)) == (1, 0)
-    assert "clerk_refused" in complaints
-    assert "sk_test" not in complaints
+    assert "clerk_refused" in stderr
+    assert "sk_test" not in stderr
     assert len(clerk.calls()) == 1
 
 
 def test_an_instance_without_users_is_a_success(backfill: Run) -> None:
-    code, output, _ = backfill()
+    code, stdout, _ = backfill()
 
-    assert (code, outcomes(output)) == (0, {})
+    assert (code, outcomes(stdout)) == (0, {})
 
 
 def test_a_terminal_gets_a_progress_bar_and_a_file_gets_lines(

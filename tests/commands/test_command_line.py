@@ -93,18 +93,18 @@ NEEDED = [
 ]
 
 
-def named_variables(complaints: str) -> list[str]:
+def named_variables(stderr: str) -> list[str]:
     """The variables at the beginning of the message's lines."""
-    return sorted(re.findall(r"^  ([A-Z_]+) ", complaints, re.MULTILINE))
+    return sorted(re.findall(r"^  ([A-Z_]+) ", stderr, re.MULTILINE))
 
 
 @pytest.mark.parametrize(("words", "names"), NEEDED)
 def test_a_missing_variable_is_a_configuration_error(words: str, names: list[str]) -> None:
     """Exit 78 of a real process; one message names everything that this command needs."""
-    code, output, complaints = commands.run_unforked(*words.split())
+    code, stdout, stderr = commands.run_unforked(*words.split())
 
-    assert (code, output) == (78, "")
-    assert named_variables(complaints) == names
+    assert (code, stdout) == (78, "")
+    assert named_variables(stderr) == names
 
 
 @pytest.mark.parametrize(("words", "names"), NEEDED)

@@ -108,9 +108,9 @@ def test_reset_empties_everything_and_migrates_again(empty_tables: str) -> None:
     """With --yes it does not ask; a table of another program stays."""
     commands.run("seed", DATABASE_URL=empty_tables)
     query(empty_tables, "CREATE TABLE other_program (id INTEGER)")
-    code, output, _ = commands.run("reset", "--yes", DATABASE_URL=empty_tables)
+    code, stdout, _ = commands.run("reset", "--yes", DATABASE_URL=empty_tables)
 
-    assert code == 0, output
+    assert code == 0, stdout
     assert counts(empty_tables) == (0, 0, 0)
     assert query(empty_tables, "SELECT max(version) FROM schema_migrations") == [(migrations.newest(),)]
     assert query(empty_tables, "TABLE other_program") == []
@@ -246,7 +246,7 @@ def fake_psql(folder: Path) -> Path:
 
 def test_psql_gets_the_address_in_its_environment(folder: Path) -> None:
     """Other users of the machine can read arguments, but not the environment. The exit code is psql's."""
-    code, output, _ = commands.run(
+    code, stdout, _ = commands.run(
         "psql",
         "-c",
         "SELECT 1",
@@ -256,7 +256,7 @@ def test_psql_gets_the_address_in_its_environment(folder: Path) -> None:
     )
 
     assert code == 7
-    assert output.splitlines() == [
+    assert stdout.splitlines() == [
         "--dbname",
         "keepalives=1",
         "-c",
@@ -272,10 +272,10 @@ def test_psql_gets_the_address_in_its_environment(folder: Path) -> None:
 def test_psql_is_found_on_the_path(folder: Path) -> None:
     """It needs no --force for a database on another machine."""
     path = f"{fake_psql(folder)}:{os.environ['PATH']}"
-    code, output, _ = commands.run("psql", DATABASE_URL=ELSEWHERE, PATH=path)
+    code, stdout, _ = commands.run("psql", DATABASE_URL=ELSEWHERE, PATH=path)
 
     assert code == 7
-    assert "PGSSLMODE=require" in output
+    assert "PGSSLMODE=require" in stdout
 
 
 def test_a_missing_psql_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,8 +293,8 @@ def test_the_real_psql_reaches_the_database(empty_tables: str) -> None:
         binaries = find_binaries()
     except PostgresUnavailable:
         pytest.skip("there is no psql here")
-    code, output, complaints = commands.run(
+    code, stdout, stderr = commands.run(
         "psql", "-Atc", "SELECT current_database()", DATABASE_URL=empty_tables, POSTGRES_BIN=str(binaries)
     )
 
-    assert (code, output.strip()) == (0, urlsplit(empty_tables).path[1:]), complaints
+    assert (code, stdout.strip()) == (0, urlsplit(empty_tables).path[1:]), stderr

@@ -99,10 +99,10 @@ async def test_all_is_well(ask: Ask, clerk: Clerk) -> None:
 
 
 async def test_the_command_prints_to_stdout_and_exits_with_the_code(variables: dict[str, str]) -> None:
-    code, output, complaints = commands.run("doctor", checkout=commands.ROOT, **variables)
+    code, stdout, stderr = commands.run("doctor", checkout=commands.ROOT, **variables)
 
-    assert (code, complaints) == (0, "")
-    assert "All is well" in output
+    assert (code, stderr) == (0, "")
+    assert "All is well" in stdout
 
 
 async def test_it_changes_nothing(ask: Ask, service: Service, database: Database, backboard: Sandbox) -> None:

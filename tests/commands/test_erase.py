@@ -65,11 +65,11 @@ async def test_nothing_of_the_user_is_left(
     if deleted:
         await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
 
-    code, output, complaints = erase(variables, person.clerk_id, "--yes")
+    code, stdout, stderr = erase(variables, person.clerk_id, "--yes")
 
-    assert (code, complaints) == (0, ""), output
-    after = [line.split()[-1] for line in output.splitlines()[-9:-1]]
-    assert after == ["0"] * 8, output
+    assert (code, stderr) == (0, ""), stdout
+    after = [line.split()[-1] for line in stdout.splitlines()[-9:-1]]
+    assert after == ["0"] * 8, stdout
     assert counts(database) == {
         "messages": 2, "sessions": 2, "preferences": 1, "deleted_threads": 1, "session_attempts": 1, "users": 1,
     }  # fmt: skip
@@ -83,9 +83,9 @@ async def test_it_shows_the_counts_and_asks(service: Service, variables: dict[st
     person = Person()
     await Chat(service.client).open(person)
 
-    code, output, _ = erase(variables, person.clerk_id)
+    code, stdout, _ = erase(variables, person.clerk_id)
 
-    assert (code, "sessions" in output) == (1, True)
+    assert (code, "sessions" in stdout) == (1, True)
     assert counts(database)["sessions"] == 1
     assert (await service.ensure(person)).status_code == 200
 

@@ -232,9 +232,9 @@ def test_url_names_another_server(receiver: Receiver, monkeypatch: pytest.Monkey
 
 
 def test_it_needs_only_the_secret_and_the_port(receiver: Receiver) -> None:
-    code, output, complaints = commands.run(
+    code, stdout, stderr = commands.run(
         "trigger", "user.created", CLERK_WEBHOOK_SIGNING_SECRET=SECRET, PORT=str(receiver.port)
     )
 
-    assert (code, complaints) == (0, "")
-    assert output.endswith("  200  created\n")
+    assert (code, stderr) == (0, "")
+    assert stdout.endswith("  200  created\n")

@@ -52,6 +52,14 @@ def mark_deleted(database: Database, person: Person) -> None:
     )
 
 
+def make_orphan(database: Database, backboard: Sandbox, **changed: Any) -> Person:
+    """A deleted user that still has an assistant."""
+    person = Person()
+    mark_deleted(database, person)
+    backboard.make_assistant(person.assistant_name, **changed)
+    return person
+
+
 async def sign_up(service: Service, clerk: Clerk, number: int = 1) -> list[Person]:
     """Users without any difference."""
     people = [Person() for _ in range(number)]
@@ -65,11 +73,9 @@ async def make_drift(service: Service, clerk: Clerk, database: Database, backboa
     """One user for each kind of finding, beside three without any."""
     await sign_up(service, clerk, 3)
     stale, deleted, duplicate = await sign_up(service, clerk, 3)
-    missing, orphaned = Person(), Person()
+    missing, orphaned = Person(), make_orphan(database, backboard)
     add_to_clerk(clerk, missing)
     add_to_clerk(clerk, stale, updated_at=1_700_000_000_500, first_name="Canarynew")
     clerk.remove_user(deleted.clerk_id)
     backboard.make_assistant(duplicate.assistant_name)
-    backboard.make_assistant(orphaned.assistant_name)
-    mark_deleted(database, orphaned)
     return {"missing": missing, "stale": stale, "deleted": deleted, "duplicate": duplicate, "orphaned": orphaned}

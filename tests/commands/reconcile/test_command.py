@@ -69,9 +69,9 @@ async def test_each_end_has_its_exit_code_and_nothing_personal_is_printed(
     assert "CLERK_SECRET_KEY" in runs[5][2]
     assert json.loads(runs[6][1]) == {"refused": "Clerk listed 6 users, and Clerk counts 7"}
     assert runs[6][2].startswith("Refused, and nothing was changed: ")
-    for _, output, complaints in runs:
-        assert "canary" not in (output + complaints).lower()
-        assert "@" not in output + complaints
+    for _, stdout, stderr in runs:
+        assert "canary" not in (stdout + stderr).lower()
+        assert "@" not in stdout + stderr
 
 
 async def test_the_longest_grace_periods_are_valid(
@@ -83,13 +83,13 @@ async def test_the_longest_grace_periods_are_valid(
     backboard.make_assistant(f"orphan:2026-01-01:{person.assistant_name}")
     words = ("--all", "--json", "--min-age", str(36_500 * 86_400), "--keep-days", "36500")
 
-    code, output, complaints = await asyncio.to_thread(
+    code, stdout, stderr = await asyncio.to_thread(
         commands.finish,
         commands.start("reconcile", *words, **with_clerk),  # type: ignore[arg-type]  # No checkout.
     )
 
-    assert (code, complaints) == (1, "")
-    assert json.loads(output)["counts"]["duplicate"]["waiting"] == 2
+    assert (code, stderr) == (1, "")
+    assert json.loads(stdout)["counts"]["duplicate"]["waiting"] == 2
 
 
 async def test_a_signal_ends_a_run_after_the_create_under_way(
@@ -109,9 +109,9 @@ async def test_a_signal_ends_a_run_after_the_create_under_way(
         await asyncio.sleep(0.3)
     assert process.poll() is None
     gate.set()
-    code, _, complaints = await asyncio.to_thread(commands.finish, process)
+    code, _, stderr = await asyncio.to_thread(commands.finish, process)
 
-    assert (code, complaints) == (1, "Error: Stopped before the end; run it again and it goes on.\n")
+    assert (code, stderr) == (1, "Error: Stopped before the end; run it again and it goes on.\n")
     row = database.execute("SELECT 1 FROM users WHERE clerk_id = %s", [missing.clerk_id]).fetchone()
     assert row is not None
     assert database.execute("SELECT 1 FROM provisioning_attempts").fetchone() is None

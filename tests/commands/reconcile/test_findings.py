@@ -10,7 +10,7 @@ from tests.commands.reconcile.drifting import (
     add_to_clerk,
     findings_of,
     make_drift,
-    mark_deleted,
+    make_orphan,
     record_attempt,
     sign_up,
     state_of,
@@ -144,9 +144,7 @@ async def test_with_a_cut_listing_orphans_stay_and_attempts_are_resolved_by_name
     """Users with an attempt row or without a row are looked up by name."""
     monkeypatch.setattr(readers, "LAST_SKIP", 0)
     person, *_ = await sign_up(service, clerk, 2)
-    orphan = Person()
-    mark_deleted(database, orphan)
-    backboard.make_assistant(orphan.assistant_name, created_at=LONG_AGO)
+    orphan = make_orphan(database, backboard, created_at=LONG_AGO)
     lost = Person()
     add_to_clerk(clerk, lost)
     backboard.make_assistant(lost.assistant_name, created_at=LONG_AGO)

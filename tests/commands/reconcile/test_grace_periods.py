@@ -11,7 +11,7 @@ from tests.commands.reconcile.drifting import (
     Database,
     Run,
     findings_of,
-    mark_deleted,
+    make_orphan,
     record_attempt,
     sign_up,
     state_of,
@@ -36,9 +36,7 @@ async def test_a_run_makes_at_most_fifty_changes(
     monkeypatch.setattr(models, "FEW_CANDIDATES", 100)
     await sign_up(service, clerk)
     for _ in range(60):
-        gone = Person()
-        mark_deleted(database, gone)
-        backboard.make_assistant(gone.assistant_name)
+        make_orphan(database, backboard)
 
     first = await run()
 

@@ -14,7 +14,7 @@ from tests.commands.reconcile.drifting import (
     add_to_clerk,
     findings_of,
     make_drift,
-    mark_deleted,
+    make_orphan,
     record_attempt,
     sign_up,
 )
@@ -172,10 +172,7 @@ async def test_one_user_that_fails_does_not_stop_the_others(
 ) -> None:
     """The failure is reported, and the next run repairs that user."""
     await sign_up(service, clerk)
-    unlucky, lucky = Person(), Person()
-    for gone in (unlucky, lucky):
-        mark_deleted(database, gone)
-        backboard.make_assistant(gone.assistant_name)
+    unlucky, lucky = make_orphan(database, backboard), make_orphan(database, backboard)
     backboard.next_delete(status(500), where=unlucky.assistant_name.__eq__)
 
     report = await run()
@@ -195,10 +192,7 @@ async def test_a_bug_about_one_user_does_not_stop_the_others(
 ) -> None:
     """The bug is logged, the user counts as failed, and the run goes on."""
     await sign_up(service, clerk)
-    unlucky, lucky = Person(), Person()
-    for gone in (unlucky, lucky):
-        mark_deleted(database, gone)
-        backboard.make_assistant(gone.assistant_name)
+    unlucky, lucky = make_orphan(database, backboard), make_orphan(database, backboard)
     clean_up = Repair._clean_up
 
     async def clean_up_with_a_bug(self: Repair, drift: UserDrift, result: RepairResult) -> bool:
