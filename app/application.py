@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> Starlette:
         schema_version=newest(),
         last_event=last_event,
         stopping=stopping,
-        metrics=metrics,
+        registry=metrics,
     )
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))

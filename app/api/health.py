@@ -1,6 +1,7 @@
 """GET /healthz: the process answers. GET /readyz: it can do its work. GET /metrics: what it has done so far."""
 
 import asyncio
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
 
@@ -37,6 +38,7 @@ class LastEvent:
         return None if self._received_at is None else int(monotonic() - self._received_at)
 
 
+@dataclass(kw_only=True)
 class Health:
     """The handlers; the name of each is its event in the log.
 
@@ -44,26 +46,16 @@ class Health:
     served without Backboard, so its outage must not take dynos out of service.
     """
 
-    def __init__(
-        self,
-        *,
-        queries: Queries,
-        query_pool: Pool,
-        provisioning_pool: Pool,
-        schema_version: str,
-        last_event: LastEvent,
-        stopping: asyncio.Event,
-        metrics: Metrics,
-    ) -> None:
-        self._queries = queries
-        self._query_pool = query_pool
-        self._pools = (query_pool, provisioning_pool)
-        self._schema_version = schema_version
-        self._last_event = last_event
-        self._stopping = stopping
-        self._metrics = metrics
-        self._checked_at, self._status = float("-inf"), ""
-        self._lock = asyncio.Lock()
+    queries: Queries
+    query_pool: Pool
+    provisioning_pool: Pool
+    schema_version: str
+    last_event: LastEvent
+    stopping: asyncio.Event
+    registry: Metrics
+    _checked_at: float = field(default=float("-inf"), init=False)
+    _status: str = field(default="", init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def routes(self) -> list[Route]:
         return [
@@ -81,12 +73,13 @@ class Health:
     @Operation(is_public=True, answers={200: schemas.Readiness, 503: schemas.Readiness})
     async def readyz(self, _: Request) -> Response:
         """Whether it can do its work."""
-        status, silence = await self._readiness(), self._last_event.age_seconds()
-        log.bind(event="readyz", last_event_seconds=silence)
+        log.bind(event="readyz")
+        status, silence = await self._readiness(), self.last_event.age_seconds()
+        log.bind(last_event_seconds=silence)
         content = {
             "status": status,
-            "schema": self._schema_version,
-            "pools": {pool.name: pool.stats() for pool in self._pools},
+            "schema": self.schema_version,
+            "pools": {pool.name: pool.stats() for pool in (self.query_pool, self.provisioning_pool)},
             "last_event_seconds": silence,
         }
         if status == "ready":
@@ -98,11 +91,11 @@ class Health:
     async def metrics(self, _: Request) -> Response:
         """Figures of this process, in Prometheus' text format."""
         log.bind(event="metrics")
-        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+        return Response(self.registry.text(), media_type=CONTENT_TYPE)
 
     async def _readiness(self) -> str:
         """`ready`, or the reason why not."""
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             return "stopping"
         async with self._lock:
             if monotonic() - self._checked_at > CACHE_SECONDS:
@@ -112,11 +105,11 @@ class Health:
 
     async def _check_schema(self) -> str:
         try:
-            async with self._query_pool.connection(CHECK_SECONDS) as connection:
-                (rows,) = await execute(connection, (self._queries.get_schema_version, {}), seconds=CHECK_SECONDS)
+            async with self.query_pool.connection(CHECK_SECONDS) as connection:
+                (rows,) = await execute(connection, (self.queries.get_schema_version, {}), seconds=CHECK_SECONDS)
         except DatabaseUnavailable as error:
             return error.reason
         version = rows[0][0]
-        if version == self._schema_version:
+        if version == self.schema_version:
             return "ready"
         return "schema_missing" if version is None else "schema_differs"
