@@ -1,6 +1,6 @@
--- delete_session_attempt: forget the note of a try of which nothing is left in doubt: its session stands, or it sent
+-- delete_session_attempt: delete the attempt of a try that left nothing behind: its session was inserted, or it sent
 -- nothing. No row comes back.
--- session_id: which try.
+-- session_id: the try.
 -- sent: whether a thread may have been created.
 DELETE FROM session_attempts
 WHERE session_id = %(session_id)s

@@ -1,4 +1,4 @@
--- find_assistant_owners: which of these assistants some row names, and whose row; the emptied rows count as well.
+-- find_assistant_owners: the users whose rows name these assistants; rows without a profile count as well.
 -- assistant_ids: Backboard's ids, in lower case.
 SELECT assistant_id, clerk_id
 FROM users

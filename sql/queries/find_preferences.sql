@@ -1,5 +1,5 @@
--- find_preferences: the chat's own settings of a user, as JSON. No row: none were ever written.
--- user_id: whose.
+-- find_preferences: a user's preferences, as JSON. No row: none were ever written.
+-- user_id: the user.
 SELECT document::TEXT AS document
 FROM preferences
 WHERE user_id = %(user_id)s;

@@ -1,6 +1,6 @@
--- find_session: one session and the latest message in it. No row: there is none, or it is somebody else's.
--- Nothing was said: the columns of the message are NULL.
--- session_id: which.
+-- find_session: one session and the latest message in it. No row: there is none, or it is another user's.
+-- Without messages the columns of the message are NULL.
+-- session_id: the session.
 -- owner_id: the Clerk id of the only user who may see it; NULL for the chat backend, which may see all.
 SELECT
     sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id, sessions.title,

@@ -1,6 +1,6 @@
--- find_session_by_key: the session that was opened under an Idempotency-Key, as it was when it was opened.
--- No row: none was, or it is deleted by now.
--- user_id: whose.
+-- find_session_by_key: the session that was created under an Idempotency-Key, as it was when it was created.
+-- No row: there was none, or it is deleted by now.
+-- user_id: the user.
 -- idempotency_key: as the caller wrote it.
 SELECT
     sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id,

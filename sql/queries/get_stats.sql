@@ -1,5 +1,5 @@
--- get_stats: what a user has said and heard. Always one row; without sessions the two times are NULL.
--- user_id: whose.
+-- get_stats: the figures of a user's sessions and messages. Always one row; without sessions the two times are NULL.
+-- user_id: the user.
 SELECT
     count(sessions.id) AS sessions,
     coalesce(sum(said.by_user), 0)::BIGINT AS by_user,

@@ -1,6 +1,6 @@
 -- get_user_state: everything that decides about one user, to be read under lock_user. Always one row.
--- No users row: id is NULL. No tombstone: tombstone_at is NULL. Nothing noted: tries is NULL.
--- clerk_id: whom.
+-- No users row: id is NULL. No tombstone: tombstone_at is NULL. No attempt: tries is NULL.
+-- clerk_id: the user.
 SELECT
     users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.created_at,
     users.clerk_updated_at, users.last_sign_in_at, users.deleted_at,

@@ -1,6 +1,6 @@
--- insert_messages: add to a session what was said, all or nothing, in the order given; a row for each. No row: there is
--- no such session, it is somebody else's, or its user is gone. The session's row is locked first and the positions are
--- drawn after that, so whoever comes second stands behind the first.
+-- insert_messages: append messages to a session, all or nothing, in the order given; a row for each. No row: there is
+-- no such session, it is another user's, or its user is deleted. The session's row is locked first and the positions are
+-- drawn after that, so a second writer's messages come after the first one's.
 -- session_id, owner_id: as in find_session.
 -- roles, contents, metadata: one for each message, in their order.
 WITH session AS (

@@ -1,5 +1,5 @@
--- insert_session: a session whose thread exists. No row comes back, and none is made for a user who is gone or for a
--- thread that another session has; find_session then finds nothing.
+-- insert_session: a session whose thread exists. No row comes back, and none is made for a deleted user or for a thread
+-- that another session has; find_session then finds nothing.
 -- session_id, user_id, thread_id, title, idempotency_key: as in the table.
 INSERT INTO sessions (id, user_id, thread_id, title, idempotency_key, idempotency_title)
 SELECT

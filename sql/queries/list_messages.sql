@@ -1,9 +1,9 @@
 -- list_messages: the last messages of a session before a position, the newest first. No row: as in find_session.
--- Nothing was said: one row, in which message_id is NULL; so is it where the user is gone.
+-- A session without messages, or of a deleted user: one row, in which message_id is NULL.
 -- session_id, owner_id: as in find_session.
 -- before: the position that the page before began with; NULL for the end of the session.
 -- page_size: how many at most.
--- page_bytes: once this much was said, only that there is more: the content of what comes then is NULL.
+-- page_bytes: after so much text, the content of the remaining messages is NULL.
 SELECT
     said.id AS message_id, said.session_id, said.role,
     CASE WHEN said.newer_bytes < %(page_bytes)s THEN said.content END AS content,

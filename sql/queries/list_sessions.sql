@@ -1,5 +1,5 @@
 -- list_sessions: a user's sessions with the latest message in each, newest activity first, a page at a time.
--- user_id: whose.
+-- user_id: the user.
 -- last_active_at, session_id: those of the last session of the page before; NULL for the first page.
 -- page_size: how many at most.
 SELECT

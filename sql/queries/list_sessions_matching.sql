@@ -1,6 +1,6 @@
--- list_sessions_matching: as list_sessions, but only sessions whose title or messages contain a text, whatever its case.
+-- list_sessions_matching: as list_sessions, but only sessions whose title or messages contain a text, in any case.
 -- The two halves are apart so that each can use an index of its own.
--- user_id: whose.
+-- user_id: the user.
 -- pattern: the text between two percent signs, its own wildcards escaped by a backslash.
 -- last_active_at, session_id: those of the last session of the page before; NULL for the first page.
 -- page_size: how many at most.

@@ -1,7 +1,7 @@
 -- record_deletion: where there is a row, remember that its assistant is still to be deleted. No row comes back.
--- It counts as a try of its own even beside another's note: whoever leaves because of the tombstone removes a
--- note that is only theirs, and this one must outlive that.
--- clerk_id: whose.
+-- It counts as a try of its own even beside another's attempt: a try that finishes because of the tombstone deletes an
+-- attempt row in which it is alone, and this one must outlive that.
+-- clerk_id: the user.
 INSERT INTO provisioning_attempts (clerk_id)
 SELECT clerk_id
 FROM users

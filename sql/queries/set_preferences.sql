@@ -1,5 +1,5 @@
--- set_preferences: write the chat's own settings of a user. Always one row, or a check violation for what is too large.
--- user_id: whose.
+-- set_preferences: write a user's preferences. Always one row, or a check violation for what is too large.
+-- user_id: the user.
 -- document: a JSON object.
 -- merge: whether members that it does not name stay.
 INSERT INTO preferences AS kept (user_id, document)
