@@ -28,3 +28,12 @@ def test_the_usage_of_the_script_has_its_own_commands() -> None:
     usage = (ROOT / "dev").read_text().split("USAGE", 1)[1].split("Any other word", 1)[0]
 
     assert set(re.findall(r"^  ([a-z]+) ", usage, re.MULTILINE)) == SCRIPT
+
+
+WORDS = ["anybody", "everybody", "nobody", "somebody", "whoever", "whom", "whose"]
+
+
+@pytest.mark.parametrize("name", [*(str(path.relative_to(ROOT)) for path in PAGES), ".env.example"])
+def test_a_document_has_concrete_subjects(name: str) -> None:
+    """A sentence about one of these is clearer with the client, the caller, the user or the operator in it."""
+    assert re.findall(rf"\b({'|'.join(WORDS)})\b", page(name), re.IGNORECASE) == []
