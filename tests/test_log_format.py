@@ -5,9 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -129,41 +127,3 @@ def test_times_are_utc_whatever_the_machines_zone(log_format: Format, configure:
     times = re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", written.text)
     assert len(times) == 2
     assert all(abs(datetime.fromisoformat(moment) - datetime.now(UTC)) < timedelta(minutes=1) for moment in times)
-
-
-def test_bound_fields_are_in_the_closing_line(configure: Configure) -> None:
-    """In the order in which a person reads them; times of one name add up."""
-    written = configure()
-
-    fields = log.start_request("a-request")
-    log.bind(event="webhook", clerk_id="user_a", adopted=True)
-    for _ in range(2):
-        with log.timed("db_ms"):
-            time.sleep(0.002)
-    log.finish_request(fields | {"status": 200}, 200)
-
-    assert list(written.fields) == [
-        "timestamp",
-        "level",
-        "event",
-        "status",
-        "clerk_id",
-        "request_id",
-        "adopted",
-        "db_ms",
-    ]
-    assert (written.fields["event"], written.fields["adopted"]) == ("webhook", "true")
-    assert float(written.fields["db_ms"]) >= 4
-
-
-def test_a_line_that_cannot_be_written_raises_nothing() -> None:
-    """The disk is full, or the reader of the pipe is gone."""
-    full = Path("/dev/full").open("w")  # noqa: SIM115  # Closing it fails, too.
-    log.configure("logfmt", "info", stream=full)
-    try:
-        for _ in range(100):
-            log.finish_request(log.start_request("x" * 200), 200)
-    finally:
-        log.configure("logfmt", "info")
-        with suppress(OSError):
-            full.close()

@@ -1,6 +1,6 @@
-"""Slots: how much is asked of Backboard at a time, and what becomes of requests that get no slot.
+"""Slots bound the calls to Backboard; requests without a slot are refused.
 
-First the two classes by themselves, then users of the service while Backboard hangs, fails or refuses.
+First the two classes by themselves, then the service while Backboard hangs, fails or refuses.
 """
 
 import asyncio
@@ -275,7 +275,7 @@ async def test_existing_users_never_wait_for_new_ones(service: Service, backboar
 @pytest.mark.parametrize(
     "fault", [status(500), status(401), status(429, retry_after="1"), drops(), resets(), html(502)], ids=str
 )
-async def test_no_failure_of_backboard_reaches_a_user_who_has_an_assistant(
+async def test_no_failure_of_backboard_reaches_a_user_with_an_assistant(
     service: Service, backboard: Sandbox, fault: Fault
 ) -> None:
     """While three dozen new users fail, an existing one is ensured, updated and signed in."""

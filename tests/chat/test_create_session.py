@@ -30,7 +30,7 @@ def chat(service: Service) -> Chat:
 
 @pytest.fixture
 async def person(chat: Chat, backboard: Sandbox) -> Person:  # noqa: ARG001  # The service needs it.
-    """A user who has an assistant and no session."""
+    """A user with an assistant and without a session."""
     person = Person()
     await chat.post("/ensure-user", {"clerk_id": person.clerk_id})
     return person
@@ -115,7 +115,7 @@ async def test_concurrent_requests_without_a_key_create_a_session_each(
      says(thread_id=None)],
     ids=str,
 )  # fmt: skip
-async def test_a_thread_whose_answer_was_lost_is_adopted(
+async def test_a_thread_is_adopted_if_its_answer_was_lost(
     chat: Chat, person: Person, database: Database, backboard: Sandbox, fault: Fault
 ) -> None:
     """503 first; the next request takes over the thread."""
@@ -171,7 +171,7 @@ async def test_only_an_unused_thread_of_the_time_of_a_lost_try_is_adopted(
     assert session["thread_id"] not in before
 
 
-async def test_a_thread_whose_deletion_is_unfinished_is_not_adopted(
+async def test_a_thread_with_an_unfinished_deletion_is_not_adopted(
     chat: Chat, person: Person, backboard: Sandbox
 ) -> None:
     """The deletion would later take the new session's thread."""
@@ -201,7 +201,7 @@ async def test_a_thread_id_of_another_session_is_503_and_nothing_is_stored_or_de
     assert len(rows(database)) == len(backboard.threads()) == 2
 
 
-async def test_a_user_who_is_deleted_while_a_session_is_created_is_410(
+async def test_a_user_deleted_while_a_session_is_created_is_410(
     chat: Chat, service: Service, person: Person, database: Database, backboard: Sandbox, in_process_log: Path
 ) -> None:
     """No error is logged: the thread was deleted with the assistant."""
@@ -237,7 +237,7 @@ async def test_a_thread_that_is_created_late_is_adopted_by_a_later_session(
     assert {row["thread_id"] for row in rows(database)} == {thread.id for thread in backboard.threads()}
 
 
-async def test_a_session_whose_thread_was_created_twice_or_not_at_all_can_be_deleted(
+async def test_a_session_can_be_deleted_if_its_thread_was_created_twice_or_not_at_all(
     chat: Chat, person: Person, database: Database, backboard: Sandbox
 ) -> None:
     """Neither shows in Backboard's response."""

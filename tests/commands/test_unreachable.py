@@ -1,4 +1,4 @@
-"""Commands whose database, Backboard or Clerk does not answer: they say why in plain words, without an address."""
+"""Commands when the database, Backboard or Clerk does not answer: they say why, without an address."""
 
 import asyncio
 import re

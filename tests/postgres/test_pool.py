@@ -1,4 +1,4 @@
-"""The pool: which reason a caller gets that gets no connection."""
+"""The pool: the reason given to a caller that gets no connection."""
 
 from urllib.parse import urlsplit
 
@@ -21,7 +21,7 @@ async def reason_of(pool: Pool) -> str:
 
 @pytest.mark.parametrize("size", [1, 3])
 async def test_a_pool_without_a_database_is_down_and_not_saturated(size: int) -> None:
-    """Also the smallest pool, whose only connection is being tried."""
+    """Also where the only connection of the pool is being tried."""
     pool = Pool(f"postgresql://app@127.0.0.1:{free_port()}/app", name="dead", size=size)
     await pool.open()
     try:

@@ -225,7 +225,7 @@ def test_keys_have_the_names_that_the_code_uses(database: Database) -> None:
     assert constraints(database, "puf") == KEYS
 
 
-def test_checks_are_named_after_what_they_check(database: Database) -> None:
+def test_a_check_is_named_after_its_table_and_column(database: Database) -> None:
     """Table first; the code tells errors apart by the constraint's name."""
     checks = constraints(database, "c")
 

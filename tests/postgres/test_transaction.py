@@ -1,4 +1,4 @@
-"""Transactions: whose rows come back, what is committed and what is rolled back, and how long anything waits."""
+"""Transactions: which rows they return, which statements they commit, and how long they wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ def tries(database: Database) -> list[int]:
 
 
 async def test_begin_returns_the_rows_of_its_own_statements(transaction: Transaction) -> None:
-    """Not those of BEGIN, of the timeouts, or of what is committed first."""
+    """Not those of BEGIN, of the timeouts, or of `committed_first`."""
     assert await transaction.begin(ONE, TWO) == [[(1,)], [(2,), (3,)]]
     await transaction.rollback()
 
@@ -80,7 +80,7 @@ async def test_execute_and_commit_return_the_rows_of_their_own_statements(
     assert tombstones(database) == 1
 
 
-async def test_what_is_committed_first_stands_after_a_rollback(transaction: Transaction, database: Database) -> None:
+async def test_committed_first_stands_after_a_rollback(transaction: Transaction, database: Database) -> None:
     await transaction.begin(INSERT, committed_first=USERS.record_attempt(CLERK_ID))
     assert tries(database) == [1]
 
@@ -89,7 +89,7 @@ async def test_what_is_committed_first_stands_after_a_rollback(transaction: Tran
     assert (tries(database), tombstones(database)) == ([1], 0)
 
 
-async def test_what_is_committed_first_stands_if_a_statement_of_begin_fails(
+async def test_committed_first_stands_if_a_statement_of_begin_fails(
     transaction: Transaction, database: Database
 ) -> None:
     with pytest.raises(DatabaseUnavailable):
@@ -99,7 +99,7 @@ async def test_what_is_committed_first_stands_if_a_statement_of_begin_fails(
     assert (tries(database), tombstones(database)) == ([1], 0)
 
 
-async def test_nothing_is_begun_if_what_is_committed_first_fails(transaction: Transaction, database: Database) -> None:
+async def test_nothing_is_begun_if_committed_first_fails(transaction: Transaction, database: Database) -> None:
     with pytest.raises(DatabaseUnavailable):
         await transaction.begin(INSERT, committed_first=FAILS)
     await transaction.rollback()
@@ -126,7 +126,7 @@ async def test_releasing_the_connection_rolls_back_and_unlocks(pool: Pool, datab
     assert list(free.fetchall()[0].values()) == [True]
 
 
-async def test_reads_behind_the_lock_see_what_its_last_holder_committed(
+async def test_reads_behind_the_lock_see_the_commit_of_its_last_holder(
     transaction: Transaction, database: Database, direct_url: str
 ) -> None:
     """In one statement with the lock, they would see what stood before the wait."""
@@ -164,7 +164,7 @@ async def test_a_lock_held_elsewhere_is_a_lock_timeout(transaction: Transaction,
     assert await transaction.begin(USERS.lock(CLERK_ID), ONE) == [[("",)], [(1,)]]
 
 
-async def test_what_is_committed_first_waits_for_a_lock_only_shortly(transaction: Transaction, direct_url: str) -> None:
+async def test_committed_first_waits_for_a_lock_only_shortly(transaction: Transaction, direct_url: str) -> None:
     """Its rival writes one row, and is done within a round trip."""
     with psycopg.connect(direct_url) as rival:
         rival.execute("INSERT INTO provisioning_attempts (clerk_id) VALUES (%s)", [CLERK_ID])

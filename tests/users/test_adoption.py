@@ -1,4 +1,4 @@
-"""A create whose outcome is unknown: Backboard may have made the assistant, and the next try adopts it."""
+"""After a create with an unknown outcome, Backboard may have the assistant: the next try adopts it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -28,14 +28,14 @@ LOST_ANSWERS = [
     gzipped(),
     nested(),
     oversize(),
-    says(name="somebody else"),
+    says(name="another name"),
     says(assistant_id="asst_123"),
     without("assistant_id"),
 ]
 
 
 @pytest.mark.parametrize("fault", LOST_ANSWERS, ids=str)
-async def test_an_assistant_whose_answer_was_lost_is_adopted_by_the_redelivery(
+async def test_the_redelivery_adopts_an_assistant_if_the_answer_was_lost(
     service: Service, database: Database, backboard: Sandbox, fault: Fault
 ) -> None:
     """503 first; then the assistant is found by its name, and no second one is created."""

@@ -184,7 +184,7 @@ async def test_a_deleted_user_is_never_provisioned_again(
 
 
 async def test_fifty_concurrent_callers_for_one_new_user_share_one_try(service: Service, backboard: Sandbox) -> None:
-    """One is told 201 and the others 200, all with the same assistant."""
+    """One gets 201 and the others 200, all with the same assistant."""
     backboard.switches.latency = 0.1
     person = Person()
 

@@ -1,9 +1,12 @@
-"""What is logged beside our own lines: the records of libraries, and unexpected exceptions."""
+"""The closing line of a request, the records of libraries, and unexpected exceptions."""
 
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import get_args
 
 import httpx
@@ -31,11 +34,49 @@ def configure() -> Iterator[Configure]:
 
 
 def failing() -> Exception:
-    """An exception that was raised here, so that it has a place."""
+    """An exception with a traceback."""
     try:
         raise LookupError("canary\ncanary")  # noqa: TRY301  # A traceback is what this is for.
     except LookupError as error:
         return error
+
+
+def test_bound_fields_are_in_the_closing_line(configure: Configure) -> None:
+    """In the order in which a person reads them; times of one name add up."""
+    written = configure()
+
+    fields = log.start_request("a-request")
+    log.bind(event="webhook", clerk_id="user_a", adopted=True)
+    for _ in range(2):
+        with log.timed("db_ms"):
+            time.sleep(0.002)
+    log.finish_request(fields | {"status": 200}, 200)
+
+    assert list(written.fields) == [
+        "timestamp",
+        "level",
+        "event",
+        "status",
+        "clerk_id",
+        "request_id",
+        "adopted",
+        "db_ms",
+    ]
+    assert (written.fields["event"], written.fields["adopted"]) == ("webhook", "true")
+    assert float(written.fields["db_ms"]) >= 4
+
+
+def test_a_line_that_cannot_be_written_raises_nothing() -> None:
+    """The disk is full, or the reader of the pipe is gone."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115  # Closing it fails, too.
+    log.configure("logfmt", "info", stream=full)
+    try:
+        for _ in range(100):
+            log.finish_request(log.start_request("x" * 200), 200)
+    finally:
+        log.configure("logfmt", "info")
+        with suppress(OSError):
+            full.close()
 
 
 @every_format
@@ -85,7 +126,7 @@ def test_a_bug_is_one_line_with_class_and_place(log_format: Format, configure: C
 
     assert len(written.lines) == 1
     assert "LookupError" in written.text
-    assert re.search(r"test_log_records\.py:\d+", written.text)
+    assert re.search(r"test_log\.py:\d+", written.text)
     assert "canary" not in written.text
     assert "Traceback" not in written.text
 
@@ -100,7 +141,7 @@ def test_a_librarys_exception_is_one_line(name: str, log_format: Format, configu
 
     assert len(written.lines) == 1
     assert "LookupError" in written.text
-    assert re.search(r"test_log_records\.py:\d+", written.text)
+    assert re.search(r"test_log\.py:\d+", written.text)
     assert "canary" not in written.text
 
 
