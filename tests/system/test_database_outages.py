@@ -62,7 +62,7 @@ async def test_a_process_starts_without_its_database_and_finds_it_later(
     wait_until(responds(server.url, "/healthz"), seconds=30)
     async with connected_to(server) as service:
         unready = await service.client.get("/readyz")
-        refused = [await service.deliver(user_created(Person())), await service.ensure(Person())]
+        refused = await asyncio.gather(service.deliver(user_created(Person())), service.ensure(Person()))
         own_postgres.start()
         await asyncio.to_thread(wait_until, responds(server.url))
         created = await service.deliver(user_created(Person()))
@@ -271,7 +271,7 @@ async def test_a_locked_table_does_not_use_up_the_servers_connections(
     await service.ensure(Person())
     with psycopg.connect(direct_url) as rival:
         rival.execute(f"LOCK TABLE {table}".encode())
-        refused = [await service.deliver(user_created(person)) for _ in range(4)]
+        refused = [await service.deliver(user_created(person)) for _ in range(2)]
         left = waiting(database)
 
     assert {answer.status_code for answer in refused} == {503}

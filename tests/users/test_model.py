@@ -117,7 +117,7 @@ def test_ensure_keeps_every_invariant_beside_deletion_and_reconcile(handlers: Ac
 
 
 @pytest.mark.parametrize(("control", "actors"), controls())
-def test_departure_from_the_design_breaks_an_invariant(control: Control, actors: Actors) -> None:
+def test_a_departure_from_the_design_breaks_an_invariant(control: Control, actors: Actors) -> None:
     """Each rule of the design is needed: without it, the search finds what breaks."""
     result = Search(frozenset(control.departures)).run(*actors, faults=control.faults)
 
@@ -126,7 +126,7 @@ def test_departure_from_the_design_breaks_an_invariant(control: Control, actors:
 
 
 @pytest.mark.parametrize(("control", "actors"), controls(fewest_faults=1))
-def test_departure_breaks_nothing_with_one_fault_less(control: Control, actors: Actors) -> None:
+def test_a_departure_breaks_nothing_with_one_fault_less(control: Control, actors: Actors) -> None:
     """The number of faults that a control names is the fewest."""
     result = Search(frozenset(control.departures)).run(*actors, faults=control.faults - 1)
 
@@ -134,7 +134,7 @@ def test_departure_breaks_nothing_with_one_fault_less(control: Control, actors: 
 
 
 @pytest.mark.parametrize("departures", HARMLESS, ids=", ".join)
-def test_harmless_departure_breaks_nothing(departures: tuple[Departure, ...]) -> None:
+def test_a_harmless_departure_breaks_nothing(departures: tuple[Departure, ...]) -> None:
     """Some rules save calls, answers or temporary duplicates; safety does not depend on them."""
     result = Search(frozenset(departures)).run(*ALL_ACTORS, faults=1)
 
@@ -166,7 +166,7 @@ def test_deleting_the_assistant_after_a_refused_commit_deletes_one_that_a_rival_
     )
 
 
-def test_deletion_that_relies_on_the_attempt_row_of_another_try_is_forgotten() -> None:
+def test_a_deletion_that_relies_on_the_attempt_row_of_another_try_is_forgotten() -> None:
     """The other try clears the only attempt row, and the unfinished deletion with it."""
     result = Search(frozenset({Departure.RELIES_ON_ANOTHER_TRYS_ATTEMPT})).run(*ALL_ACTORS, faults=1)
 
