@@ -11,10 +11,13 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PAST = {"decisions.md", "performance.md"}
 
 
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def anchors(file: Path) -> set[str]:
-    """The anchors that GitHub gives to a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {anchor(heading) for heading in re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)}
 
 
 def links(file: Path) -> list[str]:
@@ -25,11 +28,11 @@ def links(file: Path) -> list[str]:
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
 def test_every_link_leads_somewhere(file: Path) -> None:
     for link in links(file):
-        path, _, anchor = link.partition("#")
+        path, _, fragment = link.partition("#")
         target = (file.parent / path).resolve() if path else file
 
         assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        assert not fragment or fragment in anchors(target), link
 
 
 # Decisions and the ladder of performance.md tell of files as they were at the time.
