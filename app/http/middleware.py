@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import log
 from app.errors import DeadlineExceeded, ServiceError
-from app.http.requests import HEAD_BYTES, HEAD_FIELDS, REFUSED, headers_named, index_headers
+from app.http.requests import DISCONNECTED, HEAD_BYTES, HEAD_FIELDS, headers_named, index_headers
 from app.http.responses import CLOSE, HttpError, problem_of
 from app.metrics import Metrics
 
@@ -40,7 +40,7 @@ class RequestMiddleware:
             return
         started = monotonic()
         head_bytes = index_headers(scope)
-        response = ResponseRecorder(send, _request_id(scope))
+        response = ResponseRecorder(scope, send)
         fields = log.start_request(response.request_id)
         try:
             await self._answer(scope, receive, response, head_bytes)
@@ -65,9 +65,10 @@ class RequestMiddleware:
 class ResponseRecorder:
     """`send` with the headers that every response carries; remembers the status for the log."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
         self._send = send
-        self.request_id = request_id
+        self.request_id = _request_id(scope)
         # 0 until a response has begun.
         self.status = 0
         self.limit = asyncio.timeout(ANSWER_SECONDS)
@@ -78,6 +79,9 @@ class ResponseRecorder:
             if not self.limit.expired():
                 # A stream may take as long as its client reads it.
                 self.limit.reschedule(None)
+        elif message.get("more_body") and DISCONNECTED in self._scope:
+            # uvicorn drops it and returns at once, so a generator that awaits nothing else would keep the loop.
+            raise ClientDisconnect
         return self._send(message)
 
     def _start(self, message: Message) -> None:
@@ -106,10 +110,10 @@ class ResponseRecorder:
 async def _answer_error(scope: Scope, response: ResponseRecorder, error: Exception) -> None:
     match error:
         case ClientDisconnect():
-            # The client has left, or the connection has answered it; the work that it asked for is finished.
-            refused = scope.get(REFUSED, {"status": 499, "reason": "client_disconnect"})
-            response.status = response.status or refused["status"]
-            log.bind(**refused)
+            # The work that the client asked for is finished all the same.
+            fields = scope.get(DISCONNECTED, {"status": 499, "reason": "client_disconnect"})
+            response.status = response.status or fields.get("status", 499)
+            log.bind(**fields)
         case HTTPException():
             await response.problem(_refusal(error))
         case ServiceError():

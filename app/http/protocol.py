@@ -16,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app import log
-from app.http.requests import HEAD_BYTES, REFUSED
+from app.http.requests import DISCONNECTED, HEAD_BYTES
 from app.http.responses import HttpError, last_response, problem_of
 
 # From the first byte of a head to its end; also from the beginning of a connection to its first head.
@@ -64,7 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._answering is not None:
-            _disconnect(self._answering)
+            _disconnect(self._answering, {"status": 499, "reason": "client_disconnect"})
 
     def shutdown(self) -> None:
         """End after the response under way; without one a second from now, since a request may be on its way."""
@@ -227,15 +227,16 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _send(self, refusal: HttpError, cycle: RequestResponseCycle | None = None) -> None:
         """Write the refusal and the closing line; of a request under way, the middleware writes the line."""
-        problem, fields = problem_of(refusal), log.start_request(uuid4().hex)
-        fields |= {"status": problem.status, "reason": refusal.reason}
-        if cycle is None or not cycle.response_started:
-            self._tcp.write(STATUS_LINE[problem.status] + last_response(problem, fields["request_id"]))
-        if cycle is None:
-            log.finish_request(fields, problem.status)
+        if cycle is not None and cycle.response_started:
+            _disconnect(cycle, {"reason": refusal.reason})
         else:
-            cast("dict[str, Any]", cycle.scope)[REFUSED] = fields
-            _disconnect(cycle)
+            problem, fields = problem_of(refusal), log.start_request(uuid4().hex)
+            fields |= {"status": problem.status, "reason": refusal.reason}
+            self._tcp.write(STATUS_LINE[problem.status] + last_response(problem, fields["request_id"]))
+            if cycle is None:
+                log.finish_request(fields, problem.status)
+            else:
+                _disconnect(cycle, fields)
         self._close()
 
     def _is_idle(self) -> bool:
@@ -256,7 +257,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
 
-def _disconnect(cycle: RequestResponseCycle) -> None:
-    """Tell the application that the client has disconnected."""
+def _disconnect(cycle: RequestResponseCycle, fields: dict[str, Any]) -> None:
+    """Tell the application that nothing more is received or sent, and the closing line why."""
+    cast("dict[str, Any]", cycle.scope).setdefault(DISCONNECTED, fields)
     cycle.disconnected = True
     cycle.message_event.set()

@@ -47,8 +47,9 @@ Model = TypeVar("Model", bound=BaseModel)
 _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
-# Where the protocol records in the scope that it has answered itself, because the body broke off.
-REFUSED = "app.refused"
+# Where the protocol records in the scope that nothing more is received or sent, with fields for the closing line: the
+# client has disconnected, or its body broke off and was refused.
+DISCONNECTED = "app.disconnected"
 
 
 async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:

@@ -73,6 +73,9 @@ class Server(uvicorn.Server):
                 for listening in sockets or []:
                     await self._take_in(listening)
         await super().shutdown(sockets)
+        if self.server_state.tasks:
+            # Streams that were cancelled because their time is over still have their closing lines to write.
+            await asyncio.wait(self.server_state.tasks, timeout=1)
 
     async def _take_in(self, listening: socket.socket) -> None:
         """Let the loop accept all clients that wait in the kernel's queue."""

@@ -143,6 +143,30 @@ async def test_client_that_leaves_ends_the_stream(log: Log) -> None:
     assert [(line["event"], line["status"]) for line in log.lines()] == [("request", 200)]
 
 
+async def test_stream_that_awaits_nothing_ends_when_its_client_leaves(log: Log) -> None:
+    """It would keep the loop for itself: what is sent to a client that has left does not wait."""
+    produced = 0
+
+    async def numbers() -> AsyncIterator[bytes]:
+        nonlocal produced
+        for _ in range(1_000_000):
+            produced += 1
+            yield b"x" * 10_000
+
+    async with connected(StreamingResponse(numbers())) as client:
+        client.send(GET)
+        await client.read_until(b"\r\n\r\n")
+        client.writer.transport.abort()
+        before = -1
+        while before != produced:
+            before = produced
+            await asyncio.sleep(0.1)
+
+    assert produced < 10_000
+    line = log.line()
+    assert (line["status"], line.get("reason", "client_disconnect")) == (200, "client_disconnect")
+
+
 async def test_stream_waits_for_a_client_that_reads_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not read yet stays in the generator and not in memory."""
     monkeypatch.setattr(protocol, "UNREAD_SECONDS", 60.0)
@@ -170,7 +194,7 @@ async def test_stream_waits_for_a_client_that_reads_slowly(monkeypatch: pytest.M
             assert produced > before
 
 
-async def test_body_that_breaks_off_in_a_stream_cuts_the_connection() -> None:
+async def test_body_that_breaks_off_in_a_stream_cuts_the_connection(log: Log) -> None:
     """There is no place for a second status line in the middle of a response."""
 
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,11 +205,14 @@ async def test_body_that_breaks_off_in_a_stream_cuts_the_connection() -> None:
 
     async with connected(echo) as client:
         client.send(POST, b"2\r\n{}\r\n")
-        await client.read_until(b"2\r\n{}\r\n")
+        head = await client.read_until(b"2\r\n{}\r\n")
         client.send(b"ZZ\r\n")
 
         assert await client.is_closed(5)
         assert client.received == b""
+    line = log.line()
+    assert (line["status"], line["reason"]) == (200, "http")
+    assert line["request_id"].encode() in head
 
 
 async def test_head_request_of_a_stream_has_no_body() -> None:
