@@ -1,4 +1,4 @@
-"""Right requests, damaged anywhere, before the real database and the partner: refused without a trace, or taken.
+"""Good requests, damaged anywhere, in front of the real database and Backboard: refused without a trace, or accepted.
 
 The requests of test_hostile_requests come from nowhere and stop early; these get as far as a request can.
 """
@@ -52,7 +52,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @dataclass(frozen=True)
 class Request:
-    """A request for somebody new, as it is sent."""
+    """A request for a new user, as it is sent."""
 
     path: str
     body: bytes
@@ -72,7 +72,7 @@ def right(draw: st.DrawFn) -> Request:
 
 
 def place_in(what: Sized, draw: st.DrawFn) -> int:
-    """Anywhere in it or behind it, whatever its length: a body is a little longer in one run than in another."""
+    """Anywhere in it or at its end, since a body is a little longer in one run than in another."""
     return draw(st.integers(0, 10_000)) % (len(what) + 1)
 
 
@@ -86,7 +86,7 @@ def scribble(request: Request, draw: st.DrawFn) -> Request:
 
 
 def sign_again(request: Request, _: object) -> Request:
-    """Whoever holds the secret sends this body."""
+    """As if the holder of the secret sent this body."""
     kept = [header for header in request.headers if not header[0].startswith(b"svix-")]
     fresh = [header for header in asgi.delivery(request.body) if header[0].startswith(b"svix-")]
     return replace(request, headers=kept + fresh)
@@ -146,7 +146,7 @@ def damaged_requests(draw: st.DrawFn) -> Request:
 
 @examples(150)
 @given(damaged=damaged_requests())
-async def test_a_damaged_request_is_refused_without_a_trace_or_taken(
+async def test_damaged_request_is_refused_without_a_trace_or_accepted(
     app: ASGIApp,
     log: Log,
     database: Database,
@@ -154,7 +154,7 @@ async def test_a_damaged_request_is_refused_without_a_trace_or_taken(
     taken: list[str],
     damaged: Request,
 ) -> None:
-    """Never a 500, never half of it: a refusal has no row, no note, no connection and no call, and one line."""
+    """Never a 500, never half of it: a refusal leaves no row, no attempt, no connection and no call, and one line."""
 
     def traces() -> tuple[Any, ...]:
         counts = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM provisioning_attempts)"

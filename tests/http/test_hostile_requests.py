@@ -1,4 +1,4 @@
-"""Random requests: whatever a stranger sends is refused in one of a few ways, and whatever Clerk sends is no bug."""
+"""Random requests: a stranger's are refused in one of a few ways, and no signed event is a bug."""
 
 import json
 from http import HTTPStatus
@@ -41,7 +41,7 @@ header_values = st.one_of(
     st.just(b"canary" * 7000),
 )
 headers = st.lists(st.tuples(header_names, header_values), max_size=12)
-# What lets a request come further than to its first mistake.
+# Headers that let a request get further than its first mistake.
 likely = st.sampled_from([[], asgi.HOST, asgi.HOST + asgi.JSON, asgi.HOST + asgi.JSON + asgi.BEARER])
 paths = st.one_of(
     st.sampled_from(["/webhooks/clerk", "/ensure-user"]),
@@ -60,10 +60,10 @@ methods = st.one_of(st.just("POST"), st.sampled_from(["GET", "HEAD", "PUT", "OPT
     pieces=st.lists(st.binary(max_size=200), max_size=4),
     query=st.binary(max_size=20),
 )
-async def test_a_stranger_gets_a_refusal_and_leaves_one_line(
+async def test_stranger_gets_a_refusal_and_leaves_one_line(
     app: ASGIApp, log: Log, method: str, path: str, first: Headers, more: Headers, pieces: list[bytes], query: bytes
 ) -> None:
-    """Never a 500 or a 503: no bug was met, no connection taken, no partner called; and nothing is quoted."""
+    """Never a 500 or a 503: no bug, no connection taken, no call of Backboard; and the answer quotes nothing."""
     answer = await ask(app, first + more, *pieces, method=method, path=path, query=query)
 
     assert answer.status in REFUSALS
@@ -79,7 +79,7 @@ async def test_a_stranger_gets_a_refusal_and_leaves_one_line(
 async def test_every_stranger_at_the_webhook_gets_the_same_bytes(
     app: ASGIApp, log: Log, first: Headers, body: bytes
 ) -> None:
-    """The three headers are there, with anything in them: one body for all that can be wrong."""
+    """The three headers are there, with anything in them: one body for everything that can be wrong."""
     unsigned = await ask(app, asgi.HOST + asgi.JSON, body)
     log.lines()
 
@@ -90,7 +90,7 @@ async def test_every_stranger_at_the_webhook_gets_the_same_bytes(
     assert reason in {"headers", "stale", "signature"}
 
 
-# Half pairs, NUL and what ends a line are rare among all characters.
+# Half pairs, NUL and line ends are rare among all characters.
 characters = st.characters(codec=None, exclude_categories=()) | st.sampled_from(
     "\ud83d\ude00\udc00\0\r\n\x85\u2028\x1b"
 )
@@ -105,8 +105,8 @@ members = st.sampled_from(["type", "data", "id", "user", "instance_id", "object"
 
 @random_requests
 @given(body=st.dictionaries(members, documents, max_size=6).map(json.dumps).map(str.encode))
-async def test_whatever_is_rightly_signed_is_no_bug(app: ASGIApp, log: Log, body: bytes) -> None:
-    """200 for what needs nothing, 422 for what is unusable, and 503 here for what needs the database."""
+async def test_signed_body_is_never_a_bug(app: ASGIApp, log: Log, body: bytes) -> None:
+    """200 if there is nothing to do, 422 if the event cannot be used, and 503 here if it needs the database."""
     answer = await ask(app, asgi.delivery(body), body)
 
     assert answer.status in {200, 422, 503}
@@ -119,8 +119,8 @@ EVENT_TYPES = st.sampled_from(["user.created", "user.updated", "user.deleted", "
 
 @random_requests
 @given(event_type=EVENT_TYPES, data=documents | st.dictionaries(members, documents, max_size=5))
-async def test_an_event_without_a_clerk_id_is_never_stored(app: ASGIApp, log: Log, event_type: str, data: Any) -> None:
-    """Random data names nobody: it is refused before the database, or ignored where it names no user."""
+async def test_event_without_a_clerk_id_is_never_stored(app: ASGIApp, log: Log, event_type: str, data: Any) -> None:
+    """Random data names no user: it is refused before the database, or ignored where no user is needed."""
     body = event(event_type, data)
 
     answer = await ask(app, asgi.delivery(body), body)
@@ -137,8 +137,8 @@ decorations = st.sampled_from(
 
 @random_requests
 @given(decoration=st.dictionaries(decorations, documents, max_size=6))
-async def test_decoration_never_costs_a_user_the_row(app: ASGIApp, log: Log, decoration: dict[str, Any]) -> None:
-    """With a right id, the event goes on to the database, whatever stands beside it."""
+async def test_odd_members_never_cost_a_user_the_row(app: ASGIApp, log: Log, decoration: dict[str, Any]) -> None:
+    """With a good id, the event gets as far as the database, with any other members beside it."""
     body = event("user.created", user_data(Person()) | decoration)
 
     answer = await ask(app, asgi.delivery(body), body)
@@ -148,10 +148,10 @@ async def test_decoration_never_costs_a_user_the_row(app: ASGIApp, log: Log, dec
 
 @random_requests
 @given(body=st.dictionaries(members, documents, max_size=6), clerk_id=st.none() | text)
-async def test_a_request_that_names_no_user_is_422(
+async def test_request_that_names_no_user_is_422(
     app: ASGIApp, log: Log, body: dict[str, Any], clerk_id: str | None
 ) -> None:
-    """With the right token and any body: what names no user exactly is refused before anything is looked up."""
+    """With a good token and any body: without an exact id the request is refused before any lookup."""
     asked = json.dumps(body | ({} if clerk_id is None else {"clerk_id": "user_" + clerk_id + "\n"})).encode()
 
     answer = await ask(app, asgi.HOST + asgi.JSON + asgi.BEARER, asked, path="/ensure-user")

@@ -1,4 +1,4 @@
-"""What the frame gives every request: an id, a bounded head, one closing line, and a fixed answer to a bug."""
+"""What the middleware gives every request: an id, a bounded head, one closing line, a fixed answer to a bug."""
 
 import re
 
@@ -18,9 +18,9 @@ def asking(app: ASGIApp) -> RequestMiddleware:
     return RequestMiddleware(app, Metrics({}))
 
 
-async def well(_: Scope, __: Receive, send: Send) -> None:
+async def ok(_: Scope, __: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"well"})
+    await send({"type": "http.response.body", "body": b"ok"})
 
 
 GIVEN_IDS = {
@@ -41,8 +41,8 @@ GIVEN_IDS = {
 
 @pytest.mark.parametrize(("given", "kept"), GIVEN_IDS.values(), ids=GIVEN_IDS.keys())
 @pytest.mark.parametrize("path", ["/healthz", "/nowhere"])
-async def test_a_request_is_known_by_one_id(app: ASGIApp, log: Log, path: str, given: bytes, *, kept: bool) -> None:
-    """The router's where it is well-formed, else one of ours; the same in the answer and in the line."""
+async def test_request_has_one_id(app: ASGIApp, log: Log, path: str, given: bytes, *, kept: bool) -> None:
+    """The router's if it is well-formed, else a new one; the same in the answer and in the line."""
     answer = await ask(app, [*asgi.HOST, (b"x-request-id", given)], method="GET", path=path)
 
     known = answer.header(b"x-request-id") or b""
@@ -51,8 +51,8 @@ async def test_a_request_is_known_by_one_id(app: ASGIApp, log: Log, path: str, g
     assert log.line()["request_id"] == known.decode()
 
 
-async def test_two_ids_are_none(app: ASGIApp, log: Log) -> None:
-    """Nobody can tell which one the router logged."""
+async def test_two_ids_count_as_none(app: ASGIApp, log: Log) -> None:
+    """There is no telling which one the router logged."""
     twice = [(b"x-request-id", b"a" * 20), (b"x-request-id", b"b" * 20)]
 
     known = (await ask(app, asgi.HOST + twice, method="GET", path="/healthz")).header(b"x-request-id")
@@ -80,8 +80,8 @@ HEADS: dict[str, tuple[Headers, str | None]] = {
 
 
 @pytest.mark.parametrize(("headers", "reason"), HEADS.values(), ids=HEADS.keys())
-async def test_a_head_has_one_host_and_a_size(app: ASGIApp, log: Log, headers: Headers, reason: str | None) -> None:
-    """Refused before anything looks at the path, on a connection that is closed."""
+async def test_head_has_one_host_and_a_size(app: ASGIApp, log: Log, headers: Headers, reason: str | None) -> None:
+    """Refused before the path is looked at, on a connection that is closed."""
     answer = await ask(app, headers, method="GET", path="/healthz" if reason is None else "/nowhere")
 
     line = log.line()
@@ -92,15 +92,14 @@ async def test_a_head_has_one_host_and_a_size(app: ASGIApp, log: Log, headers: H
         assert answer.header(b"connection") == b"close"
 
 
-async def test_who_leaves_is_one_quiet_line(app: ASGIApp, log: Log) -> None:
-    """There is nobody to answer, and nobody to wake."""
+async def test_client_that_disconnects_is_one_info_line(app: ASGIApp, log: Log) -> None:
     answer = await ask(app, asgi.delivery(b"{}"), b"{", then="leave")
 
     line = log.line()
     assert (answer.status, line["status"], line["reason"], line["level"]) == (0, 499, "client_disconnect", "info")
 
 
-async def test_what_a_stranger_says_beside_the_point_is_not_logged(app: ASGIApp, log: Log) -> None:
+async def test_other_headers_are_not_logged(app: ASGIApp, log: Log) -> None:
     """Query, cookies, forwarded addresses, user agent."""
     names = [b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"cookie", b"user-agent", b"referer"]
     chatter = [(b"x-forwarded-for", b'203.0.113.77, canary"at=critical'), *((name, b"canary") for name in names)]
@@ -112,7 +111,7 @@ async def test_what_a_stranger_says_beside_the_point_is_not_logged(app: ASGIApp,
     assert set(line) == {"timestamp", "level", "event", "status", "reason", "request_id", "duration_ms"}
 
 
-UNTHOUGHT = [
+UNEXPECTED = [
     RuntimeError("canary\ncanary"),
     KeyError("canary"),
     UnicodeDecodeError("utf-8", b"canary", 0, 1, "canary"),
@@ -124,9 +123,9 @@ UNTHOUGHT = [
 ]
 
 
-@pytest.mark.parametrize("error", UNTHOUGHT, ids=lambda error: type(error).__name__)
-async def test_what_nobody_thought_of_is_a_500_and_a_line_with_its_place(log: Log, error: Exception) -> None:
-    """Class, place and request id for us; a fixed body for everybody else; the message for nobody."""
+@pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)
+async def test_unexpected_exception_is_a_500_and_a_line_with_its_place(log: Log, error: Exception) -> None:
+    """The log has class, place and request id; the caller has a fixed body; the message is in neither."""
 
     async def fail(_: Scope, __: Receive, ___: Send) -> None:
         raise error
@@ -141,22 +140,22 @@ async def test_what_nobody_thought_of_is_a_500_and_a_line_with_its_place(log: Lo
     assert "canary" not in str(bug)
 
 
-async def test_a_failure_behind_an_answer_is_a_line_all_the_same(log: Log) -> None:
+async def test_failure_after_the_answer_is_logged(log: Log) -> None:
     """The status in the line is the one that the caller got."""
 
     async def fail_late(scope: Scope, receive: Receive, send: Send) -> None:
-        await well(scope, receive, send)
+        await ok(scope, receive, send)
         raise RuntimeError("canary")
 
     answer = await ask(asking(fail_late), asgi.HOST)
 
     bug, closing = log.lines()
-    assert (answer.status, answer.body, closing["status"], bug["error"]) == (200, b"well", 200, "RuntimeError")
+    assert (answer.status, answer.body, closing["status"], bug["error"]) == (200, b"ok", 200, "RuntimeError")
 
 
-async def test_every_answer_may_be_kept_by_nobody(log: Log) -> None:
-    """Cache-Control stands on what went well too."""
-    answer = await ask(asking(well), asgi.HOST)
+async def test_answer_must_not_be_cached(log: Log) -> None:
+    """A good one neither."""
+    answer = await ask(asking(ok), asgi.HOST)
 
     assert (answer.header(b"cache-control"), log.line()["status"]) == (b"no-store", 200)
 
@@ -164,8 +163,8 @@ async def test_every_answer_may_be_kept_by_nobody(log: Log) -> None:
 @pytest.mark.parametrize(
     ("error", "level"), [(InvalidRequest("json"), "info"), (Unavailable("deadline"), "warning")], ids=str
 )
-async def test_a_line_is_a_warning_where_we_could_not_serve(log: Log, error: ServiceError, level: str) -> None:
-    """A stranger's mistakes wake nobody."""
+async def test_line_is_a_warning_if_we_could_not_serve(log: Log, error: ServiceError, level: str) -> None:
+    """A stranger's mistakes are information."""
 
     async def refuse(_: Scope, __: Receive, ___: Send) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""The frame round every request."""
+"""The deadline of a response, and errors that become one."""
 
 import asyncio
 import json
@@ -19,8 +19,8 @@ async def get(app: RequestMiddleware) -> httpx.Response:
         return await client.get("/")
 
 
-async def test_whatever_hangs_is_answered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 with a word on when to come again, where no limit of its own ended a wait."""
+async def test_handler_that_hangs_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Retry-After, where no limit of its own ended the wait."""
     monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.05)
 
     async def hang(_: Scope, __: Receive, ___: Send) -> None:
@@ -31,8 +31,8 @@ async def test_whatever_hangs_is_answered_in_time(monkeypatch: pytest.MonkeyPatc
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
-async def test_what_is_cancelled_for_its_time_is_late_whatever_it_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some code makes another exception of being cancelled, or none."""
+async def test_timeout_is_503_even_if_the_handler_swallows_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some code turns CancelledError into another exception."""
     monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.05)
 
     async def complain(_: Scope, __: Receive, ___: Send) -> None:
@@ -46,11 +46,11 @@ async def test_what_is_cancelled_for_its_time_is_late_whatever_it_says_of_it(mon
     assert answer.status_code == 503
 
 
-async def test_a_bug_is_a_500_that_says_nothing(in_process_log: object) -> None:  # noqa: ARG001  # It logs.
+async def test_bug_is_a_500_that_says_nothing(in_process_log: object) -> None:  # noqa: ARG001  # It logs.
     """The message may quote anything; the log has the class and the place."""
 
     async def fail(_: Scope, __: Receive, ___: Send) -> None:
-        raise RuntimeError("somebody's secret")
+        raise RuntimeError("a user's secret")
 
     answer = await get(RequestMiddleware(fail, Metrics({})))
 
@@ -59,8 +59,8 @@ async def test_a_bug_is_a_500_that_says_nothing(in_process_log: object) -> None:
     assert json.loads(answer.content)["title"] == "Internal Server Error"
 
 
-async def test_what_fails_after_an_answer_began_is_not_answered_twice() -> None:
-    """The caller has its status; the log has the rest."""
+async def test_failure_after_an_answer_began_is_not_answered_again() -> None:
+    """The caller has its status; the log has the failure."""
 
     async def fail_late(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

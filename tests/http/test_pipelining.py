@@ -1,4 +1,4 @@
-"""Requests that share a read of the socket: each is judged by its own bytes."""
+"""Requests that share a read of the socket: the size of each counts alone."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_half_a_head_behind_a_large_body_waits_for_its_rest(start_server: Callable[..., ServerProcess]) -> None:
-    """What came before it in the same read does not count towards its size, and the answer before it is not lost."""
+    """The bytes before it in the same read do not count towards its size, and the response before it is not lost."""
     server = start_server()
     second = request(BODY)
     large = request(event("x.y", {"text": "x" * 40_000}))

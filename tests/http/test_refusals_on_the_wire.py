@@ -1,4 +1,4 @@
-"""Refusals over raw sockets: each has an answer that arrives and one line, and answers before it are not lost."""
+"""Refusals over raw sockets: each arrives and has one line, and the responses before it are not lost."""
 
 import asyncio
 import socket
@@ -35,7 +35,7 @@ def said(server: ServerProcess) -> Callable[[], list[str]]:
 Said = Callable[[], list[str]]
 
 
-async def test_a_body_in_many_pieces_is_no_head(server: ServerProcess) -> None:
+async def test_body_in_many_pieces_is_no_head(server: ServerProcess) -> None:
     """250 KB that come in several reads are a body, and not a header block above 32 KB."""
     whole = request(event("x.y", {"text": "x" * 250_000}))
 
@@ -47,16 +47,16 @@ async def test_a_body_in_many_pieces_is_no_head(server: ServerProcess) -> None:
 UNREAD = {
     "announced": (request(b"", length=b"%d" % FLOOD), 413, "too_large"),
     "in chunks": (CHUNKED + b"\r\n%x\r\n" % FLOOD, 413, "too_large"),
-    "to nobody": (b"POST /nowhere HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % FLOOD, 404, "path"),
+    "to no path": (b"POST /nowhere HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % FLOOD, 404, "path"),
     "a head without an end": (b"GET /healthz HTTP/1.1\r\nX: ", 431, "head_too_large"),
 }
 
 
 @pytest.mark.parametrize(("head", "expected", "reason"), UNREAD.values(), ids=UNREAD.keys())
-async def test_who_sends_on_finds_the_answer(
+async def test_client_that_goes_on_sending_gets_the_response(
     server: ServerProcess, said: Said, head: bytes, expected: int, reason: str
 ) -> None:
-    """Six megabytes that nobody reads do not make the kernel reset the connection over the answer."""
+    """Six megabytes that we do not read do not make the kernel reset the connection before the response arrives."""
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.url).port)
 
     async with asyncio.timeout(20):
@@ -80,8 +80,8 @@ NO_HTTP = {
 }
 
 
-async def test_what_is_no_http_is_one_answer_and_one_line(server: ServerProcess, said: Said) -> None:
-    """With the id of the answer, and without a word of uvicorn's beside it."""
+async def test_bytes_that_are_no_http_get_one_response_and_one_line(server: ServerProcess, said: Said) -> None:
+    """With the id of the response, and no line of uvicorn's beside it."""
     await asyncio.sleep(1.1)  # Beyond the second in which another test may have used these lines up.
     received = [await talk(server, sent, seconds=1.0) for sent in NO_HTTP.values()]
     await asyncio.sleep(0.1)
@@ -102,10 +102,8 @@ BEHIND = {
 
 @pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND.keys())
 @pytest.mark.parametrize("before", [1, 2])
-async def test_what_is_refused_waits_for_the_answers_before_it(
-    server: ServerProcess, before: int, behind: bytes
-) -> None:
-    """A right delivery is answered, whatever its sender writes behind it; the refusal is the last word."""
+async def test_refusal_waits_for_the_responses_before_it(server: ServerProcess, before: int, behind: bytes) -> None:
+    """A good delivery is answered, even with garbage after it; the refusal comes last."""
     received = await talk(server, request(BODY) * before + behind, seconds=1.0)
 
     statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
@@ -113,8 +111,8 @@ async def test_what_is_refused_waits_for_the_answers_before_it(
     assert statuses[-1] in (400, 431)
 
 
-async def test_a_flood_of_forged_deliveries_is_summed_up(server: ServerProcess, said: Said) -> None:
-    """Ten lines a second for one reason, and one that counts the rest; what is accepted keeps its line."""
+async def test_flood_of_forged_deliveries_is_summed_up(server: ServerProcess, said: Said) -> None:
+    """Ten lines a second for one reason, and one that counts the rest; each accepted delivery has its line."""
     forged = request(BODY).replace(b"v1,", b"v1,A")
     right = [request(BODY, headers=HOST + b"X-Request-Id: %020d\r\n" % number) for number in range(20)]
 
@@ -142,8 +140,8 @@ TARGETS = {
 }
 
 
-async def test_a_path_is_what_it_says_and_nothing_else(server: ServerProcess) -> None:
-    """No target is repaired, none becomes a redirect, and none is in the log or in an answer."""
+async def test_path_is_taken_literally(server: ServerProcess) -> None:
+    """No target is repaired, none becomes a redirect, and none is in the log or in a response."""
     before = len(server.log.read_text())
     for name, (target, expected) in TARGETS.items():
         received = await talk(server, request(BODY).replace(b"/webhooks/clerk", target, 1), seconds=0.3)
@@ -155,8 +153,8 @@ async def test_a_path_is_what_it_says_and_nothing_else(server: ServerProcess) ->
     assert "evil" not in said
 
 
-async def test_what_is_unusual_and_right_is_taken(server: ServerProcess) -> None:
-    """A header of 8 KB, and an expectation that nobody knows."""
+async def test_unusual_request_is_accepted(server: ServerProcess) -> None:
+    """A header of 8 KB, and an unknown expectation."""
     large, strange = await asyncio.gather(
         talk(server, request(BODY, more=b"X: " + b"y" * 8192 + b"\r\n"), seconds=1.0),
         talk(server, request(BODY, more=b"Expect: foo\r\n"), seconds=1.0),
@@ -165,8 +163,8 @@ async def test_what_is_unusual_and_right_is_taken(server: ServerProcess) -> None
     assert (status(large), status(strange)) == (200, 200)
 
 
-async def test_a_sender_that_breaks_off_is_one_line(server: ServerProcess) -> None:
-    """A reset in the middle of a body, where nothing can be read or written any more."""
+async def test_reset_in_a_body_is_one_line(server: ServerProcess) -> None:
+    """Nothing can be read or written any more."""
     before = len(server.log.read_text())
     with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as wire:
         wire.sendall(request(BODY)[:-5])
@@ -179,8 +177,8 @@ async def test_a_sender_that_breaks_off_is_one_line(server: ServerProcess) -> No
     assert "level=info" in line
 
 
-async def test_a_thousand_connections_keep_nobody_from_being_answered(server: ServerProcess) -> None:
-    """They are silent, or in the middle of a head; who asks properly gets an answer."""
+async def test_thousand_idle_connections_do_not_delay_a_request(server: ServerProcess) -> None:
+    """They are silent, or in the middle of a head."""
     port = urlsplit(server.url).port
     opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(1000)))
     try:

@@ -1,4 +1,4 @@
-"""What is settled before a body is believed: path, method, content type, size and time, on either endpoint."""
+"""Checks before a body is parsed: path, method, content type, size and time, on either endpoint."""
 
 import pytest
 from starlette.types import ASGIApp
@@ -20,7 +20,7 @@ ROUTES = [
 @pytest.mark.parametrize(("path", "allowed"), ROUTES)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "FOO", "post"])
 async def test_another_method_is_405(app: ASGIApp, log: Log, path: str, allowed: bytes, method: str) -> None:
-    """With what is allowed, before headers or body are judged."""
+    """With the allowed methods, before headers or body are looked at."""
     if method.encode() in allowed.split(b", "):
         return
     answer = await ask(app, asgi.HOST, b"canary", method=method, path=path)
@@ -84,7 +84,7 @@ UNREAD: dict[str, tuple[Headers, int, str]] = {
 
 @pytest.mark.parametrize("path", ["/webhooks/clerk", "/ensure-user"])
 @pytest.mark.parametrize(("headers", "status", "reason"), UNREAD.values(), ids=UNREAD.keys())
-async def test_what_the_head_condemns_is_never_read(
+async def test_body_is_not_read_if_the_head_is_refused(
     app: ASGIApp, log: Log, path: str, headers: Headers, status: int, reason: str
 ) -> None:
     """415 and 413 before a byte of the body, on a connection that is closed."""
@@ -103,7 +103,7 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=ascii)
-async def test_json_may_be_spelt_as_the_standard_allows(app: ASGIApp, log: Log, spelling: bytes) -> None:
+async def test_content_type_may_be_spelt_as_the_standard_allows(app: ASGIApp, log: Log, spelling: bytes) -> None:
     """Media types know no case, and the charset may be said."""
     answer = await ask(app, asgi.HOST + typed(spelling), b"{}")
 
@@ -111,8 +111,8 @@ async def test_json_may_be_spelt_as_the_standard_allows(app: ASGIApp, log: Log, 
 
 
 @pytest.mark.parametrize("path", ["/webhooks/clerk", "/ensure-user"])
-async def test_a_body_is_read_up_to_its_limit(app: ASGIApp, log: Log, path: str) -> None:
-    """256 KiB in any pieces; the first byte above ends it, whatever is still to come."""
+async def test_body_is_read_up_to_its_limit(app: ASGIApp, log: Log, path: str) -> None:
+    """256 KiB in any pieces; the first byte above ends it, even if more is to come."""
     headers = asgi.delivery(b" " * 262_144) + asgi.BEARER
 
     whole = await ask(app, headers, *[b" " * 65_536] * 4, path=path)
@@ -123,7 +123,7 @@ async def test_a_body_is_read_up_to_its_limit(app: ASGIApp, log: Log, path: str)
     assert larger.pieces_read == 5
 
 
-async def test_the_cap_holds_whatever_length_was_announced(app: ASGIApp, log: Log) -> None:
+async def test_cap_holds_even_if_a_smaller_length_was_announced(app: ASGIApp, log: Log) -> None:
     """No sender is believed."""
     answer = await ask(app, asgi.HOST + asgi.JSON + declared(10), b" " * 300_000)
 

@@ -1,4 +1,4 @@
-"""Raw sockets against a real server: what the HTTP parser lets through, and senders that take their time."""
+"""Raw sockets against a real server: malformed requests, slow senders, upgrades, pipelines, trailers."""
 
 import asyncio
 import json
@@ -90,8 +90,8 @@ REFUSED = {
 }
 
 
-async def test_what_is_not_proper_http_is_refused(server: ServerProcess, backboard: Sandbox) -> None:
-    """Each in one answer, after which the connection is closed; nothing is called."""
+async def test_malformed_http_is_refused(server: ServerProcess, backboard: Sandbox) -> None:
+    """In one response, after which the connection is closed; Backboard is not called."""
     received = await asyncio.gather(*(talk(server, sent, seconds=2.0) for sent, _ in REFUSED.values()))
 
     wrong = {
@@ -102,17 +102,17 @@ async def test_what_is_not_proper_http_is_refused(server: ServerProcess, backboa
     assert backboard.calls() == []
 
 
-async def test_a_head_without_an_end_is_cut(server: ServerProcess) -> None:
+async def test_head_without_an_end_is_cut(server: ServerProcess) -> None:
     """Two megabytes of a header are never collected."""
     received = await talk(server, b"GET /healthz HTTP/1.1\r\nX: ", *[b"y" * 65536] * 32, seconds=3.0)
 
     assert status(received) in (0, 400, 431)
 
 
-async def test_slow_senders_are_let_go(server: ServerProcess, backboard: Sandbox) -> None:
+async def test_slow_senders_are_cut(server: ServerProcess, backboard: Sandbox) -> None:
     """A silent connection and a head that drips or stops after 10 s, a body that stops or drips after 5.
 
-    A head has its time from its own first byte, also behind another request, and the answer to that is not lost.
+    A head has its time from its own first byte, also after another request, and the response to that is not lost.
     """
 
     async def timed(*sent: bytes, pause: float = 0.0) -> tuple[float, list[int]]:
@@ -144,8 +144,7 @@ async def test_slow_senders_are_let_go(server: ServerProcess, backboard: Sandbox
         assert len([line for line in said if f"status=408 reason={reason}" in line]) == 2
 
 
-async def test_a_chunked_body_is_taken(server: ServerProcess) -> None:
-    """Small, and rightly signed."""
+async def test_chunked_body_is_accepted(server: ServerProcess) -> None:
     known = "".join(f"{name}: {value}\r\n" for name, value in signed(BODY).items()).encode()
     chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     sent = b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + known + b"Transfer-Encoding: chunked\r\n\r\n" + chunk
@@ -153,8 +152,8 @@ async def test_a_chunked_body_is_taken(server: ServerProcess) -> None:
     assert status(await talk(server, sent, seconds=1.0)) == 200
 
 
-async def test_two_requests_on_one_wire_get_two_answers(server: ServerProcess) -> None:
-    """Each with a request id of its own, and what is behind a body is the next request."""
+async def test_two_requests_on_one_connection_get_two_responses(server: ServerProcess) -> None:
+    """Each with a request id of its own; the bytes after a body are the next request."""
     received = await talk(server, request(BODY) + request(BODY), seconds=1.0)
 
     ids = [line for line in received.split(b"\r\n") if line.startswith(b"x-request-id")]
@@ -162,7 +161,7 @@ async def test_two_requests_on_one_wire_get_two_answers(server: ServerProcess) -
     assert len(set(ids)) == 2
 
 
-async def test_expect_is_answered(server: ServerProcess) -> None:
+async def test_expect_100_continue_is_answered(server: ServerProcess) -> None:
     """100 first, then as usual."""
     head, body = request(BODY, more=b"Expect: 100-continue\r\n").split(b"\r\n\r\n", 1)
 
@@ -172,8 +171,8 @@ async def test_expect_is_answered(server: ServerProcess) -> None:
     assert b"HTTP/1.1 200 OK" in received
 
 
-async def test_a_sender_that_leaves_is_one_line(server: ServerProcess) -> None:
-    """No traceback: there is nobody to answer."""
+async def test_client_that_disconnects_in_a_body_is_one_line(server: ServerProcess) -> None:
+    """Without a traceback."""
     before = len(server.log.read_text())
     await talk(server, request(BODY)[:-5], seconds=0.1, end=True)
     await asyncio.sleep(0.3)
@@ -185,8 +184,8 @@ async def test_a_sender_that_leaves_is_one_line(server: ServerProcess) -> None:
     assert "Traceback" not in "".join(said)
 
 
-async def test_who_leaves_in_the_middle_finds_the_user_made(server: ServerProcess, backboard: Sandbox) -> None:
-    """The try goes on to its end, and the next call finds it."""
+async def test_user_is_made_even_if_the_client_disconnects(server: ServerProcess, backboard: Sandbox) -> None:
+    """The attempt goes on to its end, and the next call finds the user."""
     backboard.switches.latency = 0.5
     person = Person()
     body = json.dumps({"clerk_id": person.clerk_id}).encode()
@@ -207,7 +206,7 @@ async def test_who_leaves_in_the_middle_finds_the_user_made(server: ServerProces
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
 
-async def test_an_upgrade_is_ignored(server: ServerProcess) -> None:
+async def test_upgrade_is_ignored(server: ServerProcess) -> None:
     """Java's client asks for one in every request; its body is a body, in one piece or many, and the next is served."""
     asked = request(BODY, more=UPGRADE)
     pieces = [asked[:90], asked[90:-30], asked[-30:-10], asked[-10:]]
@@ -223,7 +222,7 @@ async def test_an_upgrade_is_ignored(server: ServerProcess) -> None:
     assert "WebSocket" not in server.log.read_text()
 
 
-async def test_no_body_behind_an_upgrade_is_a_request(server: ServerProcess) -> None:
+async def test_body_after_an_upgrade_is_no_request(server: ServerProcess) -> None:
     """The parser would take it for the next one."""
     inner = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     head = b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + UPGRADE
@@ -237,8 +236,8 @@ async def test_no_body_behind_an_upgrade_is_a_request(server: ServerProcess) -> 
 
 
 @pytest.mark.parametrize("more", [b"", b"Connection: Upgrade\r\nUpgrade: x\r\n"], ids=["plain", "upgrades"])
-async def test_a_read_full_of_requests_is_answered_up_to_a_hundred(server: ServerProcess, more: bytes) -> None:
-    """The one under way, a hundred that wait, and a refusal as the last word; an upgrade makes no difference."""
+async def test_read_full_of_requests_is_answered_up_to_a_hundred(server: ServerProcess, more: bytes) -> None:
+    """The one under way, a hundred that wait, and then a refusal; an upgrade makes no difference."""
     asked = b"GET /healthz HTTP/1.1\r\n" + HOST + more + b"\r\n"
 
     fits, too_many = await talk(server, asked * 101, seconds=1.0), await talk(server, asked * 1000, seconds=3.0)
@@ -253,7 +252,7 @@ CHUNKED = b"POST /webhooks/clerk HTTP/1.1\r\n" + HOST + b"Content-Type: applicat
 CHUNKED += b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-async def test_a_trailer_without_an_end_is_cut(server: ServerProcess) -> None:
+async def test_trailer_without_an_end_is_cut(server: ServerProcess) -> None:
     """It is as long as a head may be; the parser would copy one of megabytes again with every piece of it."""
     received = await talk(server, CHUNKED + b"2\r\n{}\r\n0\r\nX: ", *[b"y" * 65536] * 16, seconds=3.0)
 
@@ -271,8 +270,8 @@ async def test_chunks_of_one_byte_are_a_body(server: ServerProcess) -> None:
     assert b"head_too_large" not in received
 
 
-async def test_who_never_reads_the_answers_is_hung_up_on(server: ServerProcess) -> None:
-    """Otherwise the connection would stay for as long as the client does, and what it asked for with it."""
+async def test_client_that_never_reads_is_cut(server: ServerProcess) -> None:
+    """Otherwise the connection, and the responses to it, would stay for as long as the client does."""
     asked = b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n"
     with socket.socket() as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -286,7 +285,7 @@ async def test_who_never_reads_the_answers_is_hung_up_on(server: ServerProcess) 
 
 
 def is_held(server: ServerProcess, wire: socket.socket) -> bool:
-    """Whether the server's side of a connection belongs to a process still; what the kernel keeps has no inode."""
+    """Whether a process still holds the server's side of a connection; one that only the kernel keeps has no inode."""
     ends = f":{urlsplit(server.url).port:04X} 0100007F:{wire.getsockname()[1]:04X} "
     lines = [line for line in Path("/proc/net/tcp").read_text().splitlines() if ends in line]
     return any(line.split()[9] != "0" for line in lines)
