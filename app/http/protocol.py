@@ -88,13 +88,10 @@ class LimitedProtocol(HttpToolsProtocol):
         if is_our_turn and not self._is_lingering:
             self._deadline = max(self._deadline, now + BODY_SECONDS)
         elif now >= self._deadline:
-            self._time_out()
-
-    def _time_out(self) -> None:
-        if self._is_lingering or (self._is_idle() and not self._in_head):
-            self._tcp.close()
-        else:
-            self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout" if self._in_head else "body_timeout"))
+            if self._is_lingering or (self._is_idle() and not self._in_head):
+                self._tcp.close()
+            else:
+                self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout" if self._in_head else "body_timeout"))
 
     def resume_writing(self) -> None:
         super().resume_writing()
