@@ -83,8 +83,8 @@ class ServerProcess:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = STOP_SECONDS) -> int:
-        """The exit code, once it has ended."""
+    def wait(self, seconds: float | None = None) -> int:
+        """The exit code, once it has ended; subprocess.TimeoutExpired after `seconds`, if a limit is given."""
         return self.process.wait(seconds)
 
     def stop(self, *signals: signal.Signals, seconds: float = STOP_SECONDS) -> int:
