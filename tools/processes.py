@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[1]
 SERVE = (sys.executable, "-m", "app", "serve")
 READY_SECONDS = 40.0
-# A request under way may take 12 s, and `serve` ends after 20 whatever happens.
+# A request under way may take 12 s, and `serve` ends after 20 at the latest.
 STOP_SECONDS = 30.0
 
 

@@ -1,6 +1,6 @@
-"""Requests as a server hands them to the application: raw headers, a body in pieces, and what came of it.
+"""Raw ASGI requests to the application: raw headers, a body in pieces, and the response.
 
-An HTTP client would tidy up what a stranger leaves untidy, and joins headers that stand twice.
+An HTTP client would repair or refuse malformed requests, and joins repeated headers.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ BEARER: Headers = [(b"authorization", b"Bearer " + factories.TOKEN.encode())]
 
 @dataclass
 class Answer:
-    """What was sent back, and how many pieces of the body were asked for before."""
+    """The response, and how many pieces of the request's body were read before it."""
 
     status: int = 0
     headers: Headers = field(default_factory=list)
@@ -36,14 +36,14 @@ class Answer:
     pieces_read: int = 0
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of a header that stands at most once."""
+        """The value of a header that may appear once."""
         values = [value for key, value in self.headers if key == name]
         assert len(values) <= 1
         return values[0] if values else None
 
 
 def stranded_app(**changed: str) -> Starlette:
-    """The application with pools that were never opened: whoever takes a connection, or calls a partner, gets a 503."""
+    """The application with pools that were never opened: a request that needs Postgres, Backboard or Clerk is a 503."""
     return create_app(
         settings_of(environment("postgresql://app@/app?host=/nowhere", "http://127.0.0.1:9/api", **changed))
     )
@@ -54,7 +54,7 @@ def raw(headers: dict[str, str]) -> Headers:
 
 
 def delivery(body: bytes, **how: Any) -> Headers:
-    """The headers of a rightly signed delivery."""
+    """The headers of a validly signed delivery."""
     return HOST + raw(signed(body, **how))
 
 
@@ -67,7 +67,7 @@ async def ask(
     query: bytes = b"",
     then: Literal["end", "silence", "leave"] = "end",
 ) -> Answer:
-    """Make one request; behind the pieces the sender is done, says nothing more, or has left."""
+    """Send one request; after the pieces the client is done, stays silent, or has disconnected."""
     answer, waiting = Answer(), list(pieces or [b""])
 
     async def receive() -> Message:
@@ -109,7 +109,7 @@ def _scope(method: str, path: str, query: bytes, headers: Headers) -> Scope:
 
 
 class Log:
-    """The lines since the last look, each checked to be one physical line of printable ASCII."""
+    """The log lines since the last call, each checked to be one physical line of printable ASCII."""
 
     def __init__(self, configure: Configure) -> None:
         self._written = configure("json")
@@ -123,14 +123,14 @@ class Log:
         return [json.loads(line) for line in text.splitlines()]
 
     def line(self) -> dict[str, Any]:
-        """The only line."""
+        """The only line since the last call."""
         lines = self.lines()
         assert len(lines) == 1, lines
         return lines[0]
 
 
 def assert_refused(answer: Answer, line: dict[str, Any], status: int, reason: str | Sequence[str]) -> None:
-    """What every refusal owes: a problem that quotes nothing, headers, and one line with a reason."""
+    """Check a refusal: a problem document that quotes nothing, its headers, and one log line with a reason."""
     document = json.loads(answer.body)
     assert (answer.status, document["status"], line["status"]) == (status, status, status)
     assert line["reason"] in ([reason] if isinstance(reason, str) else reason)

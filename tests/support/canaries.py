@@ -1,7 +1,7 @@
-"""What may stand in no line of the log, in no answer and in no exception: every secret, and whatever is personal.
+"""What may appear in no log line, no response and no exception: every secret, and all personal data.
 
-All of it holds the word "canary", or is one of the numbers here, which cannot. The conftest looks through everything
-that the suite logs; whoever gets an answer for a test looks at the answer.
+All of it holds the word "canary", or is one of the numbers here, which cannot. The conftest searches everything that
+the suite logs; the clients of the tests search every response.
 """
 
 import base64
@@ -15,7 +15,7 @@ OTHER_TOKEN = "canary-service-token-0002"
 API_KEY = "espr_canary"
 DATABASE_PASSWORD = "canary-database-password"
 
-# Reserved for documentation (RFC 5737) and for fiction, so neither can be there by chance.
+# Reserved for documentation (RFC 5737) and for fiction, so neither appears by chance.
 CLIENT_ADDRESS = "203.0.113.77"
 PEER_ADDRESS = "192.0.2.1"
 PHONE_NUMBER = "+12025550177"
@@ -33,12 +33,12 @@ FORBIDDEN = re.compile(
 
 
 def found_in(text: bytes) -> list[bytes]:
-    """The lines that hold what they must not."""
+    """The lines with a canary in them."""
     return [line for line in text.splitlines() if FORBIDDEN.search(line)]
 
 
 def assert_discreet(status: int, headers: object, body: bytes) -> None:
-    """An answer names nothing of this, but for the e-mail and the name in the row that was asked for."""
+    """A response holds no canary, except for the e-mail and the name in the row of the user that it is about."""
     if status in {200, 201} and body.startswith(b'{"id":'):
         row = json.loads(body)
         body = json.dumps(row | {"email": None, "name": None}).encode()

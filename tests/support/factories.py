@@ -1,7 +1,4 @@
-"""People and events in one line each.
-
-Every personal value is one of the canaries.
-"""
+"""Users and events in one line each; every personal value is a canary."""
 
 import itertools
 import json
@@ -21,7 +18,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who signs up; everyone is somebody new."""
+    """A user who signs up; each one is new."""
 
     number: int = field(default_factory=lambda: next(_numbers))
 

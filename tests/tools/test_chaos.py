@@ -112,7 +112,7 @@ def older_version(evidence: Evidence) -> None:
 
 
 def another_profile(evidence: Evidence) -> None:
-    evidence.rows[0] = replace(evidence.rows[0], name="somebody else")
+    evidence.rows[0] = replace(evidence.rows[0], name="another")
 
 
 def another_assistant_returned(evidence: Evidence) -> None:

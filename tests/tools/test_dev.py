@@ -1,4 +1,4 @@
-"""./dev hands each word on to the right program, and builds .venv only when it has to."""
+"""./dev starts the right program for each command, and builds .venv only if necessary."""
 
 import ast
 import fcntl
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Stands in for .venv/bin/python and says what it was started with.
+# Takes the place of .venv/bin/python and prints its arguments, folder and variables.
 ECHO = """#!/bin/sh
 echo "$@"
 pwd
@@ -38,7 +38,7 @@ def load(script: Path) -> Any:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout whose .venv is up to date, with a Python that only says what it is asked to do."""
+    """A checkout whose .venv is up to date, with a Python that only prints what it would do."""
     script = tmp_path / "dev"
     script.write_bytes((ROOT / "dev").read_bytes())
     script.chmod(0o755)
@@ -75,8 +75,8 @@ def run(
     )
 
 
-def test_without_a_word_it_says_how_it_is_used() -> None:
-    """That is wrong usage, exit 2, and builds nothing."""
+def test_without_a_command_it_prints_its_usage() -> None:
+    """On stderr, with exit 2; it builds nothing."""
     done = run(ROOT)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -84,7 +84,7 @@ def test_without_a_word_it_says_how_it_is_used() -> None:
 
 
 @pytest.mark.parametrize("word", ["help", "-h", "--help"])
-def test_help_is_what_was_asked_for(word: str) -> None:
+def test_help_is_no_error(word: str) -> None:
     """Exit 0, on stdout."""
     done = run(ROOT, word)
 
@@ -96,23 +96,26 @@ def test_help_is_what_was_asked_for(word: str) -> None:
     ("words", "program"),
     [
         (["run"], "-m tools.sandbox"),
+        (["test"], "-m pytest --numprocesses=4 --dist=worksteal"),
+        (["test", "-q", "--durations=9"], "-m pytest --numprocesses=4 --dist=worksteal -q --durations=9"),
+        (["test", "-q", "tests/users"], "-m pytest -q tests/users"),
         (["test", "-k", "two words"], "-m pytest -k two words"),
+        (["test", "-x"], "-m pytest -x"),
         (["bench", "lookups"], "-m tools.bench lookups"),
         (["chaos", "--seed", "7"], "-m tools.chaos --seed 7"),
         (["trigger", "user.created", "--count", "2"], "-m app trigger user.created --count 2"),
         (["nonsense"], "-m app nonsense"),
     ],
 )
-def test_each_word_becomes_its_program(checkout: Path, words: list[str], program: str) -> None:
-    """Arguments and exit code pass through; a word it does not know is the service's own."""
+def test_each_command_becomes_its_program(checkout: Path, words: list[str], program: str) -> None:
+    """Arguments and exit code pass through; an unknown command is one of the service."""
     done = run(checkout, *words)
 
     assert done.stdout.splitlines()[0] == program
     assert (done.returncode, done.stderr) == (7, "")
 
 
-def test_it_works_from_any_folder(checkout: Path) -> None:
-    """Also through a symbolic link."""
+def test_it_runs_from_any_folder_and_through_a_link(checkout: Path) -> None:
     elsewhere = checkout / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "dev").symlink_to(checkout / "dev")
@@ -132,10 +135,10 @@ def test_it_works_from_any_folder(checkout: Path) -> None:
         ("test", {}, "DATABASE_URL= PORT="),
     ],
 )
-def test_commands_find_what_is_running_here(
+def test_commands_get_the_variables_of_a_running_service(
     checkout: Path, word: str, variables: dict[str, str], expected: str
 ) -> None:
-    """Real variables win, the database's three names count as one, and neither tests nor another run look."""
+    """Real variables win, the database's three names count as one; tests and another run ignore them."""
     (checkout / ".local" / "environment").write_text("DATABASE_URL=postgresql://local?a=b\nPORT=9000\n")
 
     assert run(checkout, word, variables=variables).stdout.splitlines()[2] == expected
@@ -151,8 +154,8 @@ def test_commands_find_what_is_running_here(
     ],
     ids=["another lock", "half built", "another Python", "its Python is gone"],
 )
-def test_a_venv_that_is_not_the_one_pinned_is_built_again(dev: Any, spoil: Callable[[Any], object]) -> None:
-    """The stamp, written last, stands for the lock and the Python."""
+def test_a_venv_that_does_not_match_is_rebuilt(dev: Any, spoil: Callable[[Any], object]) -> None:
+    """The stamp, written last, holds the lock's hash and the Python version."""
     assert dev.is_installed(dev.LOCK)
 
     spoil(dev)
@@ -160,13 +163,12 @@ def test_a_venv_that_is_not_the_one_pinned_is_built_again(dev: Any, spoil: Calla
     assert not dev.is_installed(dev.LOCK)
 
 
-def test_the_checks_have_a_stamp_of_their_own(dev: Any) -> None:
-    """A newcomer does not pay for them."""
+def test_the_linters_are_installed_only_for_check(dev: Any) -> None:
     assert not dev.is_installed(dev.CHECKS_LOCK)
 
 
-def test_only_one_builds_at_a_time(checkout: Path, dev: Any) -> None:
-    """The second one waits, finds the work done, and goes on."""
+def test_a_second_build_waits_for_the_first(checkout: Path, dev: Any) -> None:
+    """It then finds the work done, and continues."""
     stamp = dev.stamp(dev.LOCK)
     stamp.unlink()
     with (checkout / ".local" / "venv.lock").open("w") as turn:
@@ -174,7 +176,7 @@ def test_only_one_builds_at_a_time(checkout: Path, dev: Any) -> None:
         command = [sys.executable, str(checkout / "dev"), "doctor"]
         with subprocess.Popen(command, env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:
             assert second.stderr is not None
-            assert second.stderr.readline() == "Another ./dev is at work on .venv; waiting for it ...\n"
+            assert second.stderr.readline() == "Another ./dev is building .venv; waiting for it ...\n"
             stamp.write_text(dev.fingerprint(dev.LOCK))
             fcntl.flock(turn, fcntl.LOCK_UN)
             output, errors = second.communicate(timeout=10)
@@ -183,8 +185,8 @@ def test_only_one_builds_at_a_time(checkout: Path, dev: Any) -> None:
     assert errors == ""
 
 
-def test_an_older_python_is_told_so(tmp_path: Path) -> None:
-    """The script is in 3.6's syntax, and says which version it needs before it uses anything newer."""
+def test_an_older_python_is_named_in_the_error(tmp_path: Path) -> None:
+    """The script is in 3.6's syntax, and names the version that it needs before it uses anything newer."""
     ast.parse((ROOT / "dev").read_text(), feature_version=(3, 6))
     pretend = "import runpy, sys; sys.version_info = (3, 8); runpy.run_path(sys.argv[1], run_name='__main__')"
     done = subprocess.run(
@@ -195,8 +197,8 @@ def test_an_older_python_is_told_so(tmp_path: Path) -> None:
     assert done.stderr.startswith("./dev needs Python 3.11 or newer, and this is ")
 
 
-def test_a_python_without_venv_is_told_what_to_install(checkout: Path, dev: Any) -> None:
-    """Debian keeps it in a package of its own."""
+def test_without_the_venv_package_the_error_names_it(checkout: Path, dev: Any) -> None:
+    """Debian has venv in a package of its own."""
     dev.stamp(dev.LOCK).unlink()
     pretend = "import runpy, sys; sys.modules['ensurepip'] = None; sys.argv = sys.argv[1:]; "
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The pooler of the suite: in transaction mode, as small as it says, never root's, and gone when it is stopped."""
+"""The pooler of the suite runs in transaction mode, is as small as configured, and is never root's."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from tools.sandbox.pgbouncer import PgBouncer, PgBouncerUnavailable
 
 
 def test_more_clients_than_connections_are_served(pgbouncer: PgBouncer) -> None:
-    """A connection is handed on after each transaction; otherwise nothing that the suite shows would count."""
+    """A connection is handed on after each transaction."""
     with ExitStack() as open_ones:
         clients = [
             open_ones.enter_context(psycopg.connect(pgbouncer.url(), autocommit=True, connect_timeout=5))
@@ -25,15 +25,14 @@ def test_more_clients_than_connections_are_served(pgbouncer: PgBouncer) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can become another user")
-def test_root_gets_a_pooler_that_is_not_roots(pgbouncer: PgBouncer) -> None:
-    """PgBouncer refuses root."""
+def test_for_root_it_runs_as_another_user(pgbouncer: PgBouncer) -> None:
+    """PgBouncer refuses to run as root."""
     assert pgbouncer._process is not None
     assert Path(f"/proc/{pgbouncer._process.pid}").stat().st_uid != 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_stopped_pooler_leaves_nothing(pgbouncer: PgBouncer, direct_url: str) -> None:
-    """Neither a process nor its folder."""
+def test_stopping_leaves_no_process_and_no_folder(pgbouncer: PgBouncer, direct_url: str) -> None:
     assert pgbouncer is not None
     with PgBouncer(direct_url, pool_size=1) as another:
         assert another._process is not None
@@ -44,8 +43,7 @@ def test_a_stopped_pooler_leaves_nothing(pgbouncer: PgBouncer, direct_url: str) 
     assert not folder.exists()
 
 
-def test_a_machine_without_pgbouncer_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one sentence."""
+def test_without_pgbouncer_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGBOUNCER", "/nowhere")
 
     with pytest.raises(PgBouncerUnavailable, match="apt install pgbouncer"):

@@ -1,4 +1,4 @@
-"""`./dev bench [SUITE ...]`: figures that are measured, each beside something measured in the same run."""
+"""`./dev bench [SUITE ...]`: measured figures, each beside another one of the same run."""
 
 import argparse
 import json
@@ -31,9 +31,9 @@ SUITES: dict[str, Suite] = {
     "backfill": backfill.run,
     "chat": chat.run,
 }
-# It fills a table with a million messages first, so it runs only when it is named.
+# It first fills a table with a million messages, so it runs only if it is named.
 LONG = {"chat"}
-# What the bars are written for; the usual sizes keep a whole run at about four minutes.
+# The sizes that the bars are written for; the usual ones keep a whole run at about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000)
 
 

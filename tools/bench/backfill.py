@@ -1,6 +1,6 @@
-"""How fast backfill is beside the fastest that it could be: users x what the partner takes / concurrency.
+"""How fast backfill is beside the fastest that it could be: users x the time of Backboard / concurrency.
 
-The partner's share is measured in the same run, by a bare client that makes the same call with as many at a time. A
+The time of Backboard is measured in the same run, by a bare client that makes the same call with as many at a time. A
 second run over the same users shows what running it again costs. Both include the start of python -m app.
 """
 
@@ -23,7 +23,7 @@ from tools.sandbox.clerk import LOCAL_KEY as CLERK_KEY
 from tools.sandbox.clerk import Clerk
 
 _CONCURRENCY = 5
-# Partner latency in seconds, and how many users are there then for each of the rig's sign-ups.
+# Latency of Backboard in seconds, and how many users there are then for each of the rig's sign-ups.
 _ROUNDS = ((0.1, 2), (0.0, 5))
 
 
@@ -52,7 +52,7 @@ def _at(rig: Rig, latency: float, count: int, variables: dict[str, str], sandbox
     first = _command(rig, variables)
     creates = len(sandbox.calls(kind="create")) - count
     again = _command(rig, variables)
-    what = f"{count:,} users, {_CONCURRENCY} at a time, partner at {latency * 1000:.0f} ms"
+    what = f"{count:,} users, {_CONCURRENCY} at a time, Backboard at {latency * 1000:.0f} ms"
     yield compared(what, "s", [first], [bare], against="the bare calls")
     yield compared("  assistants made", "", [creates], [count], against="users", bar=at_most(1))
     yield compared("  the same again", "s", [again], [first], against="the first run")

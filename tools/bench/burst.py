@@ -1,7 +1,7 @@
-"""A burst of sign-ups: how near it comes to what the partner allows, and what lookups notice of it.
+"""A burst of sign-ups: how close it comes to the limit that Backboard sets, and how much it slows lookups down.
 
-The sender delivers everything at once and, as a queue does, brings what was answered 503 again after the time that
-Retry-After names. It has so many deliveries under way that the service always has to refuse some.
+The sender delivers everything at once and, as a queue does, repeats a delivery that got a 503 after its Retry-After. It
+has so many deliveries under way that the service always has to refuse some.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tools.bench.servers import Server
 from tools.processes import ROOT
 from tools.sandbox.backboard import Sandbox
 
-_PLACES = 8
+_CONNECTIONS = 8
 _LATENCY = 0.3
 _SENDERS = 64
 # The lookups beside it, a second.
@@ -35,7 +35,7 @@ _LOOKUP_CONNECTIONS = 8
 
 @dataclass(slots=True)
 class Sender:
-    """Delivers messages until each has its 2xx; `refusals` counts the 503s on the way."""
+    """Delivers messages until each has a 2xx; `refusals` counts the 503s before."""
 
     client: httpx.AsyncClient
     refusals: int = 0
@@ -67,21 +67,21 @@ def run(rig: Rig) -> Iterator[Figure]:
     count = rig.sizes.burst
     url = database.populated(rig, rig.sizes.users)
     with Sandbox() as sandbox:
-        variables = servers.variables(url, sandbox.url, PROVISIONING_CONCURRENCY=str(_PLACES))
-        asks = traffic.existing_users(rig.folder / "asks", rig.sizes.users)
+        variables = servers.variables(url, sandbox.url, PROVISIONING_CONCURRENCY=str(_CONNECTIONS))
+        requests = traffic.existing_users(rig.folder / "requests", rig.sizes.users)
         with servers.started(servers.OURS, variables, rig.cores.server) as server:
-            with _lookups(server, asks, rig.sizes.seconds * rig.sizes.rounds) as idle:
+            with _lookups(server, requests, rig.sizes.seconds * rig.sizes.rounds) as idle:
                 pass
             sandbox.switches.latency = _LATENCY
-            bound = count * _LATENCY / _PLACES
-            with _lookups(server, asks, bound) as beside:
+            bound = count * _LATENCY / _CONNECTIONS
+            with _lookups(server, requests, bound) as beside:
                 sender, seconds = asyncio.run(_send(server, count))
     if sender.other:
         sys.exit(f"bench: deliveries ended with {sender.other}")
     creates = len(sandbox.calls(kind="create"))
-    what = f"{count:,} sign-ups, {_PLACES} at a time"
+    what = f"{count:,} sign-ups, {_CONNECTIONS} at a time"
     yield compared(what, "s", [seconds], [bound], against="300 ms for each", bar=at_most(1.1))
-    what = "  answered 503 and brought again"
+    what = "  answered 503 and repeated"
     yield compared(what, "", [sender.refusals], [count], against="sign-ups")
     yield compared("  assistants made", "", [creates], [count], against="sign-ups", bar=at_most(1))
     what = f"lookups beside it, {_RATE} a second, p99"
@@ -98,10 +98,10 @@ async def _send(server: Server, count: int) -> tuple[Sender, float]:
 
 
 @contextmanager
-def _lookups(server: Server, asks: Path, seconds: float) -> Iterator[dict[float, float]]:
-    """Ask for people who exist at an even rate, for so many seconds; the result is filled in at the end."""
+def _lookups(server: Server, requests: Path, seconds: float) -> Iterator[dict[float, float]]:
+    """Look up existing users at an even rate for so many seconds; the result is filled in at the end."""
     how = ["--connections", str(_LOOKUP_CONNECTIONS), "--seconds", str(seconds), "--rate", str(_RATE)]
-    command = [sys.executable, "-m", "tools.bench.client", str(server.port), str(asks), *how]
+    command = [sys.executable, "-m", "tools.bench.client", str(server.port), str(requests), *how]
     result: dict[float, float] = {}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as client:
         yield result

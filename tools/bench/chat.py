@@ -1,7 +1,7 @@
-"""What the chat's memory costs when much is in it: append, history, search, one request after another.
+"""What the chat's routes cost with large tables: append, history, search, one request after another.
 
 Each figure stands beside two of the same run: the same statement in a plain psycopg loop, and the bare app, which is
-/healthz of the same server through the same client. The sum of the two is what a request could cost at least.
+/healthz of the same server through the same client. Their sum is the least that a request could cost.
 """
 
 import json
@@ -43,7 +43,7 @@ INDEX = "CREATE INDEX messages_content_trgm_idx ON messages USING gin (content g
 
 @dataclass(frozen=True)
 class Case:
-    """A request, and the statement that it comes to."""
+    """A request, and the statement that it sends."""
 
     what: str
     method: str

@@ -1,7 +1,7 @@
-"""The load generator where wrk is not installed, and the one that keeps to a rate: python -m tools.bench.client.
+"""`python -m tools.bench.client`: the load generator without wrk, and the one that keeps to a rate.
 
-Every connection sends its next request when the last one is answered or, at a rate, when it is due; a late answer
-counts from when its request was due, so a stall is not hidden by the requests that it kept from being sent.
+Every connection sends its next request after the last response or, at a rate, when it is due; a latency counts from the
+time when its request was due, so a stall is not hidden by the requests that it delayed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
-    """One connection that asks and asks again until `end`; `latencies` in seconds."""
+    """One connection that repeats requests until `end`; `latencies` in seconds."""
 
     def __init__(self, requests: list[bytes], end: float, interval: float) -> None:
         self._requests = requests
@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         self.failures = 0
         self.done = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is none.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is no subclass.
         self._transport = transport
         self._due = time.perf_counter() + random.random() * self._interval
         self._send_when_due()
@@ -72,12 +72,12 @@ class Connection(asyncio.Protocol):
 
 
 def _itself(connection: Connection) -> Connection:
-    """What asyncio takes for a factory."""
+    """For asyncio, which wants a factory."""
     return connection
 
 
 async def load(port: int, requests: list[bytes], connections: int, seconds: float, rate: float) -> dict[str, object]:
-    """Ask on so many connections for so many seconds; `rate` a second over all of them, 0 for what they can."""
+    """Send requests on so many connections for so many seconds; `rate` a second in all, 0 for as many as possible."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     interval = connections / rate if rate else 0.0

@@ -33,7 +33,7 @@ class Cores:
 
 @contextmanager
 def placed_on(cores: frozenset[int]) -> Iterator[None]:
-    """Whatever this thread does or starts inside runs on these cores."""
+    """Run this thread, and every process that it starts inside, on these cores."""
     if not _CAN_PLACE:
         yield
         return

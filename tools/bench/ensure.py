@@ -1,4 +1,4 @@
-"""ensure-user for people who exist, beside the bare application: throughput, CPU a request, latency."""
+"""ensure-user for existing users, beside the bare application: throughput, CPU a request, latency."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,21 +24,21 @@ _TRIPS = 300
 
 @contextmanager
 def both(rig: Rig) -> Iterator[tuple[dict[str, Server], Path, str]]:
-    """Ours and the bare one, what to ask them, and the address of ours' database."""
+    """Our server and the bare one, the requests for them, and the address of our database."""
     url = database.populated(rig, rig.sizes.users)
     command, variables = servers.OURS, servers.variables(url)
     with (
         servers.started(command, variables, rig.cores.server) as ours,
         servers.bare(rig.cores.server) as bare,
     ):
-        asks = traffic.existing_users(rig.folder / "asks", rig.sizes.users)
-        yield {"ours": ours, "bare": bare}, asks, url
+        requests = traffic.existing_users(rig.folder / "requests", rig.sizes.users)
+        yield {"ours": ours, "bare": bare}, requests, url
 
 
 def run(rig: Rig) -> Iterator[Figure]:
     """Throughput at several concurrencies, and the CPU time behind it."""
-    with both(rig) as (running, asks, _):
-        samples = measure(rig, running, asks, rig.sizes.connections)
+    with both(rig) as (running, requests, _):
+        samples = measure(rig, running, requests, rig.sizes.connections)
     for connections in rig.sizes.connections:
         ours, bare = samples["ours", connections], samples["bare", connections]
         bar = at_least(0.45) if connections == BUSY else None
@@ -47,15 +47,15 @@ def run(rig: Rig) -> Iterator[Figure]:
         yield compared(f"existing user, {where}", "/s", *rates, against="bare ASGI app", bar=bar)
         spent = ([one.microseconds for one in ours], [one.microseconds for one in bare])
         yield compared("  the server's CPU time", "us", *spent, against="bare ASGI app")
-    # Below 1, each on its own core, it is the server that cannot do more.
+    # Below 1, each on its own core, the server is the bottleneck.
     spent = ([one.generator for one in bare], [one.microseconds for one in bare])
     yield compared("CPU time of the load on the bare app", "us", *spent, against="bare ASGI app")
 
 
 def run_latency(rig: Rig) -> Iterator[Figure]:
-    """Half of all and all but one in a hundred: alone, and on many connections."""
-    with both(rig) as (running, asks, url):
-        samples = measure(rig, running, asks, (1, BUSY))
+    """The median and the 99th percentile: on one connection, and on many."""
+    with both(rig) as (running, requests, url):
+        samples = measure(rig, running, requests, (1, BUSY))
         trips = [_round_trip(rig, url) for _ in range(rig.sizes.rounds)]
     alone = [one.percentiles[50] for one in samples["ours", 1]]
     floor = [one.percentiles[50] + trip for one, trip in zip(samples["bare", 1], trips, strict=True)]
@@ -68,13 +68,13 @@ def run_latency(rig: Rig) -> Iterator[Figure]:
 
 
 def measure(
-    rig: Rig, running: dict[str, Server], asks: Path, connections: tuple[int, ...]
+    rig: Rig, running: dict[str, Server], requests: Path, connections: tuple[int, ...]
 ) -> dict[tuple[str, int], list[Sample]]:
-    """Load on every server at every concurrency in turn, after some that does not count; noted for the plot."""
+    """Put load on every server at every concurrency in turn, after a warm-up; kept for the plot."""
     for server in running.values():
-        put_load(rig, server, asks, BUSY)
+        put_load(rig, server, requests, BUSY)
     contenders = {
-        (name, many): partial(put_load, rig, server, asks, many)
+        (name, many): partial(put_load, rig, server, requests, many)
         for many in connections
         for name, server in running.items()
     }

@@ -1,4 +1,4 @@
-"""A measured figure beside what it is judged against, and the one table that they all stand in."""
+"""A measured figure beside the one that it is compared with, and the table that holds them all."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the bar is met; None where there is none."""
+        """Whether the bar is met; None if there is none."""
         if self.bar is None:
             return None
         sign, value = self.bar
@@ -64,9 +64,9 @@ def interleaved(contenders: Mapping[Contender, Callable[[], Measured]], rounds: 
 
 
 def ratio(ours: Iterable[float], theirs: Iterable[float]) -> float:
-    """The median of the rounds' own ratios, so that a slow moment of the machine weighs on both.
+    """The median of the ratios of the rounds, so that a slow moment of the machine affects both sides.
 
-    Not a number where something could not be measured: the system does not tell, or it was over within a tick.
+    Not a number if something could not be measured: the system does not tell, or it took less than a tick.
     """
     return median(one / other if other else math.nan for one, other in zip(ours, theirs, strict=True))
 
@@ -80,7 +80,7 @@ def compared(
     against: str,
     bar: Bar | None = None,
 ) -> Figure:
-    """A figure of two series of rounds: their medians, and the median of the rounds' own ratios."""
+    """A figure of two series of rounds: their medians, and the median of the ratios of the rounds."""
     return Figure(what, unit, median(ours), median(theirs), against, ratio(ours, theirs), bar)
 
 

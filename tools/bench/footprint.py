@@ -1,4 +1,4 @@
-"""What a process takes before it does anything: memory, the time until it is ready, and what it imports."""
+"""What a process needs before it does anything: memory, time until it is ready, and imports."""
 
 import subprocess
 import sys
@@ -44,18 +44,18 @@ def _start(rig: Rig, variables: dict[str, str]) -> Iterator[Figure]:
 
 
 def _memory(rig: Rig, variables: dict[str, str]) -> Iterator[Figure]:
-    asks = traffic.existing_users(rig.folder / "asks", rig.sizes.users)
+    requests = traffic.existing_users(rig.folder / "requests", rig.sizes.users)
     with ExitStack() as running:
         ours = running.enter_context(servers.started(servers.OURS, variables, rig.cores.server))
         bare = running.enter_context(servers.bare(rig.cores.server))
         idle, theirs = ours.memory() / _MEGABYTE, bare.memory() / _MEGABYTE
         yield compared("memory of an idle process", "MB", [idle], [theirs], against="bare ASGI app")
-        # What the first requests of a process fill once: connections, statements, the batches' largest size.
-        served = put_load(rig, ours, asks, BUSY).requests
+        # The first requests of a process open connections and let the batches grow to their largest size.
+        served = put_load(rig, ours, requests, BUSY).requests
         before = ours.memory() / _MEGABYTE
         answered = 0
         while answered < rig.sizes.requests:
-            answered += put_load(rig, ours, asks, BUSY).requests
+            answered += put_load(rig, ours, requests, BUSY).requests
         after = ours.memory() / _MEGABYTE
         yield compared(f"memory after {served + answered:,} requests", "MB", [after], [idle], against="idle")
         what = f"memory after {answered:,} more than {served:,}"

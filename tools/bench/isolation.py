@@ -1,8 +1,8 @@
-"""What Backboard's troubles cost somebody who has an assistant: the same call beside itself, on an idle day.
+"""What Backboard's outages cost an existing user: the same call during an outage and without one.
 
-One known user is asked for, one call after another, while new users storm in from a process of their own. Each trouble
-is measured between two idle rounds of the same run, and its ratio is to the slower of them. The same storm with a
-Backboard that works says how much of a ratio is the storm's own: client, server and Postgres share the cores.
+One known user is looked up, one call after another, while another process signs up new users. Each outage is measured
+between two idle rounds of the same run, and its ratio is to the slower of them. The same sign-ups with a Backboard that
+works show which part of a ratio is their own: client, server and Postgres share the cores.
 """
 
 import json
@@ -23,10 +23,10 @@ from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
 from tools.sandbox.faults import Fault, behaves, hangs, slow
 
-# New users a second: far more than five places can serve of a slow Backboard, and little for a core.
-STORM_PER_SECOND = 20
+# New users a second: far more than five connections can provision with a slow Backboard, and little for a core.
+SIGN_UPS_PER_SECOND = 20
 
-_STORM = """
+_SIGN_UP = """
 import asyncio, itertools, secrets, sys
 import httpx
 
@@ -51,8 +51,8 @@ async def main(url, token, pause):
 asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 """
 
-# None: its port takes no connection.
-TROUBLES: dict[str, Fault | None] = {
+# None: its port refuses connections.
+OUTAGES: dict[str, Fault | None] = {
     "works": behaves(),
     "takes 3 s": slow(3.0),
     "hangs": hangs(),
@@ -72,8 +72,8 @@ def run(rig: Rig) -> Iterator[Figure]:
         seconds = 2 * rig.sizes.seconds
         _measure(client, seconds)
         idle = _measure(client, seconds)
-        for name, fault in TROUBLES.items():
-            with _trouble(sandbox, fault), _storm(server.port):
+        for name, fault in OUTAGES.items():
+            with _outage(sandbox, fault), _sign_ups(server.port):
                 during = _measure(client, seconds)
             sandbox.clear()
             before, idle = idle, _measure(client, seconds)
@@ -97,7 +97,7 @@ def _measure(client: HTTPConnection, seconds: float) -> list[float]:
     return spent
 
 
-def _trouble(sandbox: Sandbox, fault: Fault | None) -> AbstractContextManager[None]:
+def _outage(sandbox: Sandbox, fault: Fault | None) -> AbstractContextManager[None]:
     if fault is None:
         return sandbox.refuse_connections()
     sandbox.always("any", fault)
@@ -105,12 +105,12 @@ def _trouble(sandbox: Sandbox, fault: Fault | None) -> AbstractContextManager[No
 
 
 @contextmanager
-def _storm(port: int) -> Iterator[None]:
-    """New users from another process, so that the one that measures does nothing else."""
-    words = [sys.executable, "-c", _STORM, f"http://127.0.0.1:{port}", servers.TOKEN, str(1 / STORM_PER_SECOND)]
-    storm = subprocess.Popen(words, cwd=ROOT)
+def _sign_ups(port: int) -> Iterator[None]:
+    """Sign up new users from another process, so that the one that measures does nothing else."""
+    words = [sys.executable, "-c", _SIGN_UP, f"http://127.0.0.1:{port}", servers.TOKEN, str(1 / SIGN_UPS_PER_SECOND)]
+    signing_up = subprocess.Popen(words, cwd=ROOT)
     try:
         yield
     finally:
-        storm.kill()
-        storm.wait()
+        signing_up.kill()
+        signing_up.wait()

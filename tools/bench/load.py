@@ -1,4 +1,4 @@
-"""Load on a server from a process of its own, and what came of it."""
+"""Puts load on a server from a process of its own, and measures it."""
 
 import json
 import resource
@@ -22,7 +22,7 @@ class Sample:
 
     rate: float
     microseconds: float
-    # What the load generator itself took.
+    # CPU time of the load generator itself.
     generator: float
     percentiles: dict[float, float]
     requests: int
@@ -30,12 +30,12 @@ class Sample:
 
 
 def generator() -> str:
-    """What makes the load: wrk, which needs a core for itself least, or our own client."""
+    """What makes the load: wrk, which takes the least of a core, or our own client."""
     return "wrk" if shutil.which("wrk") else "tools/bench/client.py"
 
 
 def put_load(rig: Rig, server: Server, requests: Path, connections: int, *, refused: bool = False) -> Sample:
-    """Keep so many connections busy for the rig's seconds. SystemExit when an answer is not what it should be."""
+    """Keep so many connections busy for the rig's seconds. SystemExit if a response is not the expected one."""
     command = _command(server.port, requests, connections, rig.sizes.seconds)
     before, own = server.cpu_seconds(), _children_seconds()
     with placed_on(rig.cores.others):

@@ -1,8 +1,8 @@
-"""What somebody would pick instead, doing the same for people who exist, on the same table and one process each.
+"""Other stacks that do the same for existing users, on the same table and with one process each.
 
-Node's are installed from their lock into .local, on the first run; without Node, or where they cannot be installed,
-they are passed over. They check nothing but the token and the id's form, and write no log lines, which favours them;
-the fastest of them is measured with lines too, and we are measured without.
+Node's are installed from their lock into .local on the first run; without Node, or if they cannot be installed, they
+are skipped. They check only the token and the form of the id, and write no log lines, which favours them; the fastest
+of them is measured with log lines too, and our service without.
 """
 
 import hashlib
@@ -33,19 +33,19 @@ class NotHere(Exception):
 
 
 def run(rig: Rig) -> Iterator[Figure]:
-    with ensure.both(rig) as (running, asks, url), ExitStack() as peers:
+    with ensure.both(rig) as (running, requests, url), ExitStack() as peers:
         silent = servers.started(servers.OURS, servers.variables(url, LOG_LEVEL="warning"), rig.cores.server)
         running[_SILENT] = peers.enter_context(silent)
         for name, (source, install, more) in _PEERS.items():
             try:
                 command = install(source)
             except NotHere as reason:
-                print(f"{'peers':<10} {name} is passed over: {reason}")
+                print(f"{'peers':<10} {name} is skipped: {reason}")
                 continue
             variables = {**_connection(url), "SERVICE_TOKENS": servers.TOKEN, "NODE_ENV": "production", **more}
             peer = servers.started(command, variables, rig.cores.server, folder=_INSTALLED / source)
             running[name] = peers.enter_context(peer)
-        samples = ensure.measure(rig, running, asks, tuple({BUSY, *(rig.sizes.connections if rig.curves else ())}))
+        samples = ensure.measure(rig, running, requests, tuple({BUSY, *(rig.sizes.connections if rig.curves else ())}))
     for name in running:
         if name not in ("ours", _SILENT):
             yield from _beside(samples, "ours", name)

@@ -1,8 +1,8 @@
-"""What a sign-up costs beside what the partner takes: one signed user.created after another, one at a time.
+"""What a sign-up costs in addition to Backboard's part: one signed user.created after another, one at a time.
 
-The partner's share is measured in the same run, by a bare client that makes the same call in turn with the
-deliveries; ours is the difference of the medians. The server is the real one, with its log line and a Postgres
-that syncs its commits to disk.
+Backboard's part is measured in the same run, by a bare client that makes the same call in turn with the deliveries;
+ours is the difference of the medians. The server is the real one, with its log line and a Postgres that syncs its
+commits to disk.
 """
 
 import json
@@ -27,7 +27,7 @@ from tools.sandbox.backboard import LOCAL_KEY, Sandbox
 from tools.sandbox.postgres_proxy import CountRoundTrips, PostgresProxy
 
 _WARM_UP = 20
-# Partner latency in seconds, and which share of the rig's sign-ups is measured at it.
+# Latency of Backboard in seconds, and which share of the rig's sign-ups is measured at it.
 _LATENCIES = ((0.0, 1.0), (0.05, 0.5), (0.3, 0.2))
 _OWN_MILLISECONDS = 5.0
 _TRIPS = 3
@@ -39,7 +39,7 @@ def run(rig: Rig) -> Iterator[Figure]:
     with Sandbox() as sandbox:
         variables = servers.variables(url, sandbox.url)
         with (
-            closing(HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)) as partner,
+            closing(HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=20)) as backboard,
             servers.started(servers.OURS, variables, rig.cores.server) as server,
             closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,
         ):
@@ -49,31 +49,31 @@ def run(rig: Rig) -> Iterator[Figure]:
                 sandbox.reset()
                 sandbox.switches.latency = latency
                 count = max(2, round(rig.sizes.sign_ups * share))
-                yield from _at(latency, count, client, partner, sandbox)
+                yield from _at(latency, count, client, backboard, sandbox)
                 yield _floor(rig, url, latency, count)
         sandbox.reset()
         yield from _traffic(rig, url, sandbox.url)
 
 
 def _at(
-    latency: float, count: int, client: HTTPConnection, partner: HTTPConnection, sandbox: Sandbox
+    latency: float, count: int, client: HTTPConnection, backboard: HTTPConnection, sandbox: Sandbox
 ) -> Iterator[Figure]:
     answers, calls = [], []
     for _ in range(count):
         answers.append(_sign_up(client))
-        calls.append(_bare_create(partner))
+        calls.append(_bare_create(backboard))
     theirs = median(calls)
-    where = f"partner at {latency * 1000:.0f} ms"
+    where = f"Backboard at {latency * 1000:.0f} ms"
     own, p95 = median(answers) - theirs, quantiles(answers, n=20)[-1] - theirs
     bar = _OWN_MILLISECONDS
     yield compared(f"our own part, p50, {where}", "ms", [own], [bar], against="the bar", bar=at_most(1))
     yield compared("  p95", "ms", [p95], [theirs], against="its part, p50")
     ours = len(sandbox.calls()) - count
-    yield compared("  calls of the partner", "", [ours], [count], against="sign-ups", bar=at_most(1))
+    yield compared("  calls of Backboard", "", [ours], [count], against="sign-ups", bar=at_most(1))
 
 
 def _floor(rig: Rig, url: str, latency: float, count: int) -> Figure:
-    """A look, a commit, the partner's time, a commit: what the database alone takes, asked by libpq."""
+    """A look, a commit, Backboard's time, a commit: what the database alone takes, asked by libpq."""
     exchanges: dict[bool, list[float]] = {False: [], True: []}
     with placed_on(rig.cores.server), psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS floor (number INTEGER)")
@@ -117,9 +117,9 @@ def _sign_up(client: HTTPConnection) -> float:
     return timed(client, "/webhooks/clerk", body, headers)
 
 
-def _bare_create(partner: HTTPConnection) -> float:
+def _bare_create(backboard: HTTPConnection) -> float:
     body = json.dumps({"name": f"bare:{secrets.token_hex(8)}"}).encode()
-    return timed(partner, "/api/assistants", body, {"X-API-Key": LOCAL_KEY})
+    return timed(backboard, "/api/assistants", body, {"X-API-Key": LOCAL_KEY})
 
 
 def timed(client: HTTPConnection, path: str, body: bytes, headers: dict[str, str], status: int = 200) -> float:

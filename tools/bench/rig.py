@@ -1,4 +1,4 @@
-"""What every suite gets: where things run, how much is measured, and a place for the curves of the plot."""
+"""What every suite gets: where processes run, how much is measured, and the curves of the plot."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from tools.sandbox.postgres import Postgres
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured; the figures do not depend on it, only how much they vary."""
+    """How much is measured; it changes only how much the figures vary."""
 
     rounds: int = 3
     # Of load at a time; wrk takes whole ones only.
@@ -17,19 +17,19 @@ class Sizes:
     connections: tuple[int, ...] = (1, 32, 128)
     users: int = 10_000
     many_users: int = 1_000_000
-    # One at a time, and in the burst.
+    # Sign-ups one at a time, and in the burst.
     sign_ups: int = 100
     burst: int = 400
-    # In the chat's memory, and how often each of its requests is made.
+    # In the chat's tables, and how often each request is made.
     messages: int = 1_000_000
     asked: int = 300
-    # Between the two looks at memory.
+    # Between the two measurements of memory.
     requests: int = 50_000
 
 
 @dataclass(slots=True)
 class Rig:
-    """`folder` is the run's own and gone after it; `postgres` syncs its commits to disk."""
+    """`folder` is deleted after the run; `postgres` syncs its commits to disk."""
 
     cores: Cores
     sizes: Sizes
@@ -37,6 +37,6 @@ class Rig:
     postgres: Postgres
     # Whether the peers are measured at every concurrency, as a plot needs them.
     curves: bool = False
-    # Server, connections: requests a second. And server: its latencies' percentiles at the busiest asked.
+    # Requests a second by server and connections, and percentiles of latency by server.
     throughput: dict[str, dict[int, float]] = field(default_factory=dict)
     latency: dict[str, list[tuple[float, float]]] = field(default_factory=dict)

@@ -10,8 +10,8 @@ from tools.bench.figures import Figure, at_least, at_most, compared, interleaved
 from tools.bench.load import put_load
 from tools.bench.rig import Rig
 
-_PLACES = 5
-_A_PROCESS = LOOKUP_CONNECTIONS + _PLACES
+_CONNECTIONS = 5
+_A_PROCESS = LOOKUP_CONNECTIONS + _CONNECTIONS
 
 
 def run(rig: Rig) -> Iterator[Figure]:
@@ -21,7 +21,7 @@ def run(rig: Rig) -> Iterator[Figure]:
 
 
 def _tables(rig: Rig, url: str) -> Iterator[Figure]:
-    """The time of a lookup among few and among many."""
+    """The time of a lookup in a small table and in a large one."""
     large_url = database.populated(rig, rig.sizes.many_users)
     among_few = traffic.existing_users(rig.folder / "few", rig.sizes.users)
     among_many = traffic.existing_users(rig.folder / "many", rig.sizes.many_users)
@@ -30,9 +30,9 @@ def _tables(rig: Rig, url: str) -> Iterator[Figure]:
         servers.started(servers.OURS, servers.variables(large_url), rig.cores.server) as large,
     ):
         contenders = {
-            (name, connections): partial(put_load, rig, server, asks, connections)
+            (name, connections): partial(put_load, rig, server, requests, connections)
             for connections in (1, BUSY)
-            for name, server, asks in (("large", large, among_many), ("small", small, among_few))
+            for name, server, requests in (("large", large, among_many), ("small", small, among_few))
         }
         interleaved(contenders, 1)
         samples = interleaved(contenders, rig.sizes.rounds)
@@ -44,19 +44,19 @@ def _tables(rig: Rig, url: str) -> Iterator[Figure]:
 
 def _processes(rig: Rig, url: str) -> Iterator[Figure]:
     """Each process has a core of its own where the machine has enough of them."""
-    asks = traffic.existing_users(rig.folder / "few", rig.sizes.users)
-    variables = servers.variables(url, PROVISIONING_CONCURRENCY=str(_PLACES))
+    requests = traffic.existing_users(rig.folder / "few", rig.sizes.users)
+    variables = servers.variables(url, PROVISIONING_CONCURRENCY=str(_CONNECTIONS))
     everywhere = rig.cores.server | rig.cores.others
     held = []
     with servers.started(servers.OURS, variables, rig.cores.server) as one:
-        put_load(rig, one, asks, BUSY)
+        put_load(rig, one, requests, BUSY)
         held.append(database.connections(url))
         with servers.started(servers.OURS, variables | {"WEB_CONCURRENCY": "2"}, everywhere) as two:
-            put_load(rig, two, asks, BUSY)
+            put_load(rig, two, requests, BUSY)
             held.append(database.connections(url) - held[0])
             contenders = {
-                "two": partial(put_load, rig, two, asks, 2 * BUSY),
-                "one": partial(put_load, rig, one, asks, 2 * BUSY),
+                "two": partial(put_load, rig, two, requests, 2 * BUSY),
+                "one": partial(put_load, rig, one, requests, 2 * BUSY),
             }
             samples = interleaved(contenders, rig.sizes.rounds)
     rates = ([each.rate for each in samples[name]] for name in ("two", "one"))

@@ -67,7 +67,7 @@ def started(
 
 
 def variables(database_url: str, backboard_url: str = "http://127.0.0.1:9/api", **changed: str) -> dict[str, str]:
-    """What our service needs; without a partner's address it has none that answers."""
+    """The environment of our service; without `backboard_url` its calls of Backboard fail."""
     return {
         "DATABASE_URL": database_url,
         "BACKBOARD_API_KEY": LOCAL_KEY,
@@ -79,7 +79,7 @@ def variables(database_url: str, backboard_url: str = "http://127.0.0.1:9/api", 
 
 @contextmanager
 def bare(cores: frozenset[int]) -> Iterator[Server]:
-    """The least that uvicorn can do for us: read a body, answer a constant."""
+    """The least that uvicorn can do: read a body, answer with a constant."""
     with started([sys.executable, "-m", "tools.bench.bare"], {}, cores, ready="/") as server:
         yield server
 

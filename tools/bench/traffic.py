@@ -11,20 +11,20 @@ from app.commands.trigger import sample
 from tools.bench.database import clerk_id
 from tools.bench.servers import TOKEN
 
-# As many different requests as the generators hold; a larger table is asked for a sample of its people.
+# As many different requests as the generators hold; of a larger table, a sample.
 _MOST = 20_000
 _FORGED = 500
 
 
 def existing_users(file: Path, users: int) -> Path:
-    """The chat backend's question, for people at random out of so many."""
+    """Calls of ensure-user for random ones of so many users."""
     numbers = random.sample(range(1, users + 1), min(users, _MOST))
     headers = {"authorization": f"Bearer {TOKEN}"}
-    return _write(file, [_request("/ensure-user", headers, _asking(number)) for number in numbers])
+    return _write(file, [_request("/ensure-user", headers, _body(number)) for number in numbers])
 
 
 def forged_webhooks(file: Path) -> Path:
-    """Sign-ups whose headers are in order and current, signed with a secret that is not ours."""
+    """Sign-ups with valid, current headers, signed with a secret that is not ours."""
     requests = []
     for _ in range(_FORGED):
         body = sample("user.created")
@@ -33,7 +33,7 @@ def forged_webhooks(file: Path) -> Path:
     return _write(file, requests)
 
 
-def _asking(number: int) -> bytes:
+def _body(number: int) -> bytes:
     return json.dumps({"clerk_id": clerk_id(number)}).encode()
 
 

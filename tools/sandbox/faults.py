@@ -162,7 +162,7 @@ def _gzipped(response: Response) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A fault that waits for a call of its kind; `where` judges whom the call is about."""
+    """A fault that waits for a call of its kind; `where` judges the name that the call is about."""
 
     kind: str
     fault: Fault

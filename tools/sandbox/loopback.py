@@ -85,7 +85,7 @@ class LoopbackServer:
         task.add_done_callback(self._background.discard)
 
     def call_in_loop(self, function: Any, *arguments: Any) -> None:
-        """Call a function in the server's event loop, from whatever thread."""
+        """Call a function in the server's event loop, from any thread."""
         self._loop.call_soon_threadsafe(function, *arguments)
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -114,11 +114,12 @@ class Postgres:
         self._end(signal.SIGINT)
         self.start()
 
-    def create_database(self, name: str) -> None:
+    def create_database(self, name: str, *, template: str = "template1") -> None:
         """Make a database if there is none of that name; its address is `url(name)`."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                names = map(sql.Identifier, (name, template))
+                connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
 
     def _claim_home(self) -> None:
         """Keep the folder to ourselves while we live; end the server of an earlier owner that was killed."""

@@ -131,7 +131,7 @@ NAMED: dict[str, Callable[[], Fault]] = {
     "drops_after_commit": partial(faults.drops, after_commit=True),
     "bad_id": partial(says, assistant_id="asst_123"),
     "no_id": partial(without, "assistant_id"),
-    "other_name": partial(says, name="somebody else"),
+    "other_name": partial(says, name="another"),
     "nan": partial(says, tok_k=float("nan")),
     "slow": partial(faults.slow, 3),
     "late": partial(faults.late, LATE_SECONDS),

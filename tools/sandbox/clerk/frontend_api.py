@@ -22,7 +22,7 @@ KEY_ID = "ins_canary1"
 
 
 class User(Protocol):
-    """Whom a session token is for."""
+    """The user of a session token."""
 
     @property
     def clerk_id(self) -> str: ...

@@ -1,4 +1,4 @@
-"""The stand-in of Clerk keeps to what Clerk's documentation and its users say of it."""
+"""The stand-in of Clerk's Backend API behaves as Clerk's documentation and its users describe."""
 
 import time
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def code(answer: httpx.Response) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize(("limit", "count"), [("", 10), ("limit=7", 7), ("limit=500", 500), ("limit=501", 10)])
-def test_a_limit_is_ten_unless_it_is_a_good_one(clerk: Clerk, limit: str, count: int) -> None:
+def test_a_missing_or_invalid_limit_is_ten(clerk: Clerk, limit: str, count: int) -> None:
     """Above 500 there are ten users and no error."""
     for _ in range(520):
         clerk.add_user()
@@ -38,8 +38,8 @@ def test_a_limit_is_ten_unless_it_is_a_good_one(clerk: Clerk, limit: str, count:
     assert len(ids(ask(clerk, f"/users?{limit}"))) == count
 
 
-def test_the_newest_come_first_unless_asked_otherwise(clerk: Clerk) -> None:
-    """And only the first order_by counts."""
+def test_the_newest_user_comes_first_by_default(clerk: Clerk) -> None:
+    """Of several order_by only the first counts."""
     made = [clerk.add_user()["id"] for _ in range(4)]
 
     assert ids(ask(clerk, "/users")) == made[::-1]
@@ -51,23 +51,23 @@ def test_the_newest_come_first_unless_asked_otherwise(clerk: Clerk) -> None:
     "query",
     ["order_by=+created_at", "starting_after={id}&offset=0", "starting_after={id}&order_by=updated_at", "limit=x"],
 )
-def test_a_query_that_clerk_refuses_is_refused(clerk: Clerk, query: str) -> None:
-    """A raw plus is a blank, and a cursor goes with the order of creation only."""
+def test_an_invalid_query_is_refused(clerk: Clerk, query: str) -> None:
+    """A raw plus is a blank, and a cursor requires the order of creation."""
     user = clerk.add_user()
 
     assert ask(clerk, "/users?" + query.format(id=user["id"])).status_code == 422
 
 
-def test_users_can_be_asked_for_by_id(clerk: Clerk) -> None:
-    """Unknown ones are left out without a word, and more than a hundred are refused."""
+def test_users_can_be_listed_by_id(clerk: Clerk) -> None:
+    """Unknown ids are silently left out, and more than a hundred are refused."""
     made = [clerk.add_user()["id"] for _ in range(3)]
 
     assert ids(ask(clerk, f"/users?user_id={made[0]}&user_id={made[2]}&user_id=user_unknown")) == [made[2], made[0]]
     assert ask(clerk, "/users?" + "&".join(["user_id=user_x"] * 101)).status_code == 422
 
 
-def test_a_user_and_the_number_of_users(clerk: Clerk) -> None:
-    """One is the User object itself; a removed one is a 404 with Clerk's code."""
+def test_a_user_is_served_by_id_and_users_are_counted(clerk: Clerk) -> None:
+    """A removed user is a 404 with Clerk's code."""
     user = clerk.add_user()
     assert ask(clerk, f"/users/{user['id']}").json() == user
     assert ask(clerk, "/users/count").json() == {"object": "total_count", "total_count": 1}
@@ -78,8 +78,8 @@ def test_a_user_and_the_number_of_users(clerk: Clerk) -> None:
     assert ask(clerk, "/users/count").json()["total_count"] == 0
 
 
-def test_a_wrong_key_and_a_wrong_address_have_codes_of_their_own(clerk: Clerk) -> None:
-    """So that neither looks like an unknown user."""
+def test_a_wrong_key_and_an_unknown_path_have_codes_of_their_own(clerk: Clerk) -> None:
+    """Neither looks like an unknown user."""
     assert code(ask(clerk, "/users", key="sk_test_other")) == (401, "clerk_key_invalid")
     assert httpx.get(f"{clerk.url}/users", trust_env=False).status_code == 401
     assert code(ask(clerk, "/v1/users"))[1] != "resource_not_found"
@@ -88,8 +88,8 @@ def test_a_wrong_key_and_a_wrong_address_have_codes_of_their_own(clerk: Clerk) -
 @pytest.mark.parametrize(
     ("gone_cursor", "status", "count"), [("goes_on", 200, 2), ("empty", 200, 0), ("refused", 422, 0)]
 )
-def test_a_cursor_can_lose_its_user(clerk: Clerk, gone_cursor: Any, status: int, count: int) -> None:
-    """What Clerk does then is documented nowhere, so it can be chosen."""
+def test_the_user_of_a_cursor_can_be_deleted(clerk: Clerk, gone_cursor: Any, status: int, count: int) -> None:
+    """Clerk does not document what happens then, so a switch chooses."""
     made = [clerk.add_user()["id"] for _ in range(4)]
     clerk.remove_user(made[1])
     clerk.switches.gone_cursor = gone_cursor
@@ -101,8 +101,8 @@ def test_a_cursor_can_lose_its_user(clerk: Clerk, gone_cursor: Any, status: int,
         assert ids(answer) == made[2 : 2 + count]
 
 
-def test_a_throttled_endpoint_stays_closed_until_its_time(clerk: Clerk) -> None:
-    """Whoever comes back too early is told so again; the other endpoints are open."""
+def test_a_throttled_endpoint_refuses_until_its_retry_after(clerk: Clerk) -> None:
+    """Calls that come too early get another 429; other endpoints respond."""
     clerk.throttle("list", 1)
 
     first, early, other = ask(clerk, "/users"), ask(clerk, "/users"), ask(clerk, "/users/count")
@@ -112,8 +112,8 @@ def test_a_throttled_endpoint_stays_closed_until_its_time(clerk: Clerk) -> None:
     assert (early.status_code, other.status_code, ask(clerk, "/users").status_code) == (429, 200, 200)
 
 
-def test_faults_come_in_turn_and_calls_are_written_down(clerk: Clerk) -> None:
-    """Queued ones first, then the standing one, until cleared."""
+def test_faults_come_in_order_and_calls_are_recorded(clerk: Clerk) -> None:
+    """Queued faults first, then the standing one, until it is cleared."""
     clerk.next("user", refuses(500))
     clerk.always("any", refuses(503))
 

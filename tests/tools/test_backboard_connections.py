@@ -1,8 +1,8 @@
-"""The sandbox misbehaves below HTTP: answers missing, cut or trickling, connections refused or idle."""
+"""The Backboard sandbox misbehaves below HTTP: responses missing, cut or trickling, connections refused or idle."""
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -14,19 +14,6 @@ from tools.sandbox.backboard import faults as backboard_faults
 from tools.sandbox.faults import Fault
 
 NAME = "clerk:user_sandbox"
-
-
-@pytest.fixture
-def client(backboard: Sandbox) -> Iterator[httpx.Client]:
-    # Not verifying saves loading the certificates, which plain HTTP does not need.
-    with httpx.Client(
-        base_url=backboard.url,
-        headers={"X-API-Key": API_KEY, "Accept-Encoding": "identity"},
-        trust_env=False,
-        verify=False,
-        timeout=httpx.Timeout(5, read=0.15),
-    ) as client:
-        yield client
 
 
 def create(client: httpx.Client) -> httpx.Response:
@@ -42,7 +29,7 @@ def create(client: httpx.Client) -> httpx.Response:
         (faults.resets, httpx.ReadError),
     ],
 )
-def test_an_answer_can_fail_to_come(
+def test_a_response_can_be_missing(
     client: httpx.Client,
     backboard: Sandbox,
     fault: Callable[..., Fault],
@@ -60,7 +47,7 @@ def test_an_answer_can_fail_to_come(
 
 
 def test_a_body_can_be_cut(client: httpx.Client, backboard: Sandbox) -> None:
-    """The work is done, and the answer ends in its middle."""
+    """The work is done, and the response ends in its middle."""
     backboard.next_create(faults.cuts())
 
     with pytest.raises(httpx.RemoteProtocolError):
@@ -74,8 +61,8 @@ def test_a_body_can_be_cut(client: httpx.Client, backboard: Sandbox) -> None:
     [faults.drips(pace=0.01), faults.drips(head=True, pace=0.01), faults.hints(pace=0.01)],
     ids=str,
 )
-def test_an_answer_can_trickle(client: httpx.Client, backboard: Sandbox, fault: Fault) -> None:
-    """Bytes or 103s keep coming, each soon enough for a read timeout, and the answer does not end."""
+def test_a_response_can_trickle(client: httpx.Client, backboard: Sandbox, fault: Fault) -> None:
+    """Bytes or 103s keep coming, each within a read timeout, and the response does not end."""
     backboard.make_assistant("x")
     backboard.next_lookup(fault)
     request = f"GET /api/assistants?name=x HTTP/1.1\r\nHost: x\r\nX-API-Key: {API_KEY}\r\n\r\n"
@@ -87,17 +74,17 @@ def test_an_answer_can_trickle(client: httpx.Client, backboard: Sandbox, fault: 
     assert b"}]" not in b"".join(pieces)
 
 
-def test_a_trickle_ends_well_for_the_patient(client: httpx.Client, backboard: Sandbox) -> None:
-    """What dripped is the right answer, and the connection serves the next call."""
+def test_a_trickle_ends_as_the_right_response(client: httpx.Client, backboard: Sandbox) -> None:
+    """Afterwards the connection serves the next call."""
     backboard.next_create(faults.drips(pace=0), faults.drips(head=True, pace=0))
 
-    answers = [create(client).json()["assistant_id"] for _ in range(2)]
+    ids = [create(client).json()["assistant_id"] for _ in range(2)]
 
-    assert answers == [made.id for made in backboard.alive(NAME)]
+    assert ids == [made.id for made in backboard.alive(NAME)]
 
 
 def test_connections_can_be_refused(client: httpx.Client, backboard: Sandbox) -> None:
-    """While it is down nothing is connected, the pooled connection included; afterwards the port is the same."""
+    """While it is down, pooled connections are closed as well; afterwards the port is the same."""
     client.get("/assistants")
     with backboard.refuse_connections(), pytest.raises(httpx.ConnectError):
         create(client)
@@ -105,8 +92,8 @@ def test_connections_can_be_refused(client: httpx.Client, backboard: Sandbox) ->
     assert create(client).status_code == 200
 
 
-def test_what_was_under_way_is_lost_when_it_goes_down(client: httpx.Client, backboard: Sandbox) -> None:
-    """A crash of the partner takes the call with it."""
+def test_a_call_under_way_is_lost_when_it_goes_down(client: httpx.Client, backboard: Sandbox) -> None:
+    """Its work is never done."""
     backboard.next_create(faults.slow(0.25))
     with pytest.raises(httpx.ReadTimeout):
         create(client)
@@ -117,7 +104,7 @@ def test_what_was_under_way_is_lost_when_it_goes_down(client: httpx.Client, back
 
 
 def test_a_connection_can_be_accepted_and_closed(client: httpx.Client, backboard: Sandbox) -> None:
-    """So many connections are closed before a byte is read, and the next one is served."""
+    """As many connections as planned are closed before a byte is read; the next one is served."""
     backboard.close_next_connections(1)
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         create(client)
@@ -127,7 +114,7 @@ def test_a_connection_can_be_accepted_and_closed(client: httpx.Client, backboard
 
 
 def test_an_idle_connection_is_closed(backboard: Sandbox) -> None:
-    """A server's patience with a silent client can be set."""
+    """After a time that a switch sets."""
     backboard.switches.idle_seconds = 0.05
     address = httpx.URL(backboard.url)
     with socket.create_connection((address.host, address.port or 0), timeout=5) as raw:
@@ -145,8 +132,8 @@ def test_an_idle_connection_is_closed(backboard: Sandbox) -> None:
     ],
     ids=["no request", "bad header", "bad length", "too long", "endless head"],
 )
-def test_what_is_not_http_is_hung_up_on(backboard: Sandbox, sent: bytes) -> None:
-    """Garbage closes its own connection, and counts as no call."""
+def test_a_connection_without_http_is_closed(backboard: Sandbox, sent: bytes) -> None:
+    """The ledger shows no call."""
     address = httpx.URL(backboard.url)
     with socket.create_connection((address.host, address.port or 0), timeout=5) as raw:
         raw.sendall(sent)
@@ -158,8 +145,8 @@ def test_what_is_not_http_is_hung_up_on(backboard: Sandbox, sent: bytes) -> None
     assert (rest, backboard.calls()) == (b"", [])
 
 
-def test_it_stops_at_once_whatever_is_under_way() -> None:
-    """Hung, dripping and unread answers do not hold up the end."""
+def test_it_stops_at_once_with_calls_under_way() -> None:
+    """Hanging, dripping and unread responses do not delay the end."""
     with Sandbox() as sandbox:
         address = httpx.URL(sandbox.url)
         sandbox.next("any", faults.hangs(), faults.hints(), backboard_faults.oversize(20_000_000), faults.late(60))

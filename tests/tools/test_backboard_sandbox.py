@@ -1,6 +1,5 @@
-"""The partner that the other tests rely on follows Backboard's API, and keeps a true ledger."""
+"""The Backboard sandbox, on which other tests rely, follows Backboard's API and keeps a correct ledger."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,13 +13,6 @@ from tools.sandbox.backboard import Sandbox
 NAME = "clerk:user_sandbox"
 
 
-@pytest.fixture
-def client(backboard: Sandbox) -> Iterator[httpx.Client]:
-    # Not verifying saves loading the certificates, which plain HTTP does not need.
-    with httpx.Client(base_url=backboard.url, headers={"X-API-Key": API_KEY}, trust_env=False, verify=False) as client:
-        yield client
-
-
 def create(client: httpx.Client, **fields: Any) -> dict[str, Any]:
     response = client.post("/assistants", json={"name": NAME} | fields)
     assert response.status_code == 200
@@ -32,8 +24,8 @@ def listed(client: httpx.Client, **parameters: Any) -> list[str]:
     return [assistant["assistant_id"] for assistant in client.get("/assistants", params=parameters).json()]
 
 
-def test_a_create_answers_the_whole_assistant(client: httpx.Client) -> None:
-    """The body of the answer is the assistant itself, with every documented field and its default."""
+def test_a_create_returns_the_whole_assistant(client: httpx.Client) -> None:
+    """The body of the response is the assistant itself, with every documented field and its default."""
     assistant = create(client, system_prompt="Be kind.", instructions="not a field")
 
     assert UUID(assistant.pop("assistant_id")).version == 4
@@ -53,7 +45,7 @@ def test_a_create_answers_the_whole_assistant(client: httpx.Client) -> None:
 
 
 def test_names_are_not_unique(client: httpx.Client, backboard: Sandbox) -> None:
-    """Each create makes another assistant, whatever idempotency key stands in its head."""
+    """Each create makes another assistant, even under the same idempotency key."""
     for _ in range(2):
         client.post("/assistants", json={"name": NAME}, headers={"Idempotency-Key": "once"})
 
@@ -76,7 +68,7 @@ def test_names_are_not_unique(client: httpx.Client, backboard: Sandbox) -> None:
     ],
 )
 def test_a_create_is_validated(client: httpx.Client, backboard: Sandbox, fields: dict[str, Any], kind: str) -> None:
-    """A field that the vendor would refuse is refused with 422 in the list shape, and nothing is made."""
+    """A field that Backboard would refuse is refused with 422 in the list shape, and nothing is made."""
     response = client.post("/assistants", json=fields)
 
     assert response.status_code == 422
@@ -101,26 +93,26 @@ def test_a_create_takes_a_json_object_only(client: httpx.Client, body: bytes, co
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "espr_wrong"}, {"Authorization": f"Bearer {API_KEY}"}])
-def test_only_the_right_key_in_the_right_header_opens(backboard: Sandbox, headers: dict[str, str]) -> None:
-    """Without a key, with a wrong one or with a bearer token, every call is a 401 that the ledger shows."""
+def test_only_the_right_key_in_the_right_header_is_accepted(backboard: Sandbox, headers: dict[str, str]) -> None:
+    """Without a key, with a wrong one or with a bearer token, every call is a 401 in the ledger."""
     response = httpx.post(f"{backboard.url}/assistants", json={"name": NAME}, headers=headers, trust_env=False)
 
     assert (response.status_code, response.json()) == (401, {"detail": "Invalid or missing API key"})
     assert ([call.key_ok for call in backboard.calls()], backboard.made()) == ([False], [])
 
 
-def test_two_keys_see_two_worlds() -> None:
-    """What one key makes, another neither lists nor reaches by id."""
+def test_each_key_has_an_account_of_its_own() -> None:
+    """An assistant of one key is neither listed for another key nor found there by id."""
     with Sandbox(keys=["espr_one", "espr_two"]) as sandbox:
         made = sandbox.make_assistant(NAME, key="espr_one")
-        with httpx.Client(base_url=sandbox.url, headers={"X-API-Key": "espr_two"}, trust_env=False) as stranger:
-            assert listed(stranger) == []
-            assert stranger.delete(f"/assistants/{made.id}").status_code == 404
+        with httpx.Client(base_url=sandbox.url, headers={"X-API-Key": "espr_two"}, trust_env=False) as other:
+            assert listed(other) == []
+            assert other.delete(f"/assistants/{made.id}").status_code == 404
         assert [one.id for one in sandbox.alive(NAME, key="espr_one")] == [made.id]
 
 
 def test_a_lookup_finds_the_exact_name_only(client: httpx.Client, backboard: Sandbox) -> None:
-    """The name filter is case-sensitive and knows no substrings."""
+    """The name filter is case-sensitive and matches no substring."""
     wanted = backboard.make_assistant(NAME)
     for near in (NAME.upper(), NAME + "x", NAME[:-1]):
         backboard.make_assistant(near)
@@ -129,7 +121,7 @@ def test_a_lookup_finds_the_exact_name_only(client: httpx.Client, backboard: San
 
 
 def test_pages_cover_a_listing_once(client: httpx.Client, backboard: Sandbox) -> None:
-    """Skip and limit walk through everything without a gap or an overlap, in random order too."""
+    """Skip and limit go through everything without a gap or an overlap, in random order too."""
     backboard.switches.order = "random"
     made = {backboard.make_assistant(f"{NAME}{number}").id for number in range(7)}
 
@@ -141,12 +133,12 @@ def test_pages_cover_a_listing_once(client: httpx.Client, backboard: Sandbox) ->
 
 @pytest.mark.parametrize("paging", [{"limit": 0}, {"limit": 201}, {"skip": -1}, {"skip": 10_001}, {"skip": "x"}])
 def test_paging_out_of_range_is_refused(client: httpx.Client, paging: dict[str, Any]) -> None:
-    """Beyond the vendor's documented ranges the answer is a 422."""
+    """Outside Backboard's documented ranges the response is a 422."""
     assert client.get("/assistants", params=paging).status_code == 422
 
 
 def test_an_update_changes_only_what_it_names(client: httpx.Client) -> None:
-    """PUT is partial; a null empties a field."""
+    """PUT is partial; a null clears a field."""
     made = create(client, system_prompt="Be kind.", tok_k=5)
 
     changed = client.put(f"/assistants/{made['assistant_id']}", json={"name": "new", "system_prompt": None})
@@ -154,8 +146,8 @@ def test_an_update_changes_only_what_it_names(client: httpx.Client) -> None:
     assert changed.json() == made | {"name": "new", "system_prompt": None}
 
 
-def test_a_deletion_takes_the_threads_along(client: httpx.Client, backboard: Sandbox) -> None:
-    """After a delete the assistant and its threads are 404, and the ledger remembers when."""
+def test_a_deletion_deletes_the_threads_too(client: httpx.Client, backboard: Sandbox) -> None:
+    """Afterwards the assistant and its threads are 404; the ledger keeps the time."""
     assistant = f"/assistants/{create(client)['assistant_id']}"
     thread = f"/threads/{client.post(f'{assistant}/threads', json={}).json()['thread_id']}"
 
@@ -168,7 +160,7 @@ def test_a_deletion_takes_the_threads_along(client: httpx.Client, backboard: San
 
 
 def test_a_thread_needs_a_body(client: httpx.Client) -> None:
-    """A thread is made by an empty object, and by nothing less."""
+    """An empty object is enough, no body is not."""
     threads = f"/assistants/{create(client)['assistant_id']}/threads"
 
     refused, made = client.post(threads), client.post(threads, json={})
@@ -191,13 +183,13 @@ def test_a_thread_needs_a_body(client: httpx.Client) -> None:
         ("GET", "/v1/assistants", 404),
     ],
 )
-def test_what_is_not_there_is_refused(client: httpx.Client, method: str, path: str, status: int) -> None:
-    """Malformed ids, unknown ids, methods and paths each have their status."""
+def test_unknown_ids_methods_and_paths_are_refused(client: httpx.Client, method: str, path: str, status: int) -> None:
+    """Each with its own status, malformed ids included."""
     assert client.request(method, path).status_code == status
 
 
 def test_a_chunked_body_is_read(client: httpx.Client, backboard: Sandbox) -> None:
-    """A client that does not announce a length is served like any other, on one connection."""
+    """A request without a length is served like any other, on one connection."""
     chunks = iter([b'{"name": ', f'"{NAME}"'.encode(), b"}"])
 
     sent = client.post("/assistants", content=chunks, headers={"Content-Type": "application/json"})

@@ -1,15 +1,14 @@
-"""The sandbox misbehaves as it is told: before or after the work, and with answers of no use."""
+"""The Backboard sandbox fails as planned: before or after its work, and with unusable responses."""
 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
 
-from tests.support.factories import API_KEY
 from tools.sandbox import faults
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard import faults as backboard_faults
@@ -18,26 +17,13 @@ from tools.sandbox.faults import Fault
 NAME = "clerk:user_sandbox"
 
 
-@pytest.fixture
-def client(backboard: Sandbox) -> Iterator[httpx.Client]:
-    # Not verifying saves loading the certificates, which plain HTTP does not need.
-    with httpx.Client(
-        base_url=backboard.url,
-        headers={"X-API-Key": API_KEY, "Accept-Encoding": "identity"},
-        trust_env=False,
-        verify=False,
-        timeout=httpx.Timeout(5, read=0.15),
-    ) as client:
-        yield client
-
-
 def create(client: httpx.Client) -> httpx.Response:
     return client.post("/assistants", json={"name": NAME})
 
 
 @pytest.mark.parametrize("code", [400, 401, 402, 403, 422, 429, 500, 503])
 def test_a_refusal_makes_nothing(client: httpx.Client, backboard: Sandbox, code: int) -> None:
-    """A status before the commit has a JSON detail, and no assistant behind it."""
+    """A status before the commit has a JSON detail, and there is no assistant."""
     backboard.next_create(backboard_faults.status(code))
 
     response = create(client)
@@ -47,8 +33,8 @@ def test_a_refusal_makes_nothing(client: httpx.Client, backboard: Sandbox, code:
 
 
 @pytest.mark.parametrize("code", [502, 504])
-def test_a_gateway_answers_in_html(client: httpx.Client, backboard: Sandbox, code: int) -> None:
-    """502 and 504 come from something in front of Backboard, which speaks no JSON."""
+def test_a_gateway_responds_in_html(client: httpx.Client, backboard: Sandbox, code: int) -> None:
+    """502 and 504 come from a proxy in front of Backboard."""
     backboard.next_create(backboard_faults.html(code))
 
     response = create(client)
@@ -68,7 +54,7 @@ def test_a_gateway_answers_in_html(client: httpx.Client, backboard: Sandbox, cod
 def test_retry_after_has_four_spellings(
     client: httpx.Client, backboard: Sandbox, name: str, reads: Callable[[str | None], object]
 ) -> None:
-    """A 429 comes without it, in seconds, as a date, or absurd."""
+    """Missing, in seconds, as a date, or absurd."""
     backboard.next_create(backboard_faults.NAMED[name]())
 
     response = create(client)
@@ -81,7 +67,7 @@ def test_retry_after_has_four_spellings(
     "fault", [backboard_faults.status(500, after_commit=True), backboard_faults.html(502, after_commit=True)]
 )
 def test_an_error_can_hide_a_success(client: httpx.Client, backboard: Sandbox, fault: Fault) -> None:
-    """After the commit a 5xx is answered although the assistant exists."""
+    """The response is a 5xx although the assistant exists."""
     backboard.next_create(fault)
 
     assert create(client).is_server_error
@@ -94,7 +80,7 @@ def test_an_error_can_hide_a_success(client: httpx.Client, backboard: Sandbox, f
 def test_a_create_can_be_done_after_the_client_has_left(
     client: httpx.Client, backboard: Sandbox, fault: Fault, error: type[Exception]
 ) -> None:
-    """Nothing is there when the client gives up; a moment later it is."""
+    """The assistant is missing when the client gives up, and exists a moment later."""
     backboard.next_create(fault)
     with pytest.raises(error):
         create(client)
@@ -103,8 +89,8 @@ def test_a_create_can_be_done_after_the_client_has_left(
     backboard.wait_for(lambda: len(backboard.alive(NAME)) == 1)
 
 
-def test_a_late_create_does_not_reach_past_a_reset(client: httpx.Client, backboard: Sandbox) -> None:
-    """What one test left under way cannot appear in the next one."""
+def test_a_late_create_does_not_survive_a_reset(client: httpx.Client, backboard: Sandbox) -> None:
+    """A call that one test has left under way has no effect in the next test."""
     backboard.next_create(faults.late(0.05))
     with pytest.raises(httpx.RemoteProtocolError):
         create(client)
@@ -127,7 +113,7 @@ def test_a_late_create_does_not_reach_past_a_reset(client: httpx.Client, backboa
     ids=str,
 )
 def test_a_success_can_be_unreadable(client: httpx.Client, backboard: Sandbox, fault: Fault, body: bytes) -> None:
-    """With 200, and the assistant made, the body is of no use."""
+    """The status is 200 and the assistant exists, but the body is unusable."""
     backboard.next_create(fault)
 
     with client.stream("POST", "/assistants", json={"name": NAME}) as response:
@@ -138,16 +124,16 @@ def test_a_success_can_be_unreadable(client: httpx.Client, backboard: Sandbox, f
     assert len(backboard.alive(NAME)) == 1
 
 
-def test_a_success_can_hold_what_is_no_json(client: httpx.Client, backboard: Sandbox) -> None:
-    """NaN stands bare in the body; a tower of arrays is too deep to parse, but well-formed."""
+def test_a_success_can_hold_nan_and_nested_arrays(client: httpx.Client, backboard: Sandbox) -> None:
+    """A bare NaN is no JSON; the arrays are well-formed."""
     backboard.next_create(backboard_faults.says(tok_k=float("nan")), backboard_faults.nested(20))
 
     assert '"tok_k":NaN' in create(client).text
     assert '"tower":[[[[' in create(client).text
 
 
-def test_a_tower_is_too_deep_to_parse(client: httpx.Client, backboard: Sandbox) -> None:
-    """A hundred thousand levels stop a recursive parser."""
+def test_nested_arrays_can_be_too_deep_to_parse(client: httpx.Client, backboard: Sandbox) -> None:
+    """A hundred thousand levels end a recursive parser."""
     backboard.always("any", backboard_faults.nested())
 
     for response in (create(client), client.get("/assistants")):
@@ -155,19 +141,19 @@ def test_a_tower_is_too_deep_to_parse(client: httpx.Client, backboard: Sandbox) 
             json.loads(response.text)
 
 
-def test_an_answer_can_be_about_another_assistant(client: httpx.Client, backboard: Sandbox) -> None:
-    """Another name, or the id of the oldest assistant, is answered instead of what was made."""
-    oldest = backboard.make_assistant("somebody else")
-    backboard.next_create(backboard_faults.says(name="somebody else"), backboard_faults.earlier_id())
+def test_a_response_can_be_about_another_assistant(client: httpx.Client, backboard: Sandbox) -> None:
+    """With another name, or with the id of the oldest assistant."""
+    oldest = backboard.make_assistant("another")
+    backboard.next_create(backboard_faults.says(name="another"), backboard_faults.earlier_id())
 
-    assert create(client).json()["name"] == "somebody else"
+    assert create(client).json()["name"] == "another"
     assert create(client).json()["assistant_id"] == oldest.id
     assert len(backboard.alive(NAME)) == 2
 
 
 @pytest.mark.parametrize("assistants", [0, 1, 3])
 def test_a_listing_can_be_large(client: httpx.Client, backboard: Sandbox, assistants: int) -> None:
-    """Five megabytes of prompts, still a proper array of the same assistants."""
+    """Five megabytes of prompts in a valid array of the same assistants."""
     for _ in range(assistants):
         backboard.make_assistant(NAME)
     backboard.next_lookup(backboard_faults.oversize())
@@ -179,7 +165,7 @@ def test_a_listing_can_be_large(client: httpx.Client, backboard: Sandbox, assist
 
 
 def test_a_listing_can_have_another_shape(client: httpx.Client, backboard: Sandbox) -> None:
-    """An object round the array, or each assistant twice."""
+    """An object around the array, or each assistant twice."""
     made = backboard.make_assistant(NAME)
     backboard.next("list", backboard_faults.wrapped(), backboard_faults.repeated())
 
@@ -202,7 +188,7 @@ def test_a_listing_can_have_another_shape(client: httpx.Client, backboard: Sandb
 def test_every_kind_of_call_can_fail(
     client: httpx.Client, backboard: Sandbox, kind: str, method: str, path: str
 ) -> None:
-    """Lookup, get and delete have the same errors and drops; a delete that failed before its work did none."""
+    """With an error or a dropped connection; a delete that fails before its work deletes nothing."""
     made = backboard.make_assistant(NAME)
     backboard.next(kind, backboard_faults.html(502), faults.drops())
     url = "/assistants" + path.format(id=made.id)
@@ -214,7 +200,7 @@ def test_every_kind_of_call_can_fail(
 
 
 def test_a_thread_can_be_made_twice_forgotten_or_shown_late(client: httpx.Client, backboard: Sandbox) -> None:
-    """The answer is right each time; only who looks again sees what became of it."""
+    """The response is right each time; only a later look shows the difference."""
     made = backboard.make_assistant(NAME)
     threads = f"/assistants/{made.id}/threads"
     backboard.next("create_thread", backboard_faults.twice(), backboard_faults.forgets())
@@ -232,7 +218,7 @@ def test_a_thread_can_be_made_twice_forgotten_or_shown_late(client: httpx.Client
 
 
 def test_a_deletion_of_a_thread_can_be_forgotten(client: httpx.Client, backboard: Sandbox) -> None:
-    """It says deleted, and the thread is there; one that fails before its work leaves it as well."""
+    """The response says deleted, but the thread is still there, as after a deletion that fails before its work."""
     thread = backboard.make_thread(backboard.make_assistant(NAME).id)
     backboard.next("delete_thread", backboard_faults.forgets(), backboard_faults.status(500))
 
@@ -242,8 +228,8 @@ def test_a_deletion_of_a_thread_can_be_forgotten(client: httpx.Client, backboard
     assert backboard.threads() == []
 
 
-def test_a_deletion_can_be_done_without_an_answer(client: httpx.Client, backboard: Sandbox) -> None:
-    """After the commit the assistant is gone, and the repetition a 404."""
+def test_a_deletion_can_be_done_without_a_response(client: httpx.Client, backboard: Sandbox) -> None:
+    """The repeated deletion is a 404."""
     made = backboard.make_assistant(NAME)
     backboard.next_delete(faults.drops(after_commit=True))
     with pytest.raises(httpx.RemoteProtocolError):
@@ -253,14 +239,14 @@ def test_a_deletion_can_be_done_without_an_answer(client: httpx.Client, backboar
 
 
 def test_a_redirect_leads_elsewhere(client: httpx.Client, backboard: Sandbox) -> None:
-    """A 307 tempts a client to take its key to another place."""
+    """A client that followed the 307 would send its key to another host."""
     backboard.next_create(faults.redirect("http://localhost:9/"))
 
     assert create(client).headers["Location"] == "http://localhost:9/"
 
 
-def test_a_gate_says_exactly_when(client: httpx.Client, backboard: Sandbox) -> None:
-    """A held call has done its work, or not, until the test opens the gate."""
+def test_a_call_can_be_held_until_the_test_lets_it_go(client: httpx.Client, backboard: Sandbox) -> None:
+    """Here after its work; the response waits for the gate."""
     gate = threading.Event()
     backboard.next_create(faults.held(gate, after_commit=True))
     with pytest.raises(httpx.ReadTimeout):

@@ -1,4 +1,4 @@
-"""The sandbox is steered: switches for what is unknown of Backboard, a ledger to assert against, two doors."""
+"""The Backboard sandbox is steered from Python and over HTTP: switches for unknowns, planned faults, a ledger."""
 
 import re
 import subprocess
@@ -12,19 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.factories import API_KEY
 from tools.sandbox import faults
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard import faults as backboard_faults
 
 NAME = "clerk:user_sandbox"
-
-
-@pytest.fixture
-def client(backboard: Sandbox) -> Iterator[httpx.Client]:
-    # Not verifying saves loading the certificates, which plain HTTP does not need.
-    with httpx.Client(base_url=backboard.url, headers={"X-API-Key": API_KEY}, trust_env=False, verify=False) as client:
-        yield client
 
 
 @pytest.fixture
@@ -41,24 +33,24 @@ def listed(client: httpx.Client, **parameters: Any) -> list[str]:
     return [assistant["assistant_id"] for assistant in client.get("/assistants", params=parameters).json()]
 
 
-def test_an_ignored_filter_lists_everybody(client: httpx.Client, backboard: Sandbox) -> None:
-    """An older server does not know `name`."""
+def test_the_name_filter_can_be_ignored(client: httpx.Client, backboard: Sandbox) -> None:
+    """As by an older server that does not know `name`."""
     backboard.switches.name_filter = False
-    backboard.make_assistant("somebody else")
+    backboard.make_assistant("another")
 
     assert len(listed(client, name=NAME)) == 1
 
 
 def test_new_assistants_can_be_invisible_for_a_while(client: httpx.Client, backboard: Sandbox) -> None:
-    """With a delayed listing a fresh assistant is missing from it, though its id is served."""
+    """A new assistant is missing from the listing, though its id is served."""
     backboard.switches.visible_after = 60
     made = create(client).json()["assistant_id"]
 
     assert (listed(client, name=NAME), client.get(f"/assistants/{made}").status_code) == ([], 200)
 
 
-def test_the_order_of_a_listing_can_be_turned(client: httpx.Client, backboard: Sandbox) -> None:
-    """Ascending goes by age, and descending is its reverse."""
+def test_the_order_of_a_listing_can_be_reversed(client: httpx.Client, backboard: Sandbox) -> None:
+    """Ascending begins with the oldest."""
     now = datetime.now(UTC)
     ids = [backboard.make_assistant(NAME, created_at=now - timedelta(days=age)).id for age in (2, 3, 1)]
 
@@ -70,7 +62,7 @@ def test_the_order_of_a_listing_can_be_turned(client: httpx.Client, backboard: S
 
 
 def test_the_other_unknowns_have_switches(client: httpx.Client, backboard: Sandbox) -> None:
-    """Create's status, an echoed description, unknown fields and clamped paging can be had."""
+    """The status of a create, an echoed description, unknown fields and clamped paging."""
     switches = backboard.switches
     switches.create_status, switches.echo_description = 201, True
     switches.extra_fields = switches.clamp_paging = True
@@ -88,14 +80,13 @@ def test_the_other_unknowns_have_switches(client: httpx.Client, backboard: Sandb
     [("z", r"\.\d{3}Z"), ("offset", r"\.\d{3}\+00:00"), ("naive", r"\.\d{3}"), ("microseconds", r"\.\d{6}Z")],
 )
 def test_timestamps_have_four_spellings(client: httpx.Client, backboard: Sandbox, spelling: Any, end: str) -> None:
-    """Whatever the live server sends, the sandbox can send it."""
     backboard.switches.timestamps = spelling
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d" + end, create(client).json()["created_at"])
 
 
 def test_the_ledger_keeps_every_call(client: httpx.Client, backboard: Sandbox) -> None:
-    """Calls stand in their order with kind, path, name, fault and the status that was answered."""
+    """In order, with kind, path, name, fault and the status of the response."""
     backboard.next_lookup(backboard_faults.status(503))
     made = create(client).json()["assistant_id"]
     client.get("/assistants", params={"name": NAME})
@@ -110,7 +101,7 @@ def test_the_ledger_keeps_every_call(client: httpx.Client, backboard: Sandbox) -
 
 
 def test_queued_faults_come_in_order_and_once(client: httpx.Client, backboard: Sandbox) -> None:
-    """Each call takes the next fault of its kind; a lookup in between takes none."""
+    """Each call takes the next fault of its kind; calls of other kinds take none."""
     backboard.next_create(backboard_faults.status(500), faults.behaves(), backboard_faults.status(429))
 
     statuses = [create(client).status_code, client.get("/assistants").status_code]
@@ -119,8 +110,8 @@ def test_queued_faults_come_in_order_and_once(client: httpx.Client, backboard: S
     assert statuses == [500, 200, 200, 429, 200]
 
 
-def test_a_fault_can_be_meant_for_one_name(client: httpx.Client, backboard: Sandbox) -> None:
-    """With a predicate, everybody else's calls go through."""
+def test_a_fault_can_be_planned_for_one_name(client: httpx.Client, backboard: Sandbox) -> None:
+    """Calls about other assistants go through."""
     backboard.next_create(backboard_faults.status(500), where=lambda name: name.endswith("unlucky"))
 
     statuses = [client.post("/assistants", json={"name": name}).status_code for name in ("lucky", "unlucky")]
@@ -129,7 +120,7 @@ def test_a_fault_can_be_meant_for_one_name(client: httpx.Client, backboard: Sand
 
 
 def test_a_standing_fault_stays_until_it_is_cleared(client: httpx.Client, backboard: Sandbox) -> None:
-    """A fault for any kind hits every call; a queued one comes before it."""
+    """A fault of kind `any` happens to every call; a queued one comes first."""
     backboard.always("any", backboard_faults.status(401))
     backboard.next_create(backboard_faults.status(402))
 
@@ -139,8 +130,8 @@ def test_a_standing_fault_stays_until_it_is_cleared(client: httpx.Client, backbo
     assert [*statuses, create(client).status_code] == [402, 401, 401, 200]
 
 
-def test_a_kind_that_does_not_exist_is_a_mistake(backboard: Sandbox) -> None:
-    """A misspelt kind fails where it is written, not by a fault that never comes."""
+def test_a_fault_of_an_unknown_kind_is_an_error(backboard: Sandbox) -> None:
+    """A misspelt kind raises at once; otherwise its fault would never happen."""
     with pytest.raises(ValueError, match="craete"):
         backboard.next("craete", faults.hangs())
 
@@ -157,8 +148,8 @@ def test_a_reset_forgets_everything(client: httpx.Client, backboard: Sandbox) ->
     assert create(client).status_code == 200
 
 
-def test_assistants_can_be_made_and_deleted_behind_everybody(client: httpx.Client, backboard: Sandbox) -> None:
-    """Orphans, duplicates and vanished assistants need no call."""
+def test_assistants_can_be_made_and_deleted_without_a_call(client: httpx.Client, backboard: Sandbox) -> None:
+    """As orphans, duplicates and assistants deleted at the dashboard."""
     orphan, vanished = (backboard.make_assistant(NAME) for _ in range(2))
 
     backboard.delete_assistant(vanished.id)
@@ -166,8 +157,8 @@ def test_assistants_can_be_made_and_deleted_behind_everybody(client: httpx.Clien
     assert listed(client, name=NAME) == [orphan.id]
 
 
-def test_a_test_can_wait_for_what_the_sandbox_sees(client: httpx.Client, backboard: Sandbox) -> None:
-    """wait_for returns as soon as it is so, and fails when it never is."""
+def test_a_test_can_wait_for_a_call_and_for_its_effect(client: httpx.Client, backboard: Sandbox) -> None:
+    """wait_for returns as soon as the condition holds, and fails if it never does."""
     gate = threading.Event()
     backboard.next_create(faults.held(gate))
     sender = threading.Thread(target=create, args=[client])
@@ -181,8 +172,7 @@ def test_a_test_can_wait_for_what_the_sandbox_sees(client: httpx.Client, backboa
     sender.join()
 
 
-def test_latency_holds_up_every_call(client: httpx.Client, backboard: Sandbox) -> None:
-    """One switch makes the whole partner slow."""
+def test_latency_delays_every_call(client: httpx.Client, backboard: Sandbox) -> None:
     backboard.switches.latency = 0.1
     started = time.monotonic()
     client.get("/assistants")
@@ -190,8 +180,8 @@ def test_latency_holds_up_every_call(client: httpx.Client, backboard: Sandbox) -
     assert time.monotonic() - started >= 0.1
 
 
-def test_a_person_can_misbehave_it_over_http(client: httpx.Client, control: httpx.Client) -> None:
-    """A fault, how often, switches, assistants and a reset can all be asked for with curl."""
+def test_faults_and_switches_can_be_set_over_http(client: httpx.Client, control: httpx.Client) -> None:
+    """A fault and how often, switches, assistants and a reset."""
     control.post("/_control", json={"create": "500_after_commit", "times": 2, "create_status": 201})
     statuses = [create(client).status_code for _ in range(3)]
     control.post("/_control", json={"reset": True, "make": NAME})
@@ -200,7 +190,7 @@ def test_a_person_can_misbehave_it_over_http(client: httpx.Client, control: http
     assert [made["name"] for made in control.get("/_ledger").json()["assistants"]] == [NAME]
 
 
-def test_a_standing_fault_and_its_end_can_be_asked_for(client: httpx.Client, control: httpx.Client) -> None:
+def test_a_standing_fault_can_be_set_and_cleared_over_http(client: httpx.Client, control: httpx.Client) -> None:
     """`always` makes a fault stay, `seconds` sets its pause, and `clear` ends it."""
     control.post("/_control", json={"any": "slow", "always": True, "seconds": 0.05})
     create(client)
@@ -211,14 +201,14 @@ def test_a_standing_fault_and_its_end_can_be_asked_for(client: httpx.Client, con
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "settings",
     [[], {"create": "hiccup"}, {"latency": "long"}, {"order": "odd"}, {"name_filter": 1}, {"explode": True}],
 )
-def test_a_wish_that_is_not_understood_changes_nothing(control: httpx.Client, backboard: Sandbox, wishes: Any) -> None:
-    """The answer is a 400 that lists what there is, and what stood beside the mistake is not done."""
-    beside = {"make": NAME} | wishes if isinstance(wishes, dict) else wishes
+def test_an_invalid_control_request_changes_nothing(control: httpx.Client, backboard: Sandbox, settings: Any) -> None:
+    """The response is a 400 with the valid names, and valid settings beside the mistake are not applied."""
+    body = {"make": NAME} | settings if isinstance(settings, dict) else settings
 
-    response = control.post("/_control", json=beside)
+    response = control.post("/_control", json=body)
 
     assert response.status_code == 400
     assert "500_after_commit" in response.json()["there_is"]["faults"]
@@ -226,7 +216,7 @@ def test_a_wish_that_is_not_understood_changes_nothing(control: httpx.Client, ba
 
 
 def test_every_fault_with_a_name_can_be_made() -> None:
-    """No name of the control door leads to a traceback."""
+    """None of the names for /_control raises."""
     assert all(make().name is not None for make in backboard_faults.NAMED.values())
 
 
