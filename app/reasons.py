@@ -23,6 +23,7 @@ _ADOPTED = (
     "Nothing, if it passes: an assistant or a thread may have been made, and the next try adopts it."
     " `python -m app doctor` if it lasts."
 )
+_NOT_MADE = "Nothing, if it passes: nothing was made; `python -m app doctor` if it lasts."
 _CLERK = "Nothing, if it passes: nothing was made, and existing users are served. If it lasts, Clerk's status page."
 _KEYS = "If it lasts, compare CLERK_ISSUER with Clerk's dashboard; tokens signed by a known key are still accepted."
 _SCANNER = "Nothing; many of them are a scanner or a client with a bug."
@@ -116,8 +117,8 @@ REASONS: Mapping[str, Reason] = {
     "backboard_error": Reason("503", "Backboard answered with an error.", _ADOPTED),
     "backboard_dropped": Reason("503", "Backboard closed the connection early.", _ADOPTED),
     "backboard_unreadable": Reason("503", "Backboard's answer cannot be read.", _ADOPTED),
-    "backboard_unreachable": Reason("503", "Backboard cannot be reached; nothing was made.", _PASSES),
-    "backboard_throttled": Reason("503", "Backboard asked us to come back later; nothing was made.", _PASSES),
+    "backboard_unreachable": Reason("503", "Backboard cannot be reached.", _NOT_MADE),
+    "backboard_throttled": Reason("503", "Backboard asked us to come back later.", _NOT_MADE),
     "backboard_certificate": Reason(
         "503",
         "Backboard's certificate is expired or another host's; nothing was sent.",

@@ -113,11 +113,12 @@ class ChatService:
             return await self._query_pool.execute(*statements, deadline=deadline, seconds=STATEMENT_SECONDS)
 
     async def _send_bounded(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
-        with self._outcome(), log.timed("db_ms"):
+        with self._outcome():
             async with self._query_pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
                 seconds = deadline.left(STATEMENT_SECONDS)
                 limits: dict[str, Any] = {"seconds": seconds, "lock_ms": LOCK_MS, "statement_ms": LONG_MS}
-                return await run_transaction(connection, self._queries, *statements, **limits)
+                with log.timed("db_ms"):
+                    return await run_transaction(connection, self._queries, *statements, **limits)
 
     async def _send_long(self, statement: Statement, deadline: Deadline) -> list[Rows]:
         """Run a search or a count, one at a time in this process."""

@@ -49,7 +49,6 @@ _DETAILS = {
     HTTPStatus.FORBIDDEN: "A session token speaks for its own user only.",
     HTTPStatus.NOT_FOUND: "There is nothing here.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path takes another method; see the Allow header.",
-    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.GONE: "This user was deleted.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send application/json without a content encoding.",
@@ -62,7 +61,8 @@ def problem_of(error: Exception) -> Problem:
     """What to answer for an error; an exception that is not ours is a 500."""
     match error:
         case HttpError():
-            return _problem(error.status, headers=error.headers)
+            detail = REASONS[error.reason].meaning if error.status == HTTPStatus.REQUEST_TIMEOUT else None
+            return _problem(error.status, detail=detail, headers=error.headers)
         case Unavailable():
             return _unavailable(error)
         case InvalidRequest():

@@ -106,7 +106,8 @@ class Pool:
     @asynccontextmanager
     async def connection(self, seconds: float = CHECKOUT_SECONDS) -> AsyncIterator[Connection]:
         """A connection in autocommit mode; a transaction that is open at the end is rolled back."""
-        connection = await self.acquire(seconds)
+        with log.timed("db_ms"):
+            connection = await self.acquire(seconds)
         try:
             yield connection
         finally:
@@ -116,14 +117,14 @@ class Pool:
         self, *statements: Statement, deadline: Deadline, seconds: float = STATEMENT_SECONDS
     ) -> list[Rows]:
         """Run statements on a free connection, in one round trip; returns the rows of each."""
-        with log.timed("db_ms"):
-            async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+        async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+            with log.timed("db_ms"):
                 return await execute(connection, *statements, seconds=deadline.left(seconds))
 
     async def run_transaction(self, queries: Queries, *statements: Statement, deadline: Deadline) -> list[Rows]:
         """Run a whole transaction on a free connection, in one round trip; returns the rows of `statements`."""
-        with log.timed("db_ms"):
-            async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+        async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+            with log.timed("db_ms"):
                 return await run_transaction(connection, queries, *statements, seconds=deadline.left(LOCK_SECONDS))
 
     async def acquire(self, seconds: float = CHECKOUT_SECONDS) -> Connection:

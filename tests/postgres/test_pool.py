@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from app.errors import DatabaseUnavailable
+from app import log
+from app.errors import DatabaseUnavailable, PoolSaturated
 from app.postgres.pool import Pool
 from tests.support.databases import temporary_database
 from tools.processes import free_port
@@ -63,3 +64,18 @@ async def test_a_pool_that_has_lost_its_database_is_down_and_not_saturated(datab
             assert await reason_of(pool) == "database_down"
         finally:
             await pool.close()
+
+
+async def test_the_wait_for_a_connection_counts_as_time_of_the_database(database_url: str) -> None:
+    """A request that a full pool refuses says so in its `db_ms`."""
+    fields = log.start_request("a-request")
+    pool = Pool(database_url, name="lookup", size=1)
+    await pool.open()
+    async with pool.connection():
+        held_ms = fields["db_ms"]
+        with pytest.raises(PoolSaturated):
+            async with pool.connection(0.2):
+                pass
+    await pool.close()
+
+    assert fields["db_ms"] > held_ms
