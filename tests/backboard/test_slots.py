@@ -38,7 +38,7 @@ def breaker() -> CircuitBreaker:
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """One connection, for which as many may wait as come."""
+    """One connection, and no bound for the queue."""
     pool = Pool(database_url, name="slots", size=1)
     await pool.open()
     yield pool
@@ -57,7 +57,7 @@ async def take(provisioning: ProvisioningSlots, seconds: float = 5.0) -> None:
 
 
 async def queue(provisioning: ProvisioningSlots, pool: Pool, count: int) -> list[asyncio.Task[None]]:
-    """Let as many callers wait for a slot as this."""
+    """Start `count` callers; returns when all of them wait for a slot."""
     callers = [asyncio.create_task(take(provisioning)) for _ in range(count)]
     async with asyncio.timeout(5):
         while pool.stats()["waiting"] < count:  # noqa: ASYNC110  # The pool counts them and has no event.
@@ -116,7 +116,7 @@ async def test_a_caller_waits_for_a_slot_no_longer_than_its_deadline(
 async def test_retry_after_grows_with_the_queue_up_to_thirty_seconds(
     database_url: str, breaker: CircuitBreaker, waiting: int, retry_after: int
 ) -> None:
-    """A slot counts as one second as long as none was measured; behind a full queue a caller does not wait."""
+    """Behind a full queue a caller does not wait. Before the first measurement, a slot counts as one second."""
     pool = Pool(database_url, name="slots", size=1, waiting=waiting)
     await pool.open()
     provisioning = ProvisioningSlots(pool, breaker)
@@ -200,8 +200,13 @@ async def test_a_cancelled_caller_releases_its_slot(provisioning: ProvisioningSl
     await take(provisioning, seconds=0.5)
 
 
-async def hold_deletion_slot(deletion: DeletionSlots, seconds: float = 5.0) -> None:
+async def take_deletion_slot(deletion: DeletionSlots, seconds: float = 0.5) -> None:
     async with deletion.deletion_slot(Deadline(seconds)):
+        pass
+
+
+async def hold_deletion_slot(deletion: DeletionSlots) -> None:
+    async with deletion.deletion_slot(Deadline()):
         await asyncio.Event().wait()
 
 
@@ -211,11 +216,10 @@ async def test_deletions_beyond_the_slots_wait_and_are_then_refused(breaker: Cir
     await asyncio.sleep(0)
 
     with pytest.raises(ProvisioningSaturated):
-        await hold_deletion_slot(deletion, seconds=0.1)
+        await take_deletion_slot(deletion)
 
     holders[0].cancel()
-    async with deletion.deletion_slot(Deadline(1.0)):
-        pass
+    await take_deletion_slot(deletion)
     holders[1].cancel()
     await asyncio.wait(holders)
 
@@ -234,8 +238,7 @@ async def test_a_deletion_slot_is_released_by_an_exception_and_by_a_cancelled_wa
     with pytest.raises(LookupError):
         await fail()
 
-    async with deletion.deletion_slot(Deadline(0.5)):
-        pass
+    await take_deletion_slot(deletion)
 
 
 async def test_an_open_circuit_refuses_a_deletion_and_releases_its_slot(breaker: CircuitBreaker) -> None:
@@ -244,7 +247,7 @@ async def test_an_open_circuit_refuses_a_deletion_and_releases_its_slot(breaker:
 
     for _ in range(2):
         with pytest.raises(CircuitOpen) as caught:
-            await hold_deletion_slot(deletion, seconds=0.5)
+            await take_deletion_slot(deletion)
         assert caught.value.retry_after == 20
 
 
