@@ -117,10 +117,15 @@ async def test_a_failed_statement_of_commit_commits_nothing(transaction: Transac
     assert tombstones(database) == 0
 
 
-async def test_releasing_the_connection_rolls_back_and_unlocks(pool: Pool, database: Database) -> None:
+async def test_releasing_the_connection_rolls_back_and_unlocks(
+    pool: Pool, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By ourselves: the driver's pool would do it too, and log a warning each time."""
     async with pool.connection() as connection:
         await Transaction(connection, QUERIES, Deadline()).begin(USERS.lock(CLERK_ID), INSERT)
+    await pool.close()
 
+    assert caplog.records == []
     assert tombstones(database) == 0
     free = database.execute("SELECT pg_try_advisory_lock(hashtextextended('app:user:' || %s, 0))", [CLERK_ID])
     assert list(free.fetchall()[0].values()) == [True]
