@@ -86,7 +86,7 @@ def _chat_routes(components: Components, authenticator: Authenticator) -> list[R
     queries, query_pool = components.queries, components.query_pool
     provisioning_pool, backboard = components.provisioning_pool, components.backboard
     users = UserService(provisioning=components.provisioning, clerk=components.clerk)
-    chat = ChatService(queries=queries, query_pool=query_pool)
+    chat = ChatService(queries=queries, query_pool=query_pool, reads=components.reads, writes=components.writes)
     sessions = Sessions(
         users=users,
         chat=chat,

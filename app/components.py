@@ -9,7 +9,8 @@ from app.backboard.client import Backboard, build_backboard_client
 from app.backboard.slots import DeletionSlots, ProvisioningSlots
 from app.clerk.api import ClerkApi, build_clerk_client
 from app.clerk.session_tokens import SessionTokens, build_session_tokens
-from app.postgres.pool import LOOKUP_CONNECTIONS, Pool
+from app.postgres.kept_connection import KeptConnection
+from app.postgres.pool import QUERY_CONNECTIONS, Pool
 from app.postgres.queries import Queries
 from app.settings import Settings
 from app.users.deletion import UserDeletion
@@ -29,6 +30,8 @@ class Components:
     queries: Queries
     query_pool: Pool
     provisioning_pool: Pool
+    reads: KeptConnection
+    writes: KeptConnection
     backboard: Backboard
     provisioning_slots: ProvisioningSlots
     provisioning: Provisioning
@@ -45,17 +48,22 @@ def build_components(settings: Settings) -> Components:
     """Build what the web process and the commands share; nothing is connected yet."""
     queries = Queries.load()
     url, concurrency = settings.database_url.get_secret_value(), settings.provisioning_concurrency
-    query_pool = Pool(url, name="lookup", size=LOOKUP_CONNECTIONS)
+    query_pool = Pool(url, name="lookup", size=QUERY_CONNECTIONS)
     provisioning_pool = Pool(url, name="provisioning", size=concurrency, waiting=concurrency * WAITING_PER_SLOT)
+    reads, writes = KeptConnection(query_pool, queries), KeptConnection(query_pool, queries)
     backboard = _build_backboard(settings)
     slots = ProvisioningSlots(provisioning_pool, backboard.breaker)
     return Components(
         queries=queries,
         query_pool=query_pool,
         provisioning_pool=provisioning_pool,
+        reads=reads,
+        writes=writes,
         backboard=backboard,
         provisioning_slots=slots,
-        provisioning=Provisioning(queries=queries, query_pool=query_pool, slots=slots, backboard=backboard),
+        provisioning=Provisioning(
+            queries=queries, query_pool=query_pool, reads=reads, writes=writes, slots=slots, backboard=backboard
+        ),
         deletion=UserDeletion(
             queries=queries,
             provisioning_pool=provisioning_pool,
@@ -94,6 +102,8 @@ async def open_components(components: Components) -> AsyncIterator[None]:
         yield
     finally:
         await components.provisioning.close(CLOSE_SECONDS)
+        await components.reads.close()
+        await components.writes.close()
         await components.backboard.close()
         if components.clerk:
             await components.clerk.close()

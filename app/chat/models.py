@@ -1,9 +1,12 @@
 """The chat: a session is one conversation of one user, on exactly one Backboard thread."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
+
+from app.deadline import Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +51,13 @@ class Stats:
     last_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message, in the order of the columns in every query; `metadata` is JSON text.
+class Message(NamedTuple):
+    """One message; `metadata` is JSON text."""
 
-    `content` is None for a message that does not fit on its page.
-    """
-
-    message_id: UUID
-    session_id: UUID
+    message_id: str
+    session_id: str
     role: str
-    content: str | None
+    content: str
     metadata: str | None
     created_at: datetime
     position: int
@@ -78,3 +77,29 @@ class NewMessage:
     role: str
     content: str
     metadata: str | None = None
+
+
+class Append(NamedTuple):
+    """Messages for one session, all or nothing."""
+
+    session_id: UUID
+    owner_id: str | None
+    messages: Sequence[NewMessage]
+    deadline: Deadline
+
+
+class HistoryRequest(NamedTuple):
+    """The last messages of a session before a position."""
+
+    session_id: UUID
+    owner_id: str | None
+    before: int | None
+    page_size: int
+
+
+class SessionsRequest(NamedTuple):
+    """A page of a user's sessions."""
+
+    user_id: UUID
+    after: SessionCursor | None
+    page_size: int

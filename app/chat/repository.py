@@ -1,10 +1,9 @@
 """The statements about sessions and messages, and their rows read back."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from app.chat.models import Message, MessagePage, NewMessage, Session, SessionCursor
+from app.chat.models import Append, HistoryRequest, Message, MessagePage, Session, SessionCursor, SessionsRequest
 from app.errors import NotFound, UserDeleted
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.queries import Queries
@@ -23,16 +22,22 @@ class Sessions:
         """Finds nothing without a key."""
         return self._queries.find_session_by_key, {"user_id": user_id, "idempotency_key": idempotency_key}
 
-    def list(self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int) -> Statement:
-        values: dict[str, Any] = {
+    def list(self, requests: Sequence[SessionsRequest]) -> Statement:
+        return self._queries.list_sessions, {
+            "user_ids": [one.user_id for one in requests],
+            "last_active_at": [one.after.last_active_at if one.after else None for one in requests],
+            "session_ids": [one.after.session_id if one.after else None for one in requests],
+            "page_sizes": [one.page_size for one in requests],
+        }
+
+    def search(self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int) -> Statement:
+        return self._queries.list_sessions_matching, {
             "user_id": user_id,
+            "pattern": f"%{escape_like(text)}%",
             "last_active_at": after.last_active_at if after else None,
             "session_id": after.session_id if after else None,
             "page_size": page_size,
         }
-        if text is None:
-            return self._queries.list_sessions, values
-        return self._queries.list_sessions_matching, values | {"pattern": f"%{escape_like(text)}%"}
 
     def update(self, session_id: UUID, owner_id: str | None, *, title: str | None, status: str | None) -> Statement:
         values = {"session_id": session_id, "owner_id": owner_id, "title": title, "status": status}
@@ -64,38 +69,61 @@ class Messages:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    def insert(self, session_id: UUID, owner_id: str | None, messages: Sequence[NewMessage]) -> Statement:
-        values = {
-            "session_id": session_id,
-            "owner_id": owner_id,
-            "roles": [message.role for message in messages],
-            "contents": [message.content for message in messages],
-            "metadata": [message.metadata for message in messages],
+    def insert(self, appends: Sequence[Append]) -> Statement:
+        numbered = [(number, message) for number, one in enumerate(appends, start=1) for message in one.messages]
+        return self._queries.insert_messages, {
+            "session_ids": [one.session_id for one in appends],
+            "owner_ids": [one.owner_id for one in appends],
+            "numbers": [number for number, _ in numbered],
+            "roles": [message.role for _, message in numbered],
+            "contents": [message.content for _, message in numbered],
+            "metadata": [message.metadata for _, message in numbered],
         }
-        return self._queries.insert_messages, values
 
-    def list(self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int) -> Statement:
-        """Ask for one message more than fits on the page, to see whether there are earlier ones."""
-        values = {
-            "session_id": session_id,
-            "owner_id": owner_id,
-            "before": before,
-            "page_size": page_size + 1,
+    def list(self, requests: Sequence[HistoryRequest]) -> Statement:
+        """Ask for one message more than fits on each page, to see whether there are earlier ones."""
+        return self._queries.list_messages, {
+            "session_ids": [one.session_id for one in requests],
+            "owner_ids": [one.owner_id for one in requests],
+            "befores": [one.before for one in requests],
+            "page_sizes": [one.page_size + 1 for one in requests],
             "page_bytes": PAGE_BYTES,
         }
-        return self._queries.list_messages, values
 
     def delete(self, message_id: UUID, session_id: UUID, owner_id: str | None) -> Statement:
         values = {"message_id": message_id, "session_id": session_id, "owner_id": owner_id}
         return self._queries.delete_message, values
 
 
-def read_page(rows: Rows, page_size: int) -> MessagePage:
-    """Read a page of list_messages; NotFound without a session, UserDeleted when its user was deleted."""
+def read_appended(rows: Rows, appends: Sequence[Append]) -> dict[UUID, list[Message]]:
+    """The messages of insert_messages by their session, from its rows and what was sent."""
+    contents = {str(one.session_id): iter(one.messages) for one in appends}
+    appended: dict[str, list[Message]] = {}
+    for message_id, session_id, metadata, created_at, position in rows:
+        new = next(contents[session_id])
+        message = Message(message_id, session_id, new.role, new.content, metadata, created_at, position)
+        appended.setdefault(session_id, []).append(message)
+    return {UUID(session_id): messages for session_id, messages in appended.items()}
+
+
+def read_pages(rows: Rows, requests: Sequence[HistoryRequest]) -> list[MessagePage | NotFound | UserDeleted]:
+    """Read the pages of list_messages; an error for a session that is not there or whose user was deleted."""
+    by_request: list[Rows] = [[] for _ in requests]
+    for row in rows:
+        by_request[row[0] - 1].append(row)
+    return [_read_page(one, request) for one, request in zip(by_request, requests, strict=True)]
+
+
+def _read_page(rows: Rows, request: HistoryRequest) -> MessagePage | NotFound | UserDeleted:
     if not rows:
-        raise NotFound
+        return NotFound()
     if rows[0][-1]:
-        raise UserDeleted
-    found = [Message(*row[:-1]) for row in rows if row[0] is not None]
-    messages = [message for message in found if message.content is not None][:page_size]
-    return MessagePage(messages, has_more=len(messages) < len(found))
+        return UserDeleted()
+    session_id = str(request.session_id)
+    messages = [
+        Message(message_id, session_id, role, content, metadata, created_at, position)
+        for _, message_id, role, content, metadata, created_at, position, _ in rows
+        if content is not None
+    ][: request.page_size]
+    found = sum(row[1] is not None for row in rows)
+    return MessagePage(messages, has_more=len(messages) < found)

@@ -1,20 +1,34 @@
 """Everything about sessions and messages in which Backboard has no part, one short statement each.
 
-They share the query pool's free connection, so each is bounded. A search or a count may take longer: the server bounds
-it, and one of them runs at a time. The lookup of ensure-user has a connection that these never take.
+Appends, histories and lists of sessions are batched on connections that are kept; nothing else runs on those. The rest
+share the query pool's free connection, so each is bounded. A search or a count may take longer: the server bounds it,
+and one of them runs at a time.
 """
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from app import log
-from app.chat.models import Message, MessagePage, NewMessage, Session, SessionCursor, Stats
-from app.chat.repository import Messages, Sessions, read_page, read_session
+from app.chat.models import (
+    Append,
+    HistoryRequest,
+    Message,
+    MessagePage,
+    NewMessage,
+    Session,
+    SessionCursor,
+    SessionsRequest,
+    Stats,
+)
+from app.chat.repository import Messages, Sessions, read_appended, read_pages, read_session
 from app.deadline import Deadline
-from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, PoolSaturated
+from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, NotFound, PoolSaturated, UserDeleted
+from app.postgres.batcher import Batcher
+from app.postgres.kept_connection import KeptConnection
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -26,6 +40,11 @@ LONG_MS = 1000
 LOCK_MS = 800
 TURN_SECONDS = 3.0
 
+# Longer messages are stored by themselves, so that short ones do not wait for them.
+BATCHABLE_LENGTH = 20_000
+# Half a surrogate pair, or an escape in JSON that may stand for one or for NUL.
+_UNSTORABLE = re.compile(r"[\ud800-\udfff]|\\u(?:0000|[dD][89a-fA-F])").search
+
 # Checks of the schema that a caller's document can fail, however short it was written.
 _TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
 
@@ -33,11 +52,16 @@ _TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
 class ChatService:
     """Reads and writes; raises NotFound or UserDeleted for what the caller may not reach."""
 
-    def __init__(self, *, queries: Queries, query_pool: Pool) -> None:
+    def __init__(self, *, queries: Queries, query_pool: Pool, reads: KeptConnection, writes: KeptConnection) -> None:
         self._queries = queries
         self._sessions = Sessions(queries)
         self._messages = Messages(queries)
         self._query_pool = query_pool
+        self._reads = reads
+        self._writes = writes
+        self._appends = Batcher(self._append_batch, self._append_alone, key=lambda one: one.session_id)
+        self._session_lists = Batcher(self._load_sessions, self._load_sessions_alone)
+        self._histories = Batcher(self._load_pages, self._load_page)
         self._long_statement = asyncio.Semaphore(1)
         self._is_failing = False
 
@@ -49,8 +73,9 @@ class ChatService:
         self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int, deadline: Deadline
     ) -> list[Session]:
         """A page of a user's sessions, newest activity first; with `text`, only those that contain it."""
-        query = self._sessions.list(user_id, text, after, page_size)
-        (rows,) = await (self._send(query, deadline=deadline) if text is None else self._send_long(query, deadline))
+        if text is None:
+            return await self._session_lists.submit(SessionsRequest(user_id, after, page_size))
+        (rows,) = await self._send_long(self._sessions.search(user_id, text, after, page_size), deadline=deadline)
         return [Session(*row) for row in rows]
 
     async def update_session(
@@ -64,18 +89,49 @@ class ChatService:
         self, session_id: UUID, owner_id: str | None, messages: Sequence[NewMessage], deadline: Deadline
     ) -> list[Message]:
         """Add messages to a session, all or nothing, in their order."""
-        (rows,) = await self._send(self._messages.insert(session_id, owner_id, messages), deadline=deadline)
-        if not rows:
-            await self.find_session(session_id, owner_id, deadline)
-        return [Message(*row) for row in rows]
+        append = Append(session_id, owner_id, messages, deadline)
+        if not _is_batchable(messages):
+            return await self._append_alone(append)
+        return await self._appends.submit(append)
 
-    async def history(
-        self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int, deadline: Deadline
-    ) -> MessagePage:
+    async def history(self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int) -> MessagePage:
         """The last messages before a position."""
-        query = self._messages.list(session_id, owner_id, before, page_size)
-        (rows,) = await self._send(query, deadline=deadline)
-        return read_page(rows, page_size)
+        page = await self._histories.submit(HistoryRequest(session_id, owner_id, before, page_size))
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    async def _load_sessions(self, requests: Sequence[SessionsRequest]) -> list[list[Session]]:
+        pages: list[list[Session]] = [[] for _ in requests]
+        for *columns, number in await self._reads.read(self._sessions.list(requests)):
+            pages[number - 1].append(Session(*columns))
+        return pages
+
+    async def _load_sessions_alone(self, request: SessionsRequest) -> list[Session]:
+        return (await self._load_sessions([request]))[0]
+
+    async def _append_batch(self, appends: Sequence[Append]) -> list[list[Message] | None]:
+        rows = await self._writes.write(self._messages.insert(appends))
+        appended = read_appended(rows, appends)
+        return [appended.get(append.session_id) for append in appends]
+
+    async def _append_alone(self, append: Append) -> list[Message]:
+        """Append to a session that another transaction holds, or say why it cannot be."""
+        reachable = {"session_id": append.session_id, "owner_id": append.owner_id}
+        locked, rows = await self._send_bounded(
+            (self._queries.lock_session, reachable), self._messages.insert([append]), deadline=append.deadline
+        )
+        if not locked:
+            raise NotFound
+        if not rows:
+            raise UserDeleted
+        return read_appended(rows, [append])[append.session_id]
+
+    async def _load_pages(self, requests: Sequence[HistoryRequest]) -> list[MessagePage | NotFound | UserDeleted]:
+        return read_pages(await self._reads.read(self._messages.list(requests)), requests)
+
+    async def _load_page(self, request: HistoryRequest) -> MessagePage | NotFound | UserDeleted:
+        return (await self._load_pages([request]))[0]
 
     async def delete_message(
         self, message_id: UUID, session_id: UUID, owner_id: str | None, deadline: Deadline
@@ -144,3 +200,9 @@ class ChatService:
             self._is_failing = True
             raise
         self._is_failing = False
+
+
+def _is_batchable(messages: Sequence[NewMessage]) -> bool:
+    """Whether messages are small, and surely storable: one that is not would fail the others' statement too."""
+    texts = [text for message in messages for text in (message.content, message.metadata or "")]
+    return sum(map(len, texts)) <= BATCHABLE_LENGTH and not any(map(_UNSTORABLE, texts))

@@ -30,8 +30,8 @@ from app.postgres.transaction import LOCK_SECONDS, STATEMENT_SECONDS, run_transa
 
 # How long a caller waits for a connection; the pool's own checks and reconnects happen inside it.
 CHECKOUT_SECONDS = 2.0
-# The lookup pool: one connection for the batched reader, one for everything short.
-LOOKUP_CONNECTIONS = 2
+# The query pool: one connection kept for batched reads, one for batched writes, one for everything else.
+QUERY_CONNECTIONS = 3
 
 
 def connection_string(url: str) -> str:
@@ -186,7 +186,7 @@ def connections_needed(*, processes: int, concurrency: int, dynos: int = 1) -> i
     Twice, because old and new processes overlap in a restart; 5 for a release, a backfill and psql; 3 that Postgres
     reserves for superusers.
     """
-    return 2 * dynos * processes * (concurrency + LOOKUP_CONNECTIONS) + 5 + 3
+    return 2 * dynos * processes * (concurrency + QUERY_CONNECTIONS) + 5 + 3
 
 
 async def warn_if_too_small(pool: Pool, queries: Queries, *, processes: int, concurrency: int) -> None:
@@ -202,7 +202,7 @@ async def warn_if_too_small(pool: Pool, queries: Queries, *, processes: int, con
     needed = connections_needed(processes=processes, concurrency=concurrency)
     if needed > allowed:
         formula = (
-            f"2 x {processes} (WEB_CONCURRENCY) x ({concurrency} (PROVISIONING_CONCURRENCY) + {LOOKUP_CONNECTIONS})"
+            f"2 x {processes} (WEB_CONCURRENCY) x ({concurrency} (PROVISIONING_CONCURRENCY) + {QUERY_CONNECTIONS})"
             " + 5 + 3"
         )
         log.warning("too_few_connections", needed=needed, allowed=allowed, reason=formula)

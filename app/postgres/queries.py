@@ -60,13 +60,14 @@ class Queries:
     lock_session: bytes
     lock_sessions: bytes
     lock_user: bytes
+    lock_user_row: bytes
     record_attempt: bytes
     record_deletion: bytes
     resolve_attempt: bytes
     set_local_timeouts: bytes
     set_preferences: bytes
     update_session: bytes
-    update_user: bytes
+    update_users: bytes
 
     @classmethod
     def load(cls) -> "Queries":

@@ -48,12 +48,12 @@ class Reader:
         text, names = numbered(statement[0])
         with time_limit(self._connection, seconds, self._abort):
             result = await self._exchange(text, [_encode(statement[1][name]) for name in names])
-            if result.status != ExecStatus.TUPLES_OK:
+            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                 raise error_from_result(result)
             self._rows.set_pgresult(result)
             return self._rows.load_rows(0, result.ntuples, tuple)
 
-    async def _exchange(self, text: bytes, values: Sequence[bytes]) -> PGresult:
+    async def _exchange(self, text: bytes, values: Sequence[bytes | None]) -> PGresult:
         answer: asyncio.Future[PGresult] = self._loop.create_future()
         self._answer = answer
         self._results = []
@@ -78,7 +78,8 @@ class Reader:
             while not self._pgconn.is_busy():
                 result = self._pgconn.get_result()
                 if result is None:
-                    answer.set_result(self._results[0])
+                    # An error of the implicit COMMIT comes after the statement's own result.
+                    answer.set_result(self._results[-1])
                     return
                 self._results.append(result)
             self._watch_again()
@@ -98,12 +99,19 @@ class Reader:
         abort(connection)
 
 
-def _encode(value: str | Sequence[str]) -> bytes:
-    if isinstance(value, str):
-        text = value
-    else:
-        items = [item.replace("\\", "\\\\").replace('"', '\\"') for item in value]
-        text = '{"' + '","'.join(items) + '"}' if items else "{}"
+def _encode(value: object) -> bytes | None:
+    """A value in Postgres' text format."""
+    if value is None:
+        return None
+    text = _encode_array(value) if isinstance(value, list) else str(value)
     if "\0" in text:  # libpq would end the text there, and look for another one.
         raise InvalidRequest("unstorable_text")
     return text.encode()
+
+
+def _encode_array(values: list[object]) -> str:
+    return "{" + ",".join(["NULL" if value is None else _quote(str(value)) for value in values]) + "}"
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -14,7 +14,8 @@ what this one may have left. Nothing is ever deleted to make up for a failure. t
 search that shows why each of these rules is there.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from app import log
 from app.backboard.client import Backboard
@@ -23,7 +24,8 @@ from app.backboard.slots import ProvisioningSlots
 from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import AttemptMissing, ConstraintViolated, DatabaseUnavailable, IdTaken
-from app.postgres.batch_loader import BatchLoader
+from app.postgres.batcher import Batcher
+from app.postgres.kept_connection import KeptConnection
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
@@ -43,6 +45,11 @@ class Ensured(NamedTuple):
     user: User | None
 
 
+class ProfileUpdate(NamedTuple):
+    profile: Profile
+    deadline: Deadline
+
+
 class Provisioning:
     """In one process, concurrent callers for one user share one try.
 
@@ -50,19 +57,30 @@ class Provisioning:
     the other.
     """
 
-    def __init__(self, *, queries: Queries, query_pool: Pool, slots: ProvisioningSlots, backboard: Backboard) -> None:
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        query_pool: Pool,
+        reads: KeptConnection,
+        writes: KeptConnection,
+        slots: ProvisioningSlots,
+        backboard: Backboard,
+    ) -> None:
         self._queries = queries
         self._users = Users(queries)
         self._query_pool = query_pool
         self._slots = slots
         self._backboard = backboard
-        self._lookup = BatchLoader(query_pool, self._users.find, key_column=1, queries=queries)
+        self._reads = reads
+        self._writes = writes
+        self._states = Batcher(self._load_states, self._load_state)
+        self._updates = Batcher(self._update_batch, self._update_alone, key=lambda update: update.profile.clerk_id)
         self._single_flight: SingleFlight[Ensured] = SingleFlight()
 
     async def get_state(self, clerk_id: str) -> UserState:
         """Step 0: the row and the tombstone of a user, as the batched lookup sees them."""
-        with log.timed("db_ms"):
-            return UserState.from_rows(await self._lookup.find(clerk_id))
+        return await self._states.submit(clerk_id)
 
     async def ensure(self, profile: Profile, deadline: Deadline, *, state: UserState | None = None) -> Ensured:
         """Make sure that the user of `profile` has a row and an assistant, or is known to be deleted.
@@ -82,9 +100,8 @@ class Provisioning:
         return await self._apply(profile, UserState(ensured.user, is_deleted=ensured.user is None), deadline)
 
     async def close(self, seconds: float) -> None:
-        """Wait for the tries under way, at most `seconds`, and release the lookup's connection."""
+        """Wait for the tries under way, at most `seconds`."""
         await self._single_flight.close(seconds)
-        await self._lookup.close()
 
     async def _apply(self, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
         """Answer for a user whose row or tombstone stands, storing the profile where it is newer."""
@@ -97,11 +114,32 @@ class Provisioning:
             return Ensured("stale", user)
         if profile.updated_at == user.clerk_updated_at and not user.differs_from(profile):
             return Ensured("exists", user)
-        return await self._update(profile, deadline)
+        return await self._updates.submit(ProfileUpdate(profile, deadline))
 
-    async def _update(self, profile: Profile, deadline: Deadline) -> Ensured:
-        statements = self._users.update(profile), self._users.get_state(profile.clerk_id)
-        updated, states = await self._query_pool.run_transaction(self._queries, *statements, deadline=deadline)
+    async def _load_states(self, clerk_ids: Sequence[str]) -> list[UserState]:
+        rows: dict[str, list[tuple[Any, ...]]] = {clerk_id: [] for clerk_id in clerk_ids}
+        for row in await self._reads.read(self._users.find(list(rows))):
+            rows[row[1]].append(row)
+        return [UserState.from_rows(rows[clerk_id]) for clerk_id in clerk_ids]
+
+    async def _load_state(self, clerk_id: str) -> UserState:
+        return (await self._load_states([clerk_id]))[0]
+
+    async def _update_batch(self, updates: Sequence[ProfileUpdate]) -> list[Ensured | None]:
+        rows = await self._writes.write(self._users.update([update.profile for update in updates]))
+        updated = {user.clerk_id: Ensured("updated", user) for user in (User(*row) for row in rows)}
+        return [updated.get(update.profile.clerk_id) for update in updates]
+
+    async def _update_alone(self, update: ProfileUpdate) -> Ensured:
+        """Update a row that is held by another transaction, or say why it was not updated."""
+        clerk_id = update.profile.clerk_id
+        _, updated, states = await self._query_pool.run_transaction(
+            self._queries,
+            self._users.lock_row(clerk_id),
+            self._users.update([update.profile]),
+            self._users.get_state(clerk_id),
+            deadline=update.deadline,
+        )
         if updated:
             return Ensured("updated", User(*updated[0]))
         # Another process was faster, with a newer profile or with the deletion.

@@ -26,8 +26,17 @@ class Users:
     def insert(self, profile: Profile, assistant_id: str) -> Statement:
         return self._queries.insert_user, _values(profile) | {"assistant_id": assistant_id}
 
-    def update(self, profile: Profile) -> Statement:
-        return self._queries.update_user, _values(profile)
+    def lock_row(self, clerk_id: str) -> Statement:
+        return self._queries.lock_user_row, {"clerk_id": clerk_id}
+
+    def update(self, profiles: Sequence[Profile]) -> Statement:
+        return self._queries.update_users, {
+            "clerk_ids": [profile.clerk_id for profile in profiles],
+            "emails": [profile.email for profile in profiles],
+            "names": [profile.name for profile in profiles],
+            "clerk_updated_at": [profile.updated_at or EPOCH for profile in profiles],
+            "last_sign_in_at": [profile.last_sign_in_at for profile in profiles],
+        }
 
     def record_attempt(self, clerk_id: str) -> Statement:
         return self._queries.record_attempt, {"clerk_id": clerk_id}

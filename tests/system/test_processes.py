@@ -215,7 +215,7 @@ def test_a_server_without_a_database_says_why(start_server: StartServer) -> None
     assert 'event=psycopg.pool reason="nothing listens at that host and port"' in server.log.read_text()
 
 
-@pytest.mark.parametrize("limit", [21, 22])
+@pytest.mark.parametrize("limit", [23, 24])
 def test_a_server_says_when_the_database_allows_too_few_connections(
     limit: int, start_server: StartServer, database_url: str
 ) -> None:
@@ -226,16 +226,16 @@ def test_a_server_says_when_the_database_allows_too_few_connections(
         server = start_server(wait=False, DATABASE_URL=url)
         wait_until(responds(server.url, status=503))
         wait_until(responds(server.url, "/healthz"))
-        if limit == 21:
+        if limit == 23:
             wait_until(lambda: "too_few_connections" in server.log.read_text())
         server.stop()
 
     lines = [line for line in server.log.read_text().splitlines() if "too_few_connections" in line]
-    assert len(lines) == (1 if limit == 21 else 0)
+    assert len(lines) == (1 if limit == 23 else 0)
     assert all(
         "level=warning" in line
-        and "needed=22 allowed=21" in line
-        and "2 x 1 (WEB_CONCURRENCY) x (5 (PROVISIONING_CONCURRENCY) + 2) + 5 + 3" in line
+        and "needed=24 allowed=23" in line
+        and "2 x 1 (WEB_CONCURRENCY) x (5 (PROVISIONING_CONCURRENCY) + 3) + 5 + 3" in line
         for line in lines
     )
 

@@ -9,7 +9,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tools.bench import backfill, burst, chat, ensure, footprint, isolation, peers, plot, provision, refused, scale
+from tools.bench import (
+    backfill,
+    burst,
+    chat,
+    ensure,
+    footprint,
+    isolation,
+    paths,
+    peers,
+    plot,
+    provision,
+    refused,
+    scale,
+)
 from tools.bench.cores import Cores, placed_on
 from tools.bench.figures import Figure, heading
 from tools.bench.load import generator
@@ -28,11 +41,12 @@ SUITES: dict[str, Suite] = {
     "footprint": footprint.run,
     "refused": refused.run,
     "peers": peers.run,
+    "paths": paths.run,
     "backfill": backfill.run,
     "chat": chat.run,
 }
 # It first fills a table with a million messages, so it runs only if it is named.
-LONG = {"chat"}
+LONG = {"chat", "paths"}
 # The sizes that the bars are written for; the usual ones keep a whole run at about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000)
 

@@ -17,8 +17,9 @@ from uuid import UUID
 
 import psycopg
 
-from app.chat.models import NewMessage
+from app.chat.models import Append, HistoryRequest, NewMessage, SessionsRequest
 from app.chat.repository import Messages, Sessions
+from app.deadline import Deadline
 from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
 from tools.bench import database, servers
@@ -84,23 +85,23 @@ def _fill(client: HTTPConnection, connection: psycopg.Connection[Any], messages:
         *(_append(name, session, said) for name, session in (("short", short), ("long", long))),
         Case(
             "search", "GET", f"/users/{CLERK_ID}/sessions?q=%20{messages // 10}&limit={PAGE}", None,
-            sessions.list(user_id, f" {messages // 10}", None, PAGE + 1),
+            sessions.search(user_id, f" {messages // 10}", None, PAGE + 1),
         ),
         Case(
             "sessions", "GET", f"/users/{CLERK_ID}/sessions?limit={PAGE}", None,
-            sessions.list(user_id, None, None, PAGE + 1),
+            sessions.list([SessionsRequest(user_id, None, PAGE + 1)]),
         ),
     ]  # fmt: skip
 
 
 def _history(name: str, session: dict[str, str], said: Messages) -> Case:
-    statement = said.list(UUID(session["id"]), None, None, PAGE)
+    statement = said.list([HistoryRequest(UUID(session["id"]), None, None, PAGE)])
     return Case(f"history, {name} session", "GET", f"/sessions/{session['id']}/messages?limit={PAGE}", None, statement)
 
 
 def _append(name: str, session: dict[str, str], said: Messages) -> Case:
     words = "I have three days and I like walking."
-    statement = said.insert(UUID(session["id"]), None, [NewMessage("user", words)])
+    statement = said.insert([Append(UUID(session["id"]), None, [NewMessage("user", words)], Deadline())])
     path, body = f"/sessions/{session['id']}/messages", {"role": "user", "content": words}
     return Case(f"append, {name} session", "POST", path, body, statement)
 

@@ -42,7 +42,7 @@ def run(rig: Rig) -> Iterator[Figure]:
             except NotHere as reason:
                 print(f"{'peers':<10} {name} is skipped: {reason}")
                 continue
-            variables = {**_connection(url), "SERVICE_TOKENS": servers.TOKEN, "NODE_ENV": "production", **more}
+            variables = {**connection(url), "SERVICE_TOKENS": servers.TOKEN, "NODE_ENV": "production", **more}
             peer = servers.started(command, variables, rig.cores.server, folder=_INSTALLED / source)
             running[name] = peers.enter_context(peer)
         samples = ensure.measure(rig, running, requests, tuple({BUSY, *(rig.sizes.connections if rig.curves else ())}))
@@ -62,6 +62,15 @@ def _beside(samples: dict[tuple[str, int], list[Sample]], name: str, other: str)
     yield compared(f"existing user, {BUSY} connections{how}", "/s", *rates, against=other, bar=bar)
     spent = ([one.microseconds for one in ours], [one.microseconds for one in theirs])
     yield compared("  the server's CPU time", "us", *spent, against=other)
+
+
+def installed(name: str) -> list[str]:
+    """The command of a peer of Node's, after it has been installed; NotHere where that cannot be."""
+    return _node(name)
+
+
+def folder(name: str) -> Path:
+    return _INSTALLED / name
 
 
 def _node(name: str) -> list[str]:
@@ -113,7 +122,7 @@ def _install(name: str, *steps: list[str]) -> None:
     stamp.write_text(fingerprint)
 
 
-def _connection(url: str) -> dict[str, str]:
+def connection(url: str) -> dict[str, str]:
     """A local database's address in libpq's variables, which every driver here reads."""
     address = urlsplit(url)
     socket = parse_qs(address.query)

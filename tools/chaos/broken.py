@@ -21,11 +21,11 @@ from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import OutcomeUnknown, ServiceError
 from app.http import client
-from app.postgres.pool import LOOKUP_CONNECTIONS
+from app.postgres.pool import QUERY_CONNECTIONS
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
-from app.users.provisioning import Ensured, Provisioning
+from app.users.provisioning import Ensured, ProfileUpdate, Provisioning
 
 # mypy sees no sense in assigning to what is imported, and it is right: so that is done under other names.
 _service: Any = Provisioning
@@ -143,14 +143,14 @@ def _no_fence() -> None:
 
 def _no_order_check() -> None:
     """Whatever comes last is stored."""
-    _sql(update_user=(b"AND clerk_updated_at <= %(clerk_updated_at)s", b""))()
+    _sql(update_users=(b"AND users.clerk_updated_at <= profile.clerk_updated_at", b""))()
 
     async def apply(self: Any, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
         if state.is_deleted or state.user is None:
             return Ensured("gone", None)
         if profile.updated_at is None:
             return Ensured("exists", state.user)
-        ensured: Ensured = await self._update(profile, deadline)
+        ensured: Ensured = await self._updates.submit(ProfileUpdate(profile, deadline))
         return ensured
 
     _service._apply = apply
@@ -163,7 +163,7 @@ def _shared_pool() -> None:
 
     def shared(url: str, *, name: str, size: int, waiting: int = 0) -> Any:  # noqa: ARG001  # As the original.
         if not made:
-            made.append(make(url, name=name, size=LOOKUP_CONNECTIONS + 5, waiting=20))
+            made.append(make(url, name=name, size=QUERY_CONNECTIONS + 5, waiting=20))
         return made[0]
 
     _wiring.Pool = shared

@@ -1,0 +1,99 @@
+"""One statement for many concurrent callers (a dataloader for reads, group commit for writes).
+
+While a statement is under way, callers queue; when it returns, the next one serves all of them. There is no timer and
+nothing to tune: alone, a caller's statement leaves at once; under load, one statement serves dozens of callers.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from app import log
+from app.errors import DatabaseOutage, DatabaseSlow, ServiceError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# More would make the callers of a batch wait for each other's rows longer than a round trip takes.
+BATCH_ITEMS = 100
+
+
+class Batcher(Generic[Item, Result]):
+    """Serves items in batches, one batch at a time.
+
+    `run` serves a batch; it returns a result for each item in order, or None for an item that has to be served alone,
+    for instance because another transaction holds its row. `run_alone` serves one item, in its own time. Items with the
+    same `key` are never in one batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result | None]]],
+        run_alone: Callable[[Item], Awaitable[Result]],
+        *,
+        key: Callable[[Item], Hashable] | None = None,
+    ) -> None:
+        self._run = run
+        self._run_alone = run_alone
+        self._key = key
+        self._queue: list[tuple[Item, asyncio.Future[Result | None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """The item's result; raises what its batch or, served alone, the item itself meets."""
+        waiter: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
+        self._queue.append((item, waiter))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+        with log.timed("db_ms"):
+            result = await waiter
+        return await self._run_alone(item) if result is None else result
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                await self._serve(self._next_batch())
+        finally:
+            self._task = None
+
+    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result | None]]]:
+        if self._key is None and len(self._queue) <= BATCH_ITEMS:
+            batch, self._queue = self._queue, []
+            return batch
+        batch, rest, keys = [], [], set()
+        for entry in self._queue:
+            key = self._key(entry[0]) if self._key else None
+            if len(batch) < BATCH_ITEMS and (key is None or key not in keys):
+                keys.add(key)
+                batch.append(entry)
+            else:
+                rest.append(entry)
+        self._queue = rest
+        return batch
+
+    async def _serve(self, batch: list[tuple[Item, asyncio.Future[Result | None]]]) -> None:
+        try:
+            results: Sequence[Result | None] = await self._run([item for item, _ in batch])
+        except (DatabaseOutage, DatabaseSlow) as error:
+            # Fail the callers queued behind this batch too: they would wait as long for the same error.
+            queued, self._queue = self._queue, []
+            _fail([*batch, *queued], error)
+        except ServiceError:
+            # One of the items cannot be served. Which one, each finds out alone.
+            _resolve(batch, [None] * len(batch))
+        except Exception as error:  # noqa: BLE001  # Every caller gets it, and it is logged as a bug.
+            _fail(batch, error)
+        else:
+            _resolve(batch, results)
+
+
+def _resolve(batch: Sequence[tuple[object, asyncio.Future[Result | None]]], results: Sequence[Result | None]) -> None:
+    for (_, waiter), result in zip(batch, results, strict=True):
+        if not waiter.done():  # Its caller may have left.
+            waiter.set_result(result)
+
+
+def _fail(batch: Sequence[tuple[object, asyncio.Future[Result | None]]], error: Exception) -> None:
+    for _, waiter in batch:
+        if not waiter.done():
+            waiter.set_exception(error)
