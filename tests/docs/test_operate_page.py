@@ -14,6 +14,7 @@ from app.postgres.pool import connections_needed
 from tests.docs.pages import ROOT, code, page, rows, section
 
 PAGE = page("docs/operate.md")
+NUMBERS = ("WEB_CONCURRENCY", "PROVISIONING_CONCURRENCY")
 # By name, the words behind it: arguments and options.
 DOCUMENTED = {
     code(row[0])[0].split()[0]: {word.split()[0] for cell in code(row[0]) for word in re.findall(r"--[a-z-]+", cell)}
@@ -51,6 +52,14 @@ def test_the_connections_of_the_table_are_those_that_serve_computes(row: list[st
     dynos, processes, concurrency, connections = map(int, row)
 
     assert connections_needed(dynos=dynos, processes=processes, concurrency=concurrency) == connections
+
+
+def test_the_numbers_of_the_readme_fit_the_smallest_plan() -> None:
+    readme = section(page("README.md"), "## Deploy it to Heroku")
+    processes, concurrency = (int(re.search(rf"{name}=([0-9]+)", readme)[1]) for name in NUMBERS)  # type: ignore[index]
+
+    assert "20 connections" in " ".join(readme.split())
+    assert connections_needed(processes=processes, concurrency=concurrency) <= 20
 
 
 def test_every_finding_of_reconcile_is_explained() -> None:
