@@ -5,11 +5,12 @@ import json
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.http import middleware
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
+from tests.support.asgi import Log
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +45,46 @@ async def test_timeout_is_503_even_if_the_handler_swallows_cancellation(monkeypa
     answer = await get(RequestMiddleware(complain, Metrics({})))
 
     assert answer.status_code == 503
+
+
+async def test_each_request_has_its_time_from_its_own_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One timer serves them all."""
+    monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.3)
+    loop = asyncio.get_running_loop()
+
+    async def hang(_: Scope, __: Receive, ___: Send) -> None:
+        await asyncio.sleep(60)
+
+    async def seconds_after(pause: float) -> float:
+        await asyncio.sleep(pause)
+        began = loop.time()
+        assert (await get(app)).status_code == 503
+        return loop.time() - began
+
+    app = RequestMiddleware(hang, Metrics({}))
+
+    assert all(0.29 < seconds < 2 for seconds in await asyncio.gather(*map(seconds_after, (0, 0.1, 0.25, 0.4))))
+
+
+async def test_cancellation_from_outside_is_not_answered(log: Log) -> None:
+    """At the end of the process, streams are cancelled; the line is written all the same."""
+    sent: list[Message] = []
+
+    async def hang(_: Scope, __: Receive, ___: Send) -> None:
+        await asyncio.sleep(60)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"x")]}
+    task = asyncio.create_task(RequestMiddleware(hang, Metrics({}))(scope, send, send))  # type: ignore[arg-type]
+    await asyncio.sleep(0.01)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sent == []
+    assert log.line()["status"] == 0
 
 
 async def test_bug_is_a_500_that_says_nothing(in_process_log: object) -> None:  # noqa: ARG001  # It logs.
