@@ -3,12 +3,17 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from unittest.mock import Mock
 
 import pytest
+import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from app.http import protocol
 from app.http.middleware import RequestMiddleware
+from app.http.protocol import LimitedProtocol
 from app.metrics import Metrics
 from tests.support.asgi import Log
 from tests.support.connections import GET, connected, listening
@@ -79,6 +84,19 @@ async def test_head_that_drips_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
             if await client.is_closed(0.05):
                 break
 
+        assert client.received.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_head_that_stops_on_a_kept_connection_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the time of a head, not that of a connection without a request."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.1)
+    async with connected(ok, keep_alive=60) as client:
+        client.send(GET)
+        await client.read_until(b"ok")
+        client.send(GET[:10])
+
+        assert await client.is_closed(3)
         assert client.received.startswith(b"HTTP/1.1 408 ")
 
 
@@ -158,6 +176,39 @@ async def test_request_after_a_body_that_its_response_overtook_is_answered() -> 
         client.send(b"hello" + GET)
 
         assert (await client.read_until(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+async def test_refusal_before_100_continue_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client has its answer, so it is not waited for because of the 100 that it asked for."""
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.3)
+
+    async def hang(_: Scope, __: Receive, ___: Send) -> None:
+        await asyncio.sleep(60)
+
+    async with listening(RequestMiddleware(hang, Metrics({}))) as server:
+        _, writer = await asyncio.open_connection(*server.address)
+        writer.write(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\nZZ\r\n"))
+        await eventually(lambda: len(server.state.connections) == 1)
+
+        await eventually(lambda: not server.state.connections)
+        writer.close()
+        for task in server.state.tasks:
+            task.cancel()
+
+
+async def test_refused_client_that_goes_on_sending_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has so many bytes in which to notice that it was refused."""
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 60.0)
+    monkeypatch.setattr(protocol, "LINGER_BYTES", 1_000_000)
+    async with connected(ok) as client:
+        client.send(b"garbage\r\n\r\n")
+        await client.read_until(b"}")
+        assert await client.is_closed(0.5)
+        with suppress(ConnectionError):
+            for _ in range(100):
+                client.send(b"x" * 100_000)
+                await client.writer.drain()
+            pytest.fail("it was not cut")
 
 
 async def test_client_that_leaves_before_several_responses_is_no_bug(log: Log) -> None:
@@ -254,6 +305,26 @@ async def test_client_that_reads_slowly_gets_its_response(monkeypatch: pytest.Mo
                     break
 
     assert received > len(body)
+
+
+async def test_client_that_reads_as_much_as_is_written_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each look as much is unsent as at the one before, since the next piece was written meanwhile."""
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.1)
+    transport = Mock(asyncio.Transport)
+    transport.get_write_buffer_size.return_value = 100_000
+    config = uvicorn.Config(ok, log_config=None, access_log=False, lifespan="off", ws="none")
+    connection = LimitedProtocol(config, ServerState(), {"stopping": asyncio.Event()})
+    connection.connection_made(transport)
+    for look in range(5):
+        connection.pause_writing()
+        connection.enforce_limits(look)
+        connection.resume_writing()
+    assert not transport.abort.called
+
+    connection.pause_writing()
+    for look in range(5, 8):
+        connection.enforce_limits(look)
+    assert transport.abort.called
 
 
 async def test_trailer_is_no_header() -> None:
