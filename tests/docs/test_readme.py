@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.__main__ import COMMANDS
-from tests.docs.pages import ROOT, page
+from tests.docs.pages import ROOT, page, section
 from tests.docs.test_links import PAGES
 
 SCRIPT = {"run", "test", "check", "bench", "chaos", "help"}
@@ -22,6 +22,13 @@ def test_every_command_that_a_document_names_exists(name: str) -> None:
 
     assert set(re.findall(r"\./dev ([a-z]+)", text)) <= {*SCRIPT, *COMMANDS}
     assert set(re.findall(r"python -m app\s+([a-z]+)", text)) <= set(COMMANDS)
+
+
+def test_the_map_of_the_code_has_every_package_and_module_at_the_root() -> None:
+    here = {f"app/{path.name}" + "/" * path.is_dir() for path in (ROOT / "app").iterdir() if path.name[0] not in "_."}
+    named = set(re.findall(r"`(app/\w+(?:/|\.py))`", section(page("CONTRIBUTING.md"), "## Finding your way")))
+
+    assert named - {"app/__main__.py"} == here
 
 
 def test_the_usage_of_the_script_has_its_own_commands() -> None:
