@@ -128,6 +128,7 @@ class Supervisor:
             if not self._is_stopping:
                 # By now it has ended, unless it hangs.
                 old.process.kill()
+                old.process.join()
 
     def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Return when the condition holds, at the latest after so many seconds or when we are told to stop."""
