@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -147,6 +148,19 @@ def test_workers_that_keep_dying_end_the_whole_with_1(start: Callable[[], Server
 
     assert server.exit_code == 1
     assert server.log_text().count("event=worker_died code=-9") >= 5
+
+
+def test_sighup_does_not_end_a_worker(start: Callable[[], ServerProcess]) -> None:
+    """A terminal that closes sends it to the whole group; only the supervisor acts on it."""
+    server = start()
+    wait_until(responds(server.url, "/healthz"))
+    workers = workers_of(server)
+    for worker in workers:
+        os.kill(worker, signal.SIGHUP)
+    time.sleep(0.3)
+
+    assert workers_of(server) == workers
+    assert "worker_died" not in server.log_text()
 
 
 async def test_sigterm_while_the_workers_restart_ends_them_all(start: Callable[[], ServerProcess]) -> None:
