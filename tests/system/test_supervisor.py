@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -39,10 +41,18 @@ def start(switch: Path, log_folder: Path) -> Iterator[Callable[[], ServerProcess
             command = [sys.executable, "-m", "tests.support.supervised", port, str(switch)]
             log, url = log_folder / f"supervised-{port}.log", f"http://127.0.0.1:{port}"
             server = processes.start(command, {"PATH": os.environ["PATH"]}, url=url, log=log)
-            running.callback(server.kill)
+            running.callback(_kill_all, server)
             return server
 
         yield start
+
+
+def _kill_all(server: ServerProcess) -> None:
+    """Its workers first: one that a test has stopped would not notice that its supervisor is gone."""
+    for worker in set(workers_of(server)) - {server.pid}:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    server.kill()
 
 
 class Load:
@@ -148,6 +158,21 @@ def test_workers_that_keep_dying_end_the_whole_with_1(start: Callable[[], Server
 
     assert server.exit_code == 1
     assert server.log_text().count("event=worker_died code=-9") >= 5
+
+
+def test_clients_can_still_queue_after_a_restart(start: Callable[[], ServerProcess]) -> None:
+    """The kernel's queue is that of all workers, so one that ends must not close it to new clients."""
+    server = start()
+    wait_until(responds(server.url, "/healthz"))
+    before = workers_of(server)
+    server.send(signal.SIGHUP)
+    wait_until(lambda: not set(before) & set(workers_of(server)))
+    for worker in workers_of(server):
+        os.kill(worker, signal.SIGSTOP)
+
+    with ExitStack() as clients:
+        for _ in range(12):
+            clients.enter_context(socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=0.8))
 
 
 def test_sighup_does_not_end_a_worker(start: Callable[[], ServerProcess]) -> None:
