@@ -1,7 +1,8 @@
 """`python -m tools.bench.client`: the load generator without wrk, and the one that keeps to a rate.
 
-Every connection sends its next request after the last response or, at a rate, when it is due; a latency counts from the
-time when its request was due, so a stall is not hidden by the requests that it delayed.
+The time runs from when all connections are open. Every connection sends at least one request, and the next one after
+the last response or, at a rate, when it is due; a latency counts from the time when its request was due, so a stall is
+not hidden by the requests that it delayed.
 """
 
 import argparse
@@ -20,11 +21,11 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
-    """One connection that repeats requests until `end`; `latencies` in seconds."""
+    """One connection that repeats requests; `latencies` in seconds."""
 
-    def __init__(self, requests: list[bytes], end: float, interval: float) -> None:
+    def __init__(self, requests: list[bytes], interval: float) -> None:
         self._requests = requests
-        self._end = end
+        self._end = 0.0
         self._interval = interval
         self._due = 0.0
         self._answer = b""
@@ -35,8 +36,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is no subclass.
         self._transport = transport
-        self._due = time.perf_counter() + random.random() * self._interval
-        self._send_when_due()
+
+    def start(self, end: float) -> None:
+        """Send the first request, at a rate after a part of its interval, and the others until `end`."""
+        self._end = end
+        wait = random.random() * self._interval
+        self._due = time.perf_counter() + wait
+        asyncio.get_running_loop().call_later(wait, self._send)
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
@@ -79,10 +85,11 @@ def _itself(connection: Connection) -> Connection:
 async def load(port: int, requests: list[bytes], connections: int, seconds: float, rate: float) -> dict[str, object]:
     """Send requests on so many connections for so many seconds; `rate` a second in all, 0 for as many as possible."""
     loop = asyncio.get_running_loop()
-    began = time.perf_counter()
-    interval = connections / rate if rate else 0.0
-    made = [Connection(requests, began + seconds, interval) for _ in range(connections)]
+    made = [Connection(requests, connections / rate if rate else 0.0) for _ in range(connections)]
     await asyncio.gather(*(loop.create_connection(partial(_itself, one), "127.0.0.1", port) for one in made))
+    began = time.perf_counter()
+    for one in made:
+        one.start(began + seconds)
     await asyncio.wait([one.done for one in made], timeout=seconds + 15)
     latencies = sorted(latency for one in made for latency in one.latencies)
     return {
@@ -90,7 +97,9 @@ async def load(port: int, requests: list[bytes], connections: int, seconds: floa
         "seconds": time.perf_counter() - began,
         "refused": sum(one.refused for one in made),
         "failures": sum(one.failures + (not one.done.done()) for one in made),
-        "percentiles": [(which, 1000 * latencies[int(len(latencies) * which / 100)]) for which in PERCENTILES],
+        "percentiles": [
+            (which, 1000 * latencies[int(len(latencies) * which / 100)]) for which in PERCENTILES if latencies
+        ],
     }
 
 
