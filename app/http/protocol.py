@@ -1,9 +1,8 @@
 """uvicorn's HTTP/1.1 protocol, with limits on what one client can cost.
 
-uvicorn 0.54 bounds neither the size of a head nor the time of a head, a body or an unread response. It runs the body of
-a request with `Upgrade: h2c` as the next request (its issue 2722), takes a trailer for a header, and at SIGTERM closes
-connections on which a request may be on its way. `LimitedProtocol` mends that and leaves the rest to uvicorn. It leans
-on attributes that uvicorn does not document; tests/http/test_uvicorn.py lists them.
+uvicorn 0.54 bounds neither the size of a head nor the time of a head, a body or an unread response, and at SIGTERM it
+closes connections on which a request may be on its way. `LimitedProtocol` mends that and leaves the rest to uvicorn. It
+leans on attributes that uvicorn does not document; tests/http/test_uvicorn.py lists them.
 """
 
 import asyncio
@@ -13,9 +12,10 @@ from typing import Any, cast
 from uuid import uuid4
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from app import log
+from app.http.parsing import StrictProtocol
 from app.http.requests import DISCONNECTED, HEAD_BYTES
 from app.http.responses import HttpError, last_response, problem_of
 
@@ -35,7 +35,7 @@ LINGER_SECONDS = 3.0
 LINGER_BYTES = 16 * 1024 * 1024
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(StrictProtocol):
     """One connection. A timer for each request would cost as much as parsing it, so a request only moves a deadline."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As uvicorn's.
@@ -46,7 +46,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport = cast("asyncio.Transport", facade)
         # By when the rest of a head or of a body, or the next request, has to be there.
         self._deadline: float | None = self.loop.time() + HEAD_SECONDS
-        self._in_head = False
         # What came since the read in which the head began, or since the last chunk ended, without being body.
         self._head_bytes = 0
         self._unsent_bytes = 0
@@ -93,6 +92,10 @@ class LimitedProtocol(HttpToolsProtocol):
             else:
                 self._refuse(HttpError(HTTPStatus.REQUEST_TIMEOUT, "head_timeout" if self._in_head else "body_timeout"))
 
+    def abort(self) -> None:
+        """Reset the connection, in any state."""
+        self._tcp.abort()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         # The client reads on, even if as much is written again before the limits are enforced next.
@@ -106,7 +109,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         try:
-            self._parse(data)
+            self.parse(data)
         except httptools.HttpParserError:
             self._refuse(HttpError(HTTPStatus.BAD_REQUEST, "http"))
             return
@@ -118,51 +121,18 @@ class LimitedProtocol(HttpToolsProtocol):
             elif self.cycle.more_body:
                 self._deadline = self.loop.time() + BODY_SECONDS
 
-    def _parse(self, data: bytes) -> None:
-        """Feed the parser; an Upgrade is ignored, as RFC 9110 7.8 allows.
-
-        The parser stops after a head that asks for one, and would go on as if no body followed.
-        """
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # One read can bring thousands of them, so none is copied.
-            rest: memoryview | None = memoryview(data)[upgrade.args[0] :]
-            while rest is not None:
-                rest = self._parse_without_upgrade(rest)
-
-    def _parse_without_upgrade(self, rest: memoryview) -> memoryview | None:
-        """Parse the last head again and what follows it; return what follows the next Upgrade."""
-        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
-        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        # As uvicorn's: bytes after a request that says "close" do no harm to its response.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
-        try:
-            self.parser.feed_data(rest)
-        except httptools.HttpParserUpgrade as upgrade:
-            return rest[upgrade.args[0] :]
-        return None
-
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
         self._head_bytes = 0
         self._deadline = None
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED:
             raise httptools.HttpParserError("too many requests in the pipeline")
-        if self.parser.should_upgrade():
-            if self.parser.get_method() == b"CONNECT":
-                raise httptools.HttpParserError("not a proxy")
-            return
         super().on_headers_complete()
-        self._in_head = False
+        if self._in_head:  # It asks for an Upgrade, and is parsed again without.
+            return
         self._deadline = None
-        # From here on it takes the trailer, which may say nothing that counts (RFC 9110 6.5.1).
-        self.headers = []
         if not self.pipeline:
             self._answering = self.cycle
         if self._is_stopping:
@@ -176,13 +146,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_message_complete(self) -> None:
-        if self._in_head:  # It asks for an Upgrade, and is parsed again without.
-            return
         super().on_message_complete()
+        if self._in_head:
+            return
         self._deadline = None
-        if self.headers and not self.parser.should_keep_alive():
-            # The trailer says "close", so the parser drops all that comes after it.
-            self.cycle.keep_alive = False
         if self.cycle.response_complete:
             self.cycle.more_body = False
             self._keep_or_close()

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import cast
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from app import log
 from app.http.protocol import LimitedProtocol
@@ -55,10 +56,8 @@ class Server(uvicorn.Server):
         self._enforce_limits()
 
     def _enforce_limits(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_later(ENFORCE_SECONDS, self._enforce_limits)
-        for connection in list(self.server_state.connections):
-            cast("LimitedProtocol", connection).enforce_limits(loop.time())
+        asyncio.get_running_loop().call_later(ENFORCE_SECONDS, self._enforce_limits)
+        enforce_limits(self.server_state)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._is_orphaned()
@@ -91,6 +90,18 @@ class Server(uvicorn.Server):
             # A client that came in now, a moment before the port is closed, would be reset; this refuses it at once.
             with suppress(OSError):  # Not every system does this to a socket without a connection.
                 listening.shutdown(socket.SHUT_RD)
+
+
+def enforce_limits(state: ServerState) -> None:
+    """End what takes too long on any connection. One whose limits fail, by a bug, is reset; the others keep theirs."""
+    now = asyncio.get_running_loop().time()
+    for connection in list(state.connections):
+        protocol = cast("LimitedProtocol", connection)
+        try:
+            protocol.enforce_limits(now)
+        except Exception as error:  # noqa: BLE001  # The limits of the other connections hold all the same.
+            log.exception(error)
+            protocol.abort()
 
 
 def serve(factory: str, *, port: int, processes: int) -> None:

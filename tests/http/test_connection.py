@@ -16,7 +16,7 @@ from app.http.middleware import RequestMiddleware
 from app.http.protocol import LimitedProtocol
 from app.metrics import Metrics
 from tests.support.asgi import Log
-from tests.support.connections import GET, connected, listening
+from tests.support.connections import GET, Client, connected, listening
 
 pytestmark = pytest.mark.anyio
 
@@ -259,6 +259,27 @@ async def test_nothing_follows_the_last_response(log: Log) -> None:
         assert await client.is_closed(5)
         assert client.received.count(b"HTTP/1.1 ") == 1
     assert [line["event"] for line in log.lines()] == ["request"]
+
+
+async def test_connection_whose_limits_fail_is_reset_and_the_others_keep_theirs(log: Log) -> None:
+    """A bug in one of them must not end the limits of all."""
+
+    class Limited(LimitedProtocol):
+        def enforce_limits(self, now: float) -> None:
+            if self.server_state.total_requests == 0:
+                raise ZeroDivisionError
+            super().enforce_limits(now)
+
+    async with listening(RequestMiddleware(ok, Metrics({})), protocol=Limited, keep_alive=0.3) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        assert await Client(reader, writer).is_closed(3)
+        writer.close()
+
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(GET)
+        assert await Client(reader, writer).is_closed(3)
+        writer.close()
+    assert [line["event"] for line in log.lines()] == ["bug", "request"]
 
 
 @pytest.mark.parametrize("end", ["reads nothing", "half-closes", "asks for more"])

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.http import protocol, server
+from app.http import parsing, protocol, server
+from app.http.parsing import StrictProtocol
 from app.http.protocol import LimitedProtocol
 from app.http.server import Server
 from tests.support.connections import GET, listening
@@ -42,11 +43,10 @@ SERVER_METHODS = {"startup", "on_tick", "shutdown"}
 SERVER = {"lifespan", "server_state"}
 
 
-def attributes(module: Any, name: str) -> set[str]:
-    """What stands behind `name.` in a module."""
-    tree = ast.parse(Path(module.__file__).read_text())
-    found = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    return {node.attr for node in found if isinstance(node.value, ast.Name) and node.value.id == name}
+def attributes(*modules: Any, of: set[str]) -> set[str]:
+    """What stands behind these expressions and a dot in the modules."""
+    nodes = [node for module in modules for node in ast.walk(ast.parse(Path(module.__file__).read_text()))]
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) in of}
 
 
 def own(kind: type) -> set[str]:
@@ -54,19 +54,15 @@ def own(kind: type) -> set[str]:
 
 
 def test_lists_say_what_the_code_uses() -> None:
-    of_self = attributes(protocol, "self")
-    private = {name for name in of_self if name.startswith("_")} - CALLED
-    of_cycle = {
-        node.attr
-        for node in ast.walk(ast.parse(Path(protocol.__file__).read_text()))
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in {"cycle", "self.cycle", "self._answering"}
-    }
+    of_self = attributes(parsing, protocol, of={"self"})
+    of_cycle = attributes(parsing, protocol, of={"cycle", "self.cycle", "self._answering"})
+    ours = {name for name in of_self if name.startswith("_")} - CALLED | own(LimitedProtocol) | own(StrictProtocol)
 
-    assert of_self - private - METHODS == CONNECTION | CALLED
+    assert of_self - ours == CONNECTION | CALLED
     assert of_cycle == CYCLE
-    assert own(LimitedProtocol) & set(dir(HttpToolsProtocol)) == METHODS
+    assert (own(LimitedProtocol) | own(StrictProtocol)) & set(dir(HttpToolsProtocol)) == METHODS
     assert own(Server) & set(dir(uvicorn.Server)) == SERVER_METHODS
-    assert {name for name in attributes(server, "self") if not name.startswith("_")} == SERVER
+    assert {name for name in attributes(server, of={"self"}) if not name.startswith("_")} == SERVER
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
@@ -107,7 +103,7 @@ async def test_connection_has_what_we_lean_on() -> None:
     assert of_cycle >= CYCLE
     assert isinstance(connection.cycle, RequestResponseCycle)
     assert inspect.signature(HttpToolsProtocol._start_asgi_task).parameters.keys() == {"self", "cycle", "app"}
-    ours = {name for name in attributes(protocol, "self") if name.startswith("_")} - CALLED
+    ours = {name for name in attributes(parsing, protocol, of={"self"}) if name.startswith("_")} - CALLED
     assert ours & (names | set(dir(HttpToolsProtocol))) == set()
 
 

@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from app.http.middleware import RequestMiddleware
 from app.http.protocol import LimitedProtocol
+from app.http.server import enforce_limits
 from app.metrics import Metrics
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -84,9 +85,8 @@ async def listening(
 async def _enforce_limits(state: ServerState) -> None:
     while True:
         await asyncio.sleep(ENFORCE_SECONDS)
-        for connection in list(state.connections):
-            if isinstance(connection, LimitedProtocol):
-                connection.enforce_limits(asyncio.get_running_loop().time())
+        if all(isinstance(connection, LimitedProtocol) for connection in state.connections):
+            enforce_limits(state)
 
 
 @asynccontextmanager
