@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from app.backboard.client import Backboard, build_backboard_client
+from app.backboard.calls import build_backboard_client
+from app.backboard.client import Backboard
 from app.backboard.slots import DeletionSlots, ProvisioningSlots
 from app.clerk.api import ClerkApi, build_clerk_client
 from app.clerk.session_tokens import SessionTokens, build_session_tokens
@@ -37,7 +38,7 @@ class Components:
     provisioning: Provisioning
     deletion: UserDeletion
     clerk: ClerkApi | None
-    sessions: SessionTokens | None
+    session_tokens: SessionTokens | None
 
     def deletion_slots(self) -> DeletionSlots:
         """Slots for one kind of deletion: users and sessions do not wait for each other."""
@@ -71,7 +72,7 @@ def build_components(settings: Settings) -> Components:
             backboard=backboard,
         ),
         clerk=_build_clerk(settings),
-        sessions=build_session_tokens(settings),
+        session_tokens=build_session_tokens(settings),
     )
 
 
@@ -107,6 +108,6 @@ async def open_components(components: Components) -> AsyncIterator[None]:
         await components.backboard.close()
         if components.clerk:
             await components.clerk.close()
-        if components.sessions:
-            await components.sessions.close()
+        if components.session_tokens:
+            await components.session_tokens.close()
         await asyncio.gather(components.query_pool.close(), components.provisioning_pool.close())

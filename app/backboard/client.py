@@ -14,39 +14,17 @@ from uuid import UUID
 import httpx
 
 from app import log
+from app.backboard.calls import Calls
 from app.backboard.circuit_breaker import CircuitBreaker
-from app.backboard.models import (
-    Assistant,
-    Thread,
-    add_page,
-    is_not_found,
-    raise_for_status,
-    read_assistant,
-    read_json,
-    read_thread,
-)
+from app.backboard.models import Assistant, Thread, add_page, read_assistant, read_json, read_thread
 from app.deadline import Deadline
-from app.errors import (
-    AssistantUnavailable,
-    CertificateRejected,
-    NoFreeConnection,
-    NotSent,
-    OutcomeUnknown,
-    Rejected,
-    Throttled,
-)
-from app.http.client import HttpResponse, UnusableBody, build_client, fetch, is_certificate_error
+from app.errors import OutcomeUnknown
 
 LOOKUP_SECONDS = 2.0
-CREATE_SECONDS = 6.0
 DELETE_SECONDS = 3.0
 PAGE_SECONDS = 10.0
 THREADS_SECONDS = 4.0
-# With less time than this, a create would probably end with an unknown outcome.
-CREATE_NEEDS_SECONDS = 2.0
 
-# An assistant echoes its prompt, perhaps twice.
-ASSISTANT_BYTES = 256 * 1024
 LOOKUP_BYTES = 1024 * 1024
 PAGE_BYTES = 16 * 1024 * 1024
 
@@ -55,38 +33,18 @@ PAGE_LIMIT = 200
 # The vendor's SDK clamps `skip` here, so nothing after it can be listed.
 LAST_SKIP = 10_000
 
-_NOTHING_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.LocalProtocolError,
-    httpx.UnsupportedProtocol,
-)
-
-
-def build_backboard_client(*, url: str, api_key: str, connections: int) -> httpx.AsyncClient:
-    """The HTTP client for Backboard.
-
-    Idle connections are dropped early: a POST on one that Backboard has just closed has an unknown outcome.
-    """
-    return build_client(
-        url,
-        headers={"X-API-Key": api_key},
-        timeout=httpx.Timeout(CREATE_SECONDS, connect=2.0, write=2.0, pool=1.0),
-        limits=httpx.Limits(max_connections=connections, keepalive_expiry=4.0),
-    )
-
 
 class Backboard:
     """The calls that the service needs; all raise AssistantUnavailable or a class below it."""
 
     def __init__(self, client: httpx.AsyncClient, *, name_prefix: str, system_prompt: str | None) -> None:
-        self._client = client
         self._name_prefix = name_prefix
         self._system_prompt = system_prompt
         self.breaker = CircuitBreaker()
+        self._calls = Calls(client, self.breaker)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._calls.close()
 
     def name_of(self, clerk_id: str) -> str:
         """The name of a user's assistant, by which one is found again whose row did not commit."""
@@ -97,7 +55,7 @@ class Backboard:
         body: dict[str, str] = {"name": self.name_of(clerk_id)}
         if self._system_prompt is not None:
             body["system_prompt"] = self._system_prompt
-        answer = await self._create("/assistants", body, deadline)
+        answer = await self._calls.create("/assistants", body, deadline)
         assistant = read_assistant(read_json(answer))
         if assistant.name != body["name"]:
             # It may be another user's: bind nothing, delete nothing.
@@ -128,18 +86,18 @@ class Backboard:
     async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
         """The assistant of this id, or None if Backboard says that there is none."""
         path, seconds = f"/assistants/{UUID(assistant_id)}", deadline.left(LOOKUP_SECONDS)
-        answer = await self._call("GET", path, seconds=seconds, missing_ok=True)
+        answer = await self._calls.send("GET", path, seconds=seconds, missing_ok=True)
         return None if answer.status == HTTPStatus.NOT_FOUND else read_assistant(read_json(answer))
 
     async def rename_assistant(self, assistant_id: str, name: str, deadline: Deadline) -> None:
         """Give an assistant another name; a PUT changes only what it carries. One that is not there stays so."""
         path, seconds = f"/assistants/{UUID(assistant_id)}", deadline.left(DELETE_SECONDS)
-        await self._call("PUT", path, json={"name": name}, seconds=seconds, missing_ok=True)
+        await self._calls.send("PUT", path, json={"name": name}, seconds=seconds, missing_ok=True)
 
     async def create_thread(self, assistant_id: str, deadline: Deadline) -> Thread:
         """Create a thread under an assistant. OutcomeUnknown: it may exist all the same."""
         # A POST without a body has been reported to be answered with 422.
-        answer = await self._create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline)
+        answer = await self._calls.create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline)
         return read_thread(read_json(answer))
 
     async def list_threads(self, assistant_id: str, deadline: Deadline) -> list[Thread]:
@@ -162,18 +120,9 @@ class Backboard:
         """One page of every assistant that the key can see, of any name; a page that is not full is the last."""
         return await self._list(Deadline(), PAGE_BYTES, seconds=PAGE_SECONDS, skip=skip, limit=PAGE_LIMIT)
 
-    async def _create(self, path: str, body: dict[str, str], deadline: Deadline) -> HttpResponse:
-        """Send a create, and once more only if it was not sent."""
-        try:
-            seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
-            return await self._call("POST", path, json=body, seconds=seconds, is_last=False)
-        except NotSent:
-            seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
-            return await self._call("POST", path, json=body, seconds=seconds)
-
     async def _delete(self, path: str, deadline: Deadline) -> None:
         """A wrong address answers 404 as well, so a 404 is believed only from a server that lists assistants."""
-        answer = await self._call("DELETE", path, seconds=deadline.left(DELETE_SECONDS), missing_ok=True)
+        answer = await self._calls.send("DELETE", path, seconds=deadline.left(DELETE_SECONDS), missing_ok=True)
         if answer.status == HTTPStatus.NOT_FOUND:
             await self.check_key(deadline)
 
@@ -187,7 +136,7 @@ class Backboard:
         """Every page of a listing; OutcomeUnknown where Backboard shows no more of it."""
         for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
             query: dict[str, str | int] = {**parameters, "skip": skip, "limit": PAGE_LIMIT}
-            page = await self._get_list(path, query, seconds=until.left(LOOKUP_SECONDS), cap=PAGE_BYTES)
+            page = await self._calls.get_list(path, query, seconds=until.left(LOOKUP_SECONDS), cap=PAGE_BYTES)
             yield page
             if len(page) < PAGE_LIMIT:
                 return
@@ -196,68 +145,5 @@ class Backboard:
     async def _list(
         self, until: Deadline, cap: int, *, seconds: float = LOOKUP_SECONDS, **parameters: str | int
     ) -> list[Assistant]:
-        items = await self._get_list("/assistants", parameters, seconds=until.left(seconds), cap=cap)
+        items = await self._calls.get_list("/assistants", parameters, seconds=until.left(seconds), cap=cap)
         return [read_assistant(item) for item in items]
-
-    async def _get_list(self, path: str, params: dict[str, str | int], *, seconds: float, cap: int) -> list[Any]:
-        items = read_json(await self._call("GET", path, params=params, seconds=seconds, cap=cap))
-        if not isinstance(items, list):
-            raise OutcomeUnknown("backboard_unreadable")
-        return items
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        seconds: float,
-        cap: int = ASSISTANT_BYTES,
-        missing_ok: bool = False,
-        is_last: bool = True,
-        **content: Any,
-    ) -> HttpResponse:
-        """Send one request and judge its status; the circuit breaker learns of every outcome.
-
-        Without `is_last`, a request that was not sent is sent once more, so it does not count as a failure yet.
-        """
-        try:
-            answer = await self._send(self._client.build_request(method, path, **content), seconds=seconds, cap=cap)
-            if not (missing_ok and is_not_found(answer)):
-                raise_for_status(answer)
-        except Throttled as error:
-            self.breaker.throttled(error.retry_after)
-            raise
-        except Rejected as error:
-            if error.is_misconfiguration:
-                log.error(error.reason, status=error.answer_status)
-            if error.refuses_key:
-                self.breaker.failed(method, refused=True)
-            else:
-                self.breaker.succeeded(method)
-            raise
-        except NoFreeConnection:
-            raise
-        except AssistantUnavailable as error:
-            if is_last or not isinstance(error, NotSent):
-                self.breaker.failed(method)
-                if isinstance(error, CertificateRejected):
-                    log.error(error.reason)
-            raise
-        self.breaker.succeeded(method)
-        return answer
-
-    async def _send(self, request: httpx.Request, *, seconds: float, cap: int) -> HttpResponse:
-        try:
-            with log.timed("backboard_ms"):
-                return await fetch(self._client, request, seconds=seconds, cap=cap)
-        except UnusableBody as error:
-            raise OutcomeUnknown("backboard_unreadable") from error
-        except httpx.PoolTimeout as error:
-            # Our own connections were all in use: that says nothing about Backboard.
-            raise NoFreeConnection from error
-        except _NOTHING_SENT as error:
-            raise (CertificateRejected if is_certificate_error(error) else NotSent) from error
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise OutcomeUnknown("backboard_timeout") from error
-        except httpx.HTTPError as error:
-            raise OutcomeUnknown("backboard_dropped") from error

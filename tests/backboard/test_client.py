@@ -13,8 +13,9 @@ import pytest
 import respx
 
 from app.backboard import circuit_breaker
+from app.backboard.calls import build_backboard_client
 from app.backboard.circuit_breaker import CircuitBreaker
-from app.backboard.client import Backboard, build_backboard_client
+from app.backboard.client import Backboard
 from app.backboard.models import Assistant
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, CircuitOpen, DatabaseDown, NotSent, OutcomeUnknown, Rejected, Throttled

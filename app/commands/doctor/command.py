@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from app import log
-from app.backboard.client import Backboard, build_backboard_client
+from app.backboard.calls import build_backboard_client
+from app.backboard.client import Backboard
 from app.clerk.api import ClerkApi, ClerkKeyRejected, ClerkUnavailable, build_clerk_client
 from app.clerk.session_tokens import build_session_tokens
 from app.commands.doctor.database import check_database

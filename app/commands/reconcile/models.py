@@ -1,4 +1,4 @@
-"""Drift between Clerk, Postgres and Backboard: its kinds, its grace periods, and the limits of a run. No I/O."""
+"""Drift between Clerk, Postgres and Backboard: its kinds, and its grace periods. No I/O."""
 
 import re
 from collections.abc import Iterable
@@ -19,10 +19,6 @@ STATES: tuple[State, ...] = get_args(State)
 # These repairs delete or rename at Backboard, or write a tombstone, which is final.
 DESTRUCTIVE: frozenset[Kind] = frozenset(("deleted", "duplicate", "orphaned"))
 ORPHAN_PREFIX = "orphan:"
-# A run is refused above this share of all users or assistants; the absolute numbers are for small instances.
-SHARE = 0.05
-FEW_ROWS = 2
-FEW_CANDIDATES = 20
 CHANGES_PER_RUN = 50
 
 
@@ -168,33 +164,3 @@ class ScanResult:
 
     def count(self, kind: Kind, state: State) -> int:
         return sum((finding.kind, finding.state) == (kind, state) for finding in self.findings())
-
-
-def check_candidates(scan: ScanResult) -> None:
-    """Refuse a run that would delete more than accidents explain."""
-    candidates = sum(scan.count(kind, "found") for kind in DESTRUCTIVE)
-    limit = max(FEW_CANDIDATES, int(scan.our_assistants * SHARE))
-    if candidates > limit:
-        raise UnsafeToProceed(
-            f"{candidates} assistants or users would go, and more than {limit} of {scan.our_assistants} is no accident:"
-            " are the keys of Clerk and Backboard and ASSISTANT_NAME_PREFIX those of this database?"
-        )
-
-
-def check_missing_in_clerk(missing_in_clerk: int, live_users: int) -> None:
-    """Refuse a run when Clerk's listing lacks more of our users than lost events explain."""
-    limit = max(FEW_CANDIDATES, int(live_users * SHARE))
-    if missing_in_clerk > limit or (live_users and missing_in_clerk == live_users):
-        raise UnsafeToProceed(
-            f"{missing_in_clerk} of {live_users} users are not in Clerk's listing: CLERK_SECRET_KEY belongs to another"
-            " instance than this database, as it seems"
-        )
-
-
-def check_unclaimed(total_rows: int, with_attempt: Iterable[str], with_assistant: Iterable[str]) -> None:
-    """Refuse a run when users is empty while Backboard has assistants of ours that no attempt explains."""
-    if total_rows == 0 and set(with_assistant) - set(with_attempt):
-        raise UnsafeToProceed(
-            "users is empty while Backboard has assistants with this prefix: the database or the key is another"
-            " environment's, or the rows are lost and a backup has to bring them back first"
-        )

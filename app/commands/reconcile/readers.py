@@ -1,4 +1,4 @@
-"""The reads of reconcile from Postgres, page by page, and from Backboard."""
+"""The reads of reconcile from Postgres, page by page, and from Backboard and Clerk."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +9,8 @@ from typing import Any
 
 from app.backboard.client import LAST_SKIP, PAGE_LIMIT, Backboard
 from app.backboard.models import Assistant, add_page
+from app.clerk.api import ClerkApi
+from app.clerk.users import Profile
 from app.commands.reconcile.models import UnsafeToProceed
 from app.deadline import Deadline
 from app.errors import SchemaMissing
@@ -18,7 +20,7 @@ from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.users.models import UserState
-from app.users.repository import Users
+from app.users.repository import UserRepository
 
 PAGE_SIZE = 500
 READ_SECONDS = 10.0
@@ -45,7 +47,7 @@ class Tables:
 
     def __init__(self, queries: Queries, query_pool: Pool, min_age: float) -> None:
         self._queries = queries
-        self._users = Users(queries)
+        self._users = UserRepository(queries)
         self._query_pool = query_pool
         self._min_age = min_age
 
@@ -119,6 +121,11 @@ async def list_assistants(backboard: Backboard) -> AssistantListing:
 async def get_assistant(backboard: Backboard, assistant_id: str) -> Assistant | None:
     """An assistant; None only when Backboard definitely has none of this id."""
     return await retry_reads(lambda: backboard.get_assistant(assistant_id, Deadline()))
+
+
+async def get_user(clerk: ClerkApi, clerk_id: str) -> Profile | None:
+    """A user's profile; None only when Clerk definitely has no such user."""
+    return await retry_reads(lambda: clerk.get_user(clerk_id, Deadline()))
 
 
 async def find_assistants(backboard: Backboard, clerk_ids: set[str]) -> dict[str, list[Assistant]]:

@@ -24,7 +24,7 @@ from app.deadline import Deadline
 from app.errors import ServiceError
 from app.postgres.transaction import Transaction
 from app.users.models import UserState
-from app.users.repository import Users
+from app.users.repository import UserRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Repair:
         self, components: Components, names: AssistantNames, grace_periods: GracePeriods, started_at: datetime
     ) -> None:
         self._queries = components.queries
-        self._users = Users(components.queries)
+        self._users = UserRepository(components.queries)
         self._query_pool = components.query_pool
         self._backboard = components.backboard
         self._provisioning = components.provisioning

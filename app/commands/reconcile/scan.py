@@ -8,8 +8,6 @@ assistant or for the user by its id.
 from app.clerk.api import ClerkApi, IncompleteListing
 from app.clerk.users import Profile
 from app.commands.reconcile.models import (
-    FEW_ROWS,
-    SHARE,
     AssistantNames,
     GracePeriods,
     NamedAssistant,
@@ -17,18 +15,18 @@ from app.commands.reconcile.models import (
     ScanResult,
     UnsafeToProceed,
     UserDrift,
+)
+from app.commands.reconcile.readers import Row, Tables, find_assistants, get_user, list_assistants
+from app.commands.reconcile.safety import (
     check_candidates,
+    check_clerk_key,
     check_missing_in_clerk,
     check_unclaimed,
+    find_lost_assistants,
 )
-from app.commands.reconcile.readers import Row, Tables, find_assistants, get_assistant, list_assistants
 from app.components import Components
-from app.deadline import Deadline
 from app.errors import Unavailable
 from app.http.client import retry_reads
-
-# How many assistants, or users, are asked for by id to see whether a key belongs to this database.
-SAMPLE = 20
 
 
 class Scanner:
@@ -138,25 +136,7 @@ class Scanner:
             if matters or (self._all_users and (self._result.is_listing_cut or row.clerk_id not in self._clerk_ids)):
                 self._rows[row.clerk_id] = row
         check_unclaimed(total, self._attempts, self._named)
-        await self._check_backboard_key(unlisted)
-
-    async def _check_backboard_key(self, unlisted: list[Row]) -> None:
-        """Refuse the run when more assistants are missing than accidents explain: the key is another account's."""
-        asked, total = unlisted, self._result.live_users
-        if self._result.is_listing_cut:
-            asked = unlisted[:SAMPLE]
-            total = len(asked)
-        limit = max(FEW_ROWS, int(total * SHARE))
-        lost: list[Row] = []
-        for row in asked:
-            if row.assistant_id and await get_assistant(self._backboard, row.assistant_id) is None:
-                lost.append(row)
-            if len(lost) > limit or len(lost) == self._result.live_users:
-                raise UnsafeToProceed(
-                    f"the assistants of {len(lost)} or more of {total} users are not at Backboard, which is no"
-                    " accident: BACKBOARD_API_KEY belongs to another account than this database, as it seems"
-                )
-        for row in lost:
+        for row in await find_lost_assistants(self._backboard, unlisted, self._result):
             self._result.drift(row.clerk_id).add("missing", row.assistant_id, "left")
 
     async def _find_assistants_by_name(self) -> None:
@@ -186,9 +166,9 @@ class Scanner:
         if self._clerk is None:
             raise NoClerkKey(f"{len(asked)} users have neither a row nor a tombstone, and only Clerk can decide")
         for clerk_id, is_old in asked.items():
-            self._record_answer(clerk_id, await _get_user(self._clerk, clerk_id), is_old=is_old)
-        if any(drift.missing_in_clerk for drift in self._result.drifts.values()):
-            await self._check_clerk_key(self._clerk)
+            self._record_answer(clerk_id, await get_user(self._clerk, clerk_id), is_old=is_old)
+        if not self._clerk_key_fits and any(drift.missing_in_clerk for drift in self._result.drifts.values()):
+            await check_clerk_key(self._clerk, self._tables)
 
     def _record_answer(self, clerk_id: str, profile: Profile | None, *, is_old: bool) -> None:
         row = self._rows.get(clerk_id)
@@ -201,24 +181,6 @@ class Scanner:
         drift.missing_in_clerk = is_old
         # A young one waits: Clerk may send the event of a new user before its API answers for that user.
         drift.add("deleted", row.assistant_id if row else None, "found" if is_old else "waiting")
-
-    async def _check_clerk_key(self, clerk: ClerkApi) -> None:
-        """Refuse the run when Clerk knows none of our users: another instance's key would give all a tombstone."""
-        if self._clerk_key_fits:
-            return
-        asked = 0
-        async for row in self._tables.users():
-            if not row.is_live:
-                continue
-            if await _get_user(clerk, row.clerk_id) is not None:
-                return
-            asked += 1
-            if asked >= SAMPLE:
-                break
-        raise UnsafeToProceed(
-            "Clerk knows none of the users that were asked for: CLERK_SECRET_KEY belongs to another instance"
-            " than this database, as it seems"
-        )
 
     def _judge_assistants(self, clerk_id: str, named: list[NamedAssistant]) -> None:
         """Find the assistants that are one too many. Those that an earlier run has renamed are part of every run."""
@@ -252,7 +214,3 @@ class Scanner:
         drift = self._result.drift(profile.clerk_id)
         drift.profile = profile
         return drift
-
-
-async def _get_user(clerk: ClerkApi, clerk_id: str) -> Profile | None:
-    return await retry_reads(lambda: clerk.get_user(clerk_id, Deadline()))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.commands.reconcile import models
+from app.commands.reconcile import safety
 from tests.commands.reconcile.drifting import (
     DEFAULT_GRACE,
     LONG_AGO,
@@ -33,7 +33,7 @@ async def test_a_run_makes_at_most_fifty_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The rest is reported as left, and the next run does it."""
-    monkeypatch.setattr(models, "FEW_CANDIDATES", 100)
+    monkeypatch.setattr(safety, "FEW_CANDIDATES", 100)
     await sign_up(service, clerk)
     for _ in range(60):
         make_orphan(database, backboard)
