@@ -12,5 +12,5 @@ clerk/               signatures, events, the User object, the Backend API, sessi
 backboard/           assistants and threads
 postgres/            pools, pipelines, migrations, errors
 http/                the server side and the client side of HTTP
-deadline, errors, log, log_format, metrics, settings
+deadline, errors, log, log_format, metrics, reasons, settings
 """

@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> Starlette:
     )
     authenticator = Authenticator(
         service_tokens=[token.get_secret_value().encode() for token in settings.service_tokens],
-        session_tokens=components.sessions,
+        session_tokens=components.session_tokens,
     )
     health = Health(
         queries=components.queries,
@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> Starlette:
         schema_version=newest(),
         last_event=last_event,
         stopping=stopping,
-        registry=metrics,
+        prometheus=metrics,
     )
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))

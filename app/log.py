@@ -4,6 +4,7 @@
 goes on in a task of its own adds to the line of the request that started it.
 """
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +18,6 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from app.log_format import Fields, Format, renderer
-from app.log_rate_limit import RateLimit
 
 # Of one reason for a 4xx; the others of that second are counted in one line.
 REFUSALS_A_SECOND = 10
@@ -150,6 +150,32 @@ def _place(traceback: TracebackType | None) -> str:
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
     return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+
+
+class RateLimit:
+    """Lets some lines a second pass for each reason, and counts the others: a stranger can cause thousands."""
+
+    def __init__(self, lines_a_second: int, report: Callable[[str, int], None]) -> None:
+        self._lines_a_second = lines_a_second
+        self._report = report
+        self._lines: dict[str, int] = {}
+
+    def allows(self, reason: str) -> bool:
+        """Count a line, and tell whether it may be written."""
+        lines = self._lines[reason] = self._lines.get(reason, 0) + 1
+        if lines == 1:
+            asyncio.get_running_loop().call_later(1, self._end_second, reason)
+        return lines <= self._lines_a_second
+
+    def flush(self) -> None:
+        """Report at once, because the process ends."""
+        for reason in list(self._lines):
+            self._end_second(reason)
+
+    def _end_second(self, reason: str) -> None:
+        suppressed = self._lines.pop(reason, 0) - self._lines_a_second
+        if suppressed > 0:
+            self._report(reason, suppressed)
 
 
 class _LibraryHandler(logging.Handler):

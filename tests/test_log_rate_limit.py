@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.log_rate_limit import RateLimit
+from app.log import RateLimit
 from tests.support.factories import Person
 from tests.support.service import connected_to
 from tools.processes import ServerProcess

@@ -12,9 +12,9 @@ from starlette.routing import Route
 from app import log
 from app.api import schemas
 from app.api.openapi import Operation
-from app.errors import DatabaseUnavailable
+from app.deadline import Deadline
+from app.errors import DatabaseUnavailable, DeadlineExceeded
 from app.metrics import CONTENT_TYPE, Metrics
-from app.postgres.pipeline import execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 
@@ -52,7 +52,7 @@ class Health:
     schema_version: str
     last_event: LastEvent
     stopping: asyncio.Event
-    registry: Metrics
+    prometheus: Metrics
     _checked_at: float = field(default=float("-inf"), init=False)
     _status: str = field(default="", init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -91,7 +91,7 @@ class Health:
     async def metrics(self, _: Request) -> Response:
         """Figures of this process, in Prometheus' text format."""
         log.bind(event="metrics")
-        return Response(self.registry.text(), media_type=CONTENT_TYPE)
+        return Response(self.prometheus.text(), media_type=CONTENT_TYPE)
 
     async def _readiness(self) -> str:
         """`ready`, or the reason why not."""
@@ -105,9 +105,9 @@ class Health:
 
     async def _check_schema(self) -> str:
         try:
-            async with self.query_pool.connection(CHECK_SECONDS) as connection:
-                (rows,) = await execute(connection, (self.queries.get_schema_version, {}), seconds=CHECK_SECONDS)
-        except DatabaseUnavailable as error:
+            deadline = Deadline(CHECK_SECONDS)
+            (rows,) = await self.query_pool.execute((self.queries.get_schema_version, {}), deadline=deadline)
+        except (DatabaseUnavailable, DeadlineExceeded) as error:
             return error.reason
         version = rows[0][0]
         if version == self.schema_version:

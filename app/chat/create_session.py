@@ -24,7 +24,7 @@ from app.backboard.client import Backboard
 from app.backboard.models import Thread
 from app.backboard.slots import ProvisioningSlots
 from app.chat.models import Session
-from app.chat.repository import Sessions, read_session
+from app.chat.repository import SessionRepository, read_session
 from app.deadline import Deadline
 from app.errors import DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
 from app.postgres.pipeline import Rows, Statement
@@ -32,7 +32,7 @@ from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
-from app.users.repository import Users
+from app.users.repository import UserRepository
 
 # How far Backboard's clock and the database's may be apart.
 CLOCK_SKEW = timedelta(minutes=1)
@@ -69,8 +69,8 @@ class CreateSession:
 
     def __init__(self, *, queries: Queries, query_pool: Pool, slots: ProvisioningSlots, backboard: Backboard) -> None:
         self._queries = queries
-        self._users = Users(queries)
-        self._sessions = Sessions(queries)
+        self._users = UserRepository(queries)
+        self._sessions = SessionRepository(queries)
         self._query_pool = query_pool
         self._slots = slots
         self._backboard = backboard

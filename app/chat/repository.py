@@ -9,7 +9,7 @@ from app.postgres.pipeline import Rows, Statement
 from app.postgres.queries import Queries
 
 
-class Sessions:
+class SessionRepository:
     """The statements about sessions. `owner_id` is the only user who may reach one; None may reach all."""
 
     def __init__(self, queries: Queries) -> None:
@@ -63,7 +63,7 @@ def read_session(rows: Rows) -> Session:
 PAGE_BYTES = 4 * 1024 * 1024
 
 
-class Messages:
+class MessageRepository:
     """The statements about messages. `owner_id` as in Sessions."""
 
     def __init__(self, queries: Queries) -> None:

@@ -24,7 +24,7 @@ from app.chat.models import (
     SessionsRequest,
     Stats,
 )
-from app.chat.repository import Messages, Sessions, read_appended, read_pages, read_session
+from app.chat.repository import MessageRepository, SessionRepository, read_appended, read_pages, read_session
 from app.deadline import Deadline
 from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, NotFound, PoolSaturated, UserDeleted
 from app.postgres.batcher import Batcher
@@ -54,8 +54,8 @@ class ChatService:
 
     def __init__(self, *, queries: Queries, query_pool: Pool, reads: KeptConnection, writes: KeptConnection) -> None:
         self._queries = queries
-        self._sessions = Sessions(queries)
-        self._messages = Messages(queries)
+        self._sessions = SessionRepository(queries)
+        self._messages = MessageRepository(queries)
         self._query_pool = query_pool
         self._reads = reads
         self._writes = writes

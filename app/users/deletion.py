@@ -13,7 +13,7 @@ from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import UserState
-from app.users.repository import Users
+from app.users.repository import UserRepository
 
 
 class UserDeletion:
@@ -23,7 +23,7 @@ class UserDeletion:
         self, *, queries: Queries, provisioning_pool: Pool, slots: DeletionSlots, backboard: Backboard
     ) -> None:
         self._queries = queries
-        self._users = Users(queries)
+        self._users = UserRepository(queries)
         self._provisioning_pool = provisioning_pool
         self._slots = slots
         self._backboard = backboard

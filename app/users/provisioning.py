@@ -30,7 +30,7 @@ from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
-from app.users.repository import Users
+from app.users.repository import UserRepository
 from app.users.single_flight import SingleFlight
 
 Outcome = Literal["created", "updated", "exists", "stale", "gone"]
@@ -68,7 +68,7 @@ class Provisioning:
         backboard: Backboard,
     ) -> None:
         self._queries = queries
-        self._users = Users(queries)
+        self._users = UserRepository(queries)
         self._query_pool = query_pool
         self._slots = slots
         self._backboard = backboard

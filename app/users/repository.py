@@ -8,7 +8,7 @@ from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
 
 
-class Users:
+class UserRepository:
     """Each method makes one statement, or several that belong together; it sends nothing."""
 
     def __init__(self, queries: Queries) -> None:

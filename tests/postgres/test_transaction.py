@@ -13,7 +13,7 @@ from app.postgres.pipeline import Connection, Statement, execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import LOCK_SECONDS, SHORT_LOCK_MS, Transaction, run_transaction
-from app.users.repository import Users
+from app.users.repository import UserRepository
 from tools.processes import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
@@ -31,7 +31,7 @@ TIMEOUTS: Statement = (
 )
 
 QUERIES = Queries.load()
-USERS = Users(QUERIES)
+USERS = UserRepository(QUERIES)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 
 from app.chat.models import Append, HistoryRequest, NewMessage, SessionsRequest
-from app.chat.repository import Messages, Sessions
+from app.chat.repository import MessageRepository, SessionRepository
 from app.deadline import Deadline
 from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
@@ -78,7 +78,7 @@ def _fill(client: HTTPConnection, connection: psycopg.Connection[Any], messages:
     connection.execute(INDEX.encode())
     connection.execute(b"VACUUM ANALYZE messages, sessions")
     queries = Queries.load()
-    said, sessions = Messages(queries), Sessions(queries)
+    said, sessions = MessageRepository(queries), SessionRepository(queries)
     ((user_id,),) = connection.execute(b"SELECT id FROM users").fetchall()
     return [
         *(_history(name, session, said) for name, session in (("short", short), ("long", long))),
@@ -94,12 +94,12 @@ def _fill(client: HTTPConnection, connection: psycopg.Connection[Any], messages:
     ]  # fmt: skip
 
 
-def _history(name: str, session: dict[str, str], said: Messages) -> Case:
+def _history(name: str, session: dict[str, str], said: MessageRepository) -> Case:
     statement = said.list([HistoryRequest(UUID(session["id"]), None, None, PAGE)])
     return Case(f"history, {name} session", "GET", f"/sessions/{session['id']}/messages?limit={PAGE}", None, statement)
 
 
-def _append(name: str, session: dict[str, str], said: Messages) -> Case:
+def _append(name: str, session: dict[str, str], said: MessageRepository) -> Case:
     words = "I have three days and I like walking."
     statement = said.insert([Append(UUID(session["id"]), None, [NewMessage("user", words)], Deadline())])
     path, body = f"/sessions/{session['id']}/messages", {"role": "user", "content": words}
