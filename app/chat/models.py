@@ -9,8 +9,7 @@ from uuid import UUID
 from app.deadline import Deadline
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A session with a preview of its latest message, in the order of the columns in every query.
 
     `is_deleted` says that the user was deleted: the session is out of reach.
@@ -100,6 +99,6 @@ class HistoryRequest(NamedTuple):
 class SessionsRequest(NamedTuple):
     """A page of a user's sessions."""
 
-    user_id: UUID
+    clerk_id: str
     after: SessionCursor | None
     page_size: int

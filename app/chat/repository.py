@@ -24,9 +24,9 @@ class SessionRepository:
 
     def list(self, requests: Sequence[SessionsRequest]) -> Statement:
         return self._queries.list_sessions, {
-            "user_ids": [one.user_id for one in requests],
-            "last_active_at": [one.after.last_active_at if one.after else None for one in requests],
-            "session_ids": [one.after.session_id if one.after else None for one in requests],
+            "clerk_ids": [one.clerk_id for one in requests],
+            "active_befores": [one.after.last_active_at if one.after else None for one in requests],
+            "id_befores": [one.after.session_id if one.after else None for one in requests],
             "page_sizes": [one.page_size for one in requests],
         }
 
@@ -47,6 +47,23 @@ class SessionRepository:
 def escape_like(text: str) -> str:
     """Escape a text for ILIKE, so that no character in it is a wildcard."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def read_session_lists(rows: Rows, requests: Sequence[SessionsRequest]) -> list[list[Session] | NotFound | UserDeleted]:
+    """Read the pages of list_sessions; an error for a user who is unknown or deleted."""
+    by_request: list[Rows] = [[] for _ in requests]
+    for row in rows:
+        by_request[row[-1] - 1].append(row)
+    return [_read_session_list(one) for one in by_request]
+
+
+def _read_session_list(rows: Rows) -> list[Session] | NotFound | UserDeleted:
+    session_id, _, assistant_id, *_, is_deleted, _ = rows[0]
+    if is_deleted:
+        return UserDeleted()
+    if assistant_id is None:
+        return NotFound("unknown_user")
+    return [] if session_id is None else [Session._make(row[:-1]) for row in rows]
 
 
 def read_session(rows: Rows) -> Session:
@@ -74,10 +91,10 @@ class MessageRepository:
         return self._queries.insert_messages, {
             "session_ids": [one.session_id for one in appends],
             "owner_ids": [one.owner_id for one in appends],
-            "numbers": [number for number, _ in numbered],
+            "session_numbers": [number for number, _ in numbered],
             "roles": [message.role for _, message in numbered],
             "contents": [message.content for _, message in numbered],
-            "metadata": [message.metadata for _, message in numbered],
+            "documents": [message.metadata for _, message in numbered],
         }
 
     def list(self, requests: Sequence[HistoryRequest]) -> Statement:

@@ -24,7 +24,14 @@ from app.chat.models import (
     SessionsRequest,
     Stats,
 )
-from app.chat.repository import MessageRepository, SessionRepository, read_appended, read_pages, read_session
+from app.chat.repository import (
+    MessageRepository,
+    SessionRepository,
+    read_appended,
+    read_pages,
+    read_session,
+    read_session_lists,
+)
 from app.deadline import Deadline
 from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, NotFound, PoolSaturated, UserDeleted
 from app.postgres.batcher import Batcher
@@ -69,12 +76,17 @@ class ChatService:
         (rows,) = await self._send(self._sessions.find(session_id, owner_id), deadline=deadline)
         return read_session(rows)
 
-    async def list_sessions(
-        self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int, deadline: Deadline
+    async def list_sessions(self, clerk_id: str, after: SessionCursor | None, page_size: int) -> list[Session]:
+        """A page of a user's sessions, newest activity first."""
+        page = await self._session_lists.submit(SessionsRequest(clerk_id, after, page_size))
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    async def search_sessions(
+        self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int, deadline: Deadline
     ) -> list[Session]:
-        """A page of a user's sessions, newest activity first; with `text`, only those that contain it."""
-        if text is None:
-            return await self._session_lists.submit(SessionsRequest(user_id, after, page_size))
+        """A page of a user's sessions whose title or messages contain `text`, newest activity first."""
         (rows,) = await self._send_long(self._sessions.search(user_id, text, after, page_size), deadline=deadline)
         return [Session(*row) for row in rows]
 
@@ -101,13 +113,10 @@ class ChatService:
             raise page
         return page
 
-    async def _load_sessions(self, requests: Sequence[SessionsRequest]) -> list[list[Session]]:
-        pages: list[list[Session]] = [[] for _ in requests]
-        for *columns, number in await self._reads.read(self._sessions.list(requests)):
-            pages[number - 1].append(Session(*columns))
-        return pages
+    async def _load_sessions(self, requests: Sequence[SessionsRequest]) -> list[list[Session] | NotFound | UserDeleted]:
+        return read_session_lists(await self._reads.read(self._sessions.list(requests)), requests)
 
-    async def _load_sessions_alone(self, request: SessionsRequest) -> list[Session]:
+    async def _load_sessions_alone(self, request: SessionsRequest) -> list[Session] | NotFound | UserDeleted:
         return (await self._load_sessions([request]))[0]
 
     async def _append_batch(self, appends: Sequence[Append]) -> list[list[Message] | None]:

@@ -141,9 +141,23 @@ def _no_fence() -> None:
     _service._after_lost_commit = believe
 
 
+_UPDATE_REGARDLESS = b"""
+UPDATE users
+SET email = profile.email, name = profile.name, clerk_updated_at = profile.version, updated_at = now(),
+    last_sign_in_at = coalesce(profile.last_sign_in, users.last_sign_in_at)
+FROM unnest(
+    %(clerk_ids)s::TEXT[], %(emails)s::TEXT[], %(names)s::TEXT[],
+    %(versions)s::TIMESTAMPTZ[], %(last_sign_ins)s::TIMESTAMPTZ[]
+) AS profile (clerk_id, email, name, version, last_sign_in)
+WHERE users.clerk_id = profile.clerk_id AND users.deleted_at IS NULL
+RETURNING users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.created_at,
+    users.clerk_updated_at, users.last_sign_in_at, users.deleted_at
+"""
+
+
 def _no_order_check() -> None:
     """Whatever comes last is stored."""
-    _sql(update_users=(b"AND users.clerk_updated_at <= profile.clerk_updated_at", b""))()
+    _sql(update_users=(b"", _UPDATE_REGARDLESS))()
 
     async def apply(self: Any, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
         if state.is_deleted or state.user is None:
