@@ -63,10 +63,11 @@ class Message(NamedTuple):
 
 
 class MessagePage(NamedTuple):
-    """Messages, the newest first, and whether there are earlier ones."""
+    """Messages, the newest first, whether there are earlier ones, and whether the page is cut because they are long."""
 
     messages: list[Message]
     has_more: bool
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,14 @@ class Append(NamedTuple):
     messages: Sequence[NewMessage]
     deadline: Deadline
 
+    def texts(self) -> list[str]:
+        return [text for message in self.messages for text in (message.content, message.metadata or "")]
+
+    @property
+    def length(self) -> int:
+        """Characters in all."""
+        return sum(map(len, self.texts()))
+
 
 class HistoryRequest(NamedTuple):
     """The last messages of a session before a position."""
@@ -94,6 +103,7 @@ class HistoryRequest(NamedTuple):
     owner_id: str | None
     before: int | None
     page_size: int
+    deadline: Deadline
 
 
 class SessionsRequest(NamedTuple):

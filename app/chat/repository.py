@@ -76,7 +76,7 @@ def read_session(rows: Rows) -> Session:
     return session
 
 
-# A page holds so much of the messages' text and at most one message more: as much as a batch may bring.
+# A page holds so much of the messages' text and metadata and at most one message more: as much as a batch may bring.
 PAGE_BYTES = 4 * 1024 * 1024
 
 
@@ -97,14 +97,14 @@ class MessageRepository:
             "documents": [message.metadata for _, message in numbered],
         }
 
-    def list(self, requests: Sequence[HistoryRequest]) -> Statement:
+    def list(self, requests: Sequence[HistoryRequest], *, page_bytes: int) -> Statement:
         """Ask for one message more than fits on each page, to see whether there are earlier ones."""
         return self._queries.list_messages, {
             "session_ids": [one.session_id for one in requests],
             "owner_ids": [one.owner_id for one in requests],
             "befores": [one.before for one in requests],
             "page_sizes": [one.page_size + 1 for one in requests],
-            "page_bytes": PAGE_BYTES,
+            "page_bytes": page_bytes,
         }
 
     def delete(self, message_id: UUID, session_id: UUID, owner_id: str | None) -> Statement:
@@ -143,4 +143,5 @@ def _read_page(rows: Rows, request: HistoryRequest) -> MessagePage | NotFound | 
         if content is not None
     ][: request.page_size]
     found = sum(row[1] is not None for row in rows)
-    return MessagePage(messages, has_more=len(messages) < found)
+    is_cut = len(messages) < min(found, request.page_size)
+    return MessagePage(messages, has_more=len(messages) < found, is_cut=is_cut)

@@ -26,7 +26,7 @@ from app.postgres.pipeline import (
     rollback,
 )
 from app.postgres.queries import Queries
-from app.postgres.transaction import LOCK_SECONDS, STATEMENT_SECONDS, run_transaction
+from app.postgres.transaction import LOCK_MS, LOCK_SECONDS, STATEMENT_SECONDS, run_transaction
 
 # How long a caller waits for a connection; the pool's own checks and reconnects happen inside it.
 CHECKOUT_SECONDS = 2.0
@@ -121,11 +121,14 @@ class Pool:
             with log.timed("db_ms"):
                 return await execute(connection, *statements, seconds=deadline.left(seconds))
 
-    async def run_transaction(self, queries: Queries, *statements: Statement, deadline: Deadline) -> list[Rows]:
+    async def run_transaction(
+        self, queries: Queries, *statements: Statement, deadline: Deadline, lock_ms: int = LOCK_MS
+    ) -> list[Rows]:
         """Run a whole transaction on a free connection, in one round trip; returns the rows of `statements`."""
         async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+            seconds = deadline.left(LOCK_SECONDS)
             with log.timed("db_ms"):
-                return await run_transaction(connection, queries, *statements, seconds=deadline.left(LOCK_SECONDS))
+                return await run_transaction(connection, queries, *statements, seconds=seconds, lock_ms=lock_ms)
 
     async def acquire(self, seconds: float = CHECKOUT_SECONDS) -> Connection:
         """Take a connection that the server has not closed; PoolSaturated or DatabaseDown after `seconds`."""

@@ -28,7 +28,7 @@ from app.postgres.batcher import Batcher
 from app.postgres.kept_connection import KeptConnection
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.postgres.transaction import Transaction
+from app.postgres.transaction import SHORT_LOCK_MS, Transaction
 from app.users.models import User, UserState
 from app.users.repository import UserRepository
 from app.users.single_flight import SingleFlight
@@ -139,6 +139,8 @@ class Provisioning:
             self._users.update([update.profile]),
             self._users.get_state(clerk_id),
             deadline=update.deadline,
+            # The one connection for everything short is taken while this waits.
+            lock_ms=SHORT_LOCK_MS,
         )
         if updated:
             return Ensured("updated", User(*updated[0]))

@@ -120,8 +120,8 @@ BEGIN
 END
 $$;
 
--- The last messages of sessions before a position, the newest first. After page_bytes of text in a page, the content of
--- the rest of it is NULL.
+-- The last messages of sessions before a position, the newest first. After page_bytes of text and metadata in a page,
+-- the content of the rest of it is NULL.
 CREATE FUNCTION list_messages(
     session_ids UUID [], owner_ids TEXT [], befores BIGINT [], page_sizes INT [], page_bytes INT
 )
@@ -138,8 +138,8 @@ BEGIN
     RETURN QUERY
     SELECT
         wanted.number, message.id::TEXT, message.role,
-        CASE WHEN message.newer_bytes < page_bytes THEN message.content END,
-        message.metadata::TEXT, message.created_at, message.position,
+        CASE WHEN coalesce(message.newer_bytes, 0) < page_bytes THEN message.content END,
+        message.metadata, message.created_at, message.position,
         users.deleted_at IS NOT NULL
     FROM unnest(session_ids, owner_ids, befores, page_sizes)
         WITH ORDINALITY AS wanted (session_id, owner_id, before, page_size, number)
@@ -147,14 +147,17 @@ BEGIN
     INNER JOIN users ON users.id = sessions.user_id AND users.clerk_id = coalesce(wanted.owner_id, users.clerk_id)
     LEFT JOIN LATERAL (
         SELECT id, role, content, metadata, created_at, position,
-            sum(octet_length(content)) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING)
-                - octet_length(content) AS newer_bytes
-        FROM messages
-        WHERE session_id = sessions.id
-            AND users.deleted_at IS NULL
-            AND position < coalesce(wanted.before, 9223372036854775807)
-        ORDER BY position DESC
-        LIMIT wanted.page_size
+            sum(octet_length(content) + coalesce(octet_length(metadata), 0))
+                OVER (ORDER BY position DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newer_bytes
+        FROM (
+            SELECT id, role, content, metadata::TEXT AS metadata, created_at, position
+            FROM messages
+            WHERE session_id = sessions.id
+                AND users.deleted_at IS NULL
+                AND position < coalesce(wanted.before, 9223372036854775807)
+            ORDER BY position DESC
+            LIMIT wanted.page_size
+        ) AS page
     ) AS message ON TRUE
     ORDER BY wanted.number, message.position DESC;
 END

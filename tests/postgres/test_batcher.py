@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.errors import DatabaseDown, InvalidRequest
-from app.postgres.batcher import BATCH_ITEMS, Batcher
+from app.postgres.batcher import CAPACITY, Batcher
 
 pytestmark = pytest.mark.anyio
 
@@ -71,9 +71,9 @@ async def test_a_batch_is_bounded() -> None:
     recorder = Recorder()
     batcher = recorder.batcher()
 
-    await asyncio.gather(*(batcher.submit(number) for number in range(BATCH_ITEMS + 3)))
+    await asyncio.gather(*(batcher.submit(number) for number in range(CAPACITY + 3)))
 
-    assert [len(batch) for batch in recorder.batches] == [BATCH_ITEMS, 3]
+    assert [len(batch) for batch in recorder.batches] == [CAPACITY, 3]
 
 
 async def test_an_item_that_its_batch_leaves_out_is_served_alone() -> None:
