@@ -24,8 +24,8 @@ from app.clerk.signatures import SignatureVerifier
 from app.components import Components, build_components, open_components
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
+from app.postgres.connection_budget import ConnectionBudget, warn_if_too_small
 from app.postgres.migrations import newest
-from app.postgres.pool import warn_if_too_small
 from app.settings import Settings
 from app.users.service import UserService
 
@@ -106,11 +106,9 @@ async def _lifespan(
     settings: Settings, components: Components, stopping: asyncio.Event
 ) -> AsyncIterator[dict[str, asyncio.Event]]:
     """Open what the web process needs, and close it; the state that it yields goes to the server."""
-    processes, concurrency = settings.web_concurrency, settings.provisioning_concurrency
+    budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
     async with open_components(components):
-        check = asyncio.create_task(
-            warn_if_too_small(components.query_pool, components.queries, processes=processes, concurrency=concurrency)
-        )
+        check = asyncio.create_task(warn_if_too_small(components.query_pool, components.queries, budget))
         try:
             yield {"stopping": stopping}
         finally:

@@ -21,7 +21,6 @@ from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import OutcomeUnknown, ServiceError
 from app.http import client
-from app.postgres.pool import QUERY_CONNECTIONS
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
@@ -177,7 +176,7 @@ def _shared_pool() -> None:
 
     def shared(url: str, *, name: str, size: int, waiting: int = 0) -> Any:  # noqa: ARG001  # As the original.
         if not made:
-            made.append(make(url, name=name, size=QUERY_CONNECTIONS + 5, waiting=20))
+            made.append(make(url, name=name, size=8, waiting=20))
         return made[0]
 
     _wiring.Pool = shared
