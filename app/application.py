@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> Starlette:
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))
     app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, stopping))
-    # A redirect to a path with a slash would name whatever host the request claimed.
+    # A redirect to a path with a slash would name the host that the request claimed.
     app.router.redirect_slashes = False
     # In the place of Starlette's own middleware: every error is answered in one way.
     app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics)

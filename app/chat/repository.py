@@ -124,7 +124,7 @@ def read_appended(rows: Rows, appends: Sequence[Append]) -> dict[UUID, list[Mess
 
 
 def read_pages(rows: Rows, requests: Sequence[HistoryRequest]) -> list[MessagePage | NotFound | UserDeleted]:
-    """Read the pages of list_messages; an error for a session that is not there or whose user was deleted."""
+    """Read the pages of list_messages; an error for a session that is missing or of a deleted user."""
     by_request: list[Rows] = [[] for _ in requests]
     for row in rows:
         by_request[row[0] - 1].append(row)

@@ -101,7 +101,7 @@ class ChatService:
     async def search_sessions(
         self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int, deadline: Deadline
     ) -> list[Session]:
-        """A page of a user's sessions whose title or messages contain `text`, newest activity first."""
+        """A page of a user's sessions with `text` in title or messages, newest activity first."""
         (rows,) = await self._send_long(self._sessions.search(user_id, text, after, page_size), deadline=deadline)
         return [Session(*row) for row in rows]
 
@@ -190,7 +190,7 @@ class ChatService:
         return str(rows[0][0])
 
     async def _send(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
-        """Run statements without a transaction or, after a failure, in one whose waits the server bounds.
+        """Run statements without a transaction or, after a failure, in one with waits that the server bounds.
 
         The server does not notice that we gave up waiting for a lock. The bounds cost short statements a quarter of
         their time, so they pay for them only after a failure: an outage leaves one such wait behind and not many.

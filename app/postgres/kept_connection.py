@@ -40,7 +40,7 @@ class KeptConnection:
             await self._release(broken=False)
 
     async def _run(self, statement: Statement, *, is_repeatable: bool) -> Rows:
-        """The first statement on a connection runs in a transaction whose waits the server bounds.
+        """The first statement on a connection runs in a transaction with waits that the server bounds.
 
         In an outage every statement is a first one. Without the bounds the server would go on waiting for a lock after
         we closed the connection, and would soon have no connection left.

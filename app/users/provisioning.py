@@ -104,7 +104,7 @@ class Provisioning:
         await self._single_flight.close(seconds)
 
     async def _apply(self, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
-        """Answer for a user whose row or tombstone stands, storing the profile where it is newer."""
+        """Answer for a user with a row or a tombstone, storing the profile where it is newer."""
         user = state.user
         if state.is_deleted or user is None:
             return Ensured("gone", None)
@@ -204,7 +204,7 @@ class Provisioning:
         """Find out under the same lock what a failed step 4 or 5 left.
 
         COMMIT holds the lock until it is decided, so the next holder of the lock sees the decision. A row there is
-        the truth, whichever try made it; otherwise nothing is deleted, and the next try adopts. It is ours only if it
+        the truth, also another try's; otherwise nothing is deleted, and the next try adopts. It is ours only if it
         holds our profile as well: another try may have adopted the same assistant meanwhile, for an older event.
         """
         clerk_id = profile.clerk_id

@@ -84,7 +84,7 @@ async def _check_schema(report: Report, pool: Pool) -> bool:
     except DatabaseUnavailable as error:
         report.wrong("schema", f"it cannot be read: {meaning_of(error)}", "Look at the database's own log.")
         return False
-    migrate = f"Run `python -m app migrate`; it applies {newest()} and whatever comes before."
+    migrate = f"Run `python -m app migrate`; it applies {newest()} and what comes before."
     if version is None:
         report.wrong("schema", "there is none yet", migrate)
     elif version < newest():
