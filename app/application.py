@@ -25,7 +25,7 @@ from app.components import Components, build_components, open_components
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
 from app.postgres.connection_budget import ConnectionBudget, warn_if_too_small
-from app.postgres.migrations import newest
+from app.postgres.migration_files import newest
 from app.settings import Settings
 from app.users.service import UserService
 

@@ -10,7 +10,7 @@ ServiceError
     ├── DeadlineExceeded         the request's time is over
     ├── DatabaseUnavailable      Postgres did not do what was asked
     │   ├── DatabaseOutage       DatabaseDown, SchemaMissing, PoolSaturated
-    │   └── DatabaseSlow, LockTimeout, ConstraintViolated
+    │   └── DatabaseSlow, DatabaseConflict, LockTimeout, ConstraintViolated
     └── AssistantUnavailable     the user's assistant or thread could not be made ready
         ├── CircuitOpen          Backboard is known to be down
         ├── ProvisioningSaturated, AttemptMissing, IdTaken
@@ -128,6 +128,12 @@ class PoolSaturated(DatabaseOutage):
 
 class DatabaseSlow(DatabaseUnavailable):
     reason = "database_slow"
+
+
+class DatabaseConflict(DatabaseUnavailable):
+    """Postgres ended the transaction because of another one; nothing of it was kept."""
+
+    reason = "database_conflict"
 
 
 class LockTimeout(DatabaseUnavailable):

@@ -165,6 +165,16 @@ REASONS: Mapping[str, Reason] = {
     ),
     "database_conflict": Reason("503", "Postgres ended the transaction because of another one."),
     "database_constraint": Reason("503", "A row breaks a constraint of the schema.", "Please report it."),
+    "database_encoding": Reason(
+        "503",
+        "The database's encoding cannot hold a character; it has to be UTF8.",
+        "`python -m app doctor` names the statement that makes a database that can.",
+    ),
+    "database_rights": Reason(
+        "503",
+        "The database user may not read or write one of the tables.",
+        "`python -m app doctor` names the table and the GRANT.",
+    ),
     "database_missing": Reason("503", "The database does not exist.", "Compare DATABASE_URL."),
     "database_refused": Reason("503", "Postgres refused the user or the password.", "Compare DATABASE_URL."),
     "database_error": Reason("503", "Postgres refused a statement.", "Look at the database's own log; report it."),

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import ipaddress
 import re
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -11,9 +10,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretBytes, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.database_address import demand_tls, is_local
 
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
 # Standard Webhooks 1.0.0: 24 to 64 bytes.
@@ -21,8 +22,6 @@ KEY_LENGTHS = (24, 64)
 # RFC 7518, section 3.3.
 SHORTEST_KEY_BITS = 2048
 LAST_PORT = 65_535
-# The modes of libpq that never fall back to plain text.
-TLS_MODES = ("require", "verify-ca", "verify-full")
 
 Text = TypeVar("Text", str, SecretStr)
 
@@ -68,24 +67,7 @@ def _database_url(url: SecretStr) -> SecretStr:
     ports = str(parts.get("port") or "").split(",")
     if not all(re.fullmatch(r"[0-9]{0,5}", port) and 0 < int(port or "1") <= LAST_PORT for port in ports):
         raise ValueError(f"must have a port of 1 to {LAST_PORT}, or none")
-    # libpq connects to hostaddr where that is given.
-    hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
-    if all(is_local(host) for host in hosts):
-        return url
-    mode = parts.setdefault("sslmode", "require")
-    if mode not in TLS_MODES:
-        raise ValueError("must not turn TLS off (sslmode) for a database on another machine")
-    return SecretStr(make_conninfo(text, sslmode=str(mode)))
-
-
-def is_local(host: str) -> bool:
-    """Whether a libpq host is this machine: the directory of a socket, localhost, a loopback address."""
-    if not host or host.startswith(("/", "@")) or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return SecretStr(demand_tls(text))
 
 
 def _signing_key(secret: str) -> SecretBytes:

@@ -25,7 +25,7 @@ ORDER = [
     ("backboard",),
     ("postgres",),
     ("http",),
-    ("deadline", "errors", "log", "log_format", "metrics", "reasons", "settings"),
+    ("database_address", "deadline", "errors", "log", "log_format", "metrics", "reasons", "settings"),
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(ORDER)) for name in names}
 
@@ -128,7 +128,7 @@ def test_modules_import_each_other_without_circles() -> None:
         ("httpx", r"http\.client|backboard\.(calls|client)|clerk\.(api|jwks)|commands\.trigger|settings"),
         ("jwt", r"clerk\.(session_tokens|jwks)"),
         ("cryptography", r"clerk\.jwks|settings"),
-        ("psycopg", r"postgres\..*|commands\.psql|settings"),
+        ("psycopg", r"postgres\..*|commands\.psql|settings|database_address"),
         ("psycopg_pool", r"postgres\.(pool|migrations)"),
         ("uvicorn", r"http\..*"),
         ("httptools", r"http\..*"),
@@ -145,7 +145,7 @@ def test_a_library_is_imported_only_where_it_is_wrapped(library: str, allowed: s
 
 
 def test_the_settings_use_psycopg_only_to_parse_addresses() -> None:
-    """They import libpq's parser and the error that it raises, and connect to nothing."""
+    """They import libpq's parser and the error that it raises; app/database_address.py connects to nothing either."""
     names = {imported for imported in imports(TREES["app.settings"]) if imported.startswith("psycopg")}
 
     assert {name for name in names if not name.startswith("psycopg.conninfo.")} <= {"psycopg.ProgrammingError"}
@@ -158,22 +158,19 @@ def test_the_settings_use_httpx_only_to_parse_addresses() -> None:
     assert used == {"URL", "InvalidURL"}
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"app.postgres.migrations", "app.commands.psql"}))
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"app.commands.psql"}))
 def test_only_the_settings_read_the_environment(name: str) -> None:
     """pydantic-settings does it for them."""
     assert uses_of_environment(TREES[name]) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "start"),
-    [("app.postgres.migrations", "asyncio.create_subprocess_exec"), ("app.commands.psql", "os.execve")],
-)
-def test_a_module_that_starts_a_program_only_passes_the_environment_on(name: str, start: str) -> None:
-    """The programs are dbmate and psql."""
-    calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
-    (started,) = (call for call in calls if ast.unparse(call.func) == start)
+def test_psql_only_gets_the_environment_passed_on() -> None:
+    """It is the only program that the service becomes, and it starts none."""
+    tree = TREES["app.commands.psql"]
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    (started,) = (call for call in calls if ast.unparse(call.func) == "os.execve")
 
-    assert uses_of_environment(TREES[name]) == uses_of_environment(started) == ["os.environ"]
+    assert uses_of_environment(tree) == uses_of_environment(started) == ["os.environ"]
 
 
 # Prints Python's audit events of connections, processes, and files other than modules.

@@ -17,6 +17,7 @@ from app.errors import DatabaseUnavailable, DeadlineExceeded
 from app.metrics import CONTENT_TYPE, Metrics
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
+from app.postgres.schema import find_tables, read_tables
 
 CHECK_SECONDS = 1.0
 # The database is asked at most once in this time, however many clients ask.
@@ -106,10 +107,12 @@ class Health:
     async def _check_schema(self) -> str:
         try:
             deadline = Deadline(CHECK_SECONDS)
-            (rows,) = await self.query_pool.execute((self.queries.get_schema_version, {}), deadline=deadline)
+            versions, tables = await self.query_pool.execute(
+                (self.queries.get_schema_version, {}), find_tables(self.queries), deadline=deadline
+            )
         except (DatabaseUnavailable, DeadlineExceeded) as error:
             return error.reason
-        version = rows[0][0]
+        version = versions[0][0]
         if version == self.schema_version:
-            return "ready"
+            return "database_rights" if any(table.lacks_rights for table in read_tables(tables)) else "ready"
         return "schema_missing" if version is None else "schema_differs"

@@ -34,7 +34,15 @@ from app.chat.repository import (
     read_session_lists,
 )
 from app.deadline import Deadline
-from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, NotFound, PoolSaturated, UserDeleted
+from app.errors import (
+    ConstraintViolated,
+    DatabaseConflict,
+    DatabaseUnavailable,
+    InvalidRequest,
+    NotFound,
+    PoolSaturated,
+    UserDeleted,
+)
 from app.postgres.batcher import Batcher
 from app.postgres.kept_connection import KeptConnection
 from app.postgres.pipeline import Rows, Statement
@@ -198,7 +206,12 @@ class ChatService:
         if self._is_failing:
             return await self._send_bounded(*statements, deadline=deadline)
         with self._outcome():
-            return await self._query_pool.execute(*statements, deadline=deadline, seconds=STATEMENT_SECONDS)
+            try:
+                return await self._query_pool.execute(*statements, deadline=deadline, seconds=STATEMENT_SECONDS)
+            except DatabaseConflict:
+                # The database's own isolation level is stricter than the one that the transaction sets.
+                pass
+        return await self._send_bounded(*statements, deadline=deadline)
 
     async def _send_bounded(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
         with self._outcome():

@@ -1,13 +1,17 @@
 """`migrate`, and `reset` for a database to develop on."""
 
 from collections.abc import Coroutine
+from typing import TypeVar
 
 import click
 
 from app.commands.runtime import RefusedExit, load_settings, run_until_sigterm
+from app.database_address import is_on_this_machine
 from app.postgres import migrations
-from app.postgres.migrations import MigrationError, is_on_this_machine
+from app.postgres.migrations import MigrationError
 from app.settings import DatabaseSettings
+
+Result = TypeVar("Result")
 
 force_option = click.option("--force", is_flag=True, help="Also on a database of another machine.")
 
@@ -16,7 +20,11 @@ force_option = click.option("--force", is_flag=True, help="Also on a database of
 def migrate() -> None:
     """Bring the database's schema up to date; safe to run twice and from two machines."""
     url = load_settings(DatabaseSettings).database_url.get_secret_value()
-    _run(migrations.migrate(url), if_stopped="nothing of the file under way was kept")
+    applied = _run(migrations.migrate(url), if_stopped="nothing of the file under way was kept")
+    for file in applied:
+        click.echo(f"Applied {file}")
+    if not applied:
+        click.echo("The schema is up to date; nothing was applied.")
 
 
 @click.command()
@@ -40,8 +48,8 @@ def development_url(*, force: bool) -> str:
     return url
 
 
-def _run(migration: Coroutine[None, None, None], *, if_stopped: str) -> None:
+def _run(migration: Coroutine[None, None, Result], *, if_stopped: str) -> Result:
     try:
-        run_until_sigterm(migration, if_stopped=if_stopped)
+        return run_until_sigterm(migration, if_stopped=if_stopped)
     except MigrationError as error:
         raise click.ClickException(str(error)) from None

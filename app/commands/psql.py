@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
 from app.commands.runtime import load_settings
+from app.database_address import resolve
 from app.settings import PsqlSettings
 
 
@@ -27,7 +28,6 @@ def psql(*, arguments: tuple[str, ...]) -> NoReturn:
     os.execve(  # noqa: S606  # No shell is wanted; psql is the one.
         program,
         ("psql", *options, *arguments),
-        # PGSERVICE would take precedence over these variables.
         {name: value for name, value in os.environ.items() if name != "PGSERVICE"} | variables,
     )
 
@@ -35,14 +35,17 @@ def psql(*, arguments: tuple[str, ...]) -> NoReturn:
 def _split_address(url: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """The address as libpq's environment variables, and as psql options for what has no variable (keepalives).
 
-    Every user of the machine can read a process's arguments, so they carry no secret.
+    Every user of the machine can read a process's arguments, so they carry no secret. What a service says is among the
+    variables: PGSERVICE itself would take precedence over the address.
     """
     known = {option.keyword.decode(): option for option in Conninfo.get_defaults()}
+    address = resolve(url)
     variables: dict[str, str] = {}
     rest: dict[str, Any] = {}
-    for name, value in conninfo_to_dict(url).items():
-        if variable := known[name].envvar:
-            variables[variable.decode()] = str(value)
-        elif known[name].dispchar != b"*":  # libpq's mark of a secret, which psql then asks for.
+    for name in address.keys() - {"service"} if "service" in address else conninfo_to_dict(url):
+        option, value = known[name], address[name]
+        if variable := option.envvar:
+            variables[variable.decode()] = value
+        elif option.dispchar != b"*":  # libpq's mark of a secret, which psql then asks for.
             rest[name] = value
     return variables, (("--dbname", make_conninfo(**rest)) if rest else ())

@@ -80,7 +80,7 @@ class Batcher(Generic[Item, Result]):
 
     async def _serve(self, batch: list[tuple[Item, asyncio.Future[Result | None]]]) -> None:
         try:
-            results: Sequence[Result | None] = await self._run([item for item, _ in batch])
+            _resolve(batch, await self._run([item for item, _ in batch]))
         except (DatabaseOutage, DatabaseSlow) as error:
             # Fail the callers queued behind this batch too: they would wait as long for the same error.
             queued, self._queue = self._queue, []
@@ -90,8 +90,6 @@ class Batcher(Generic[Item, Result]):
             _resolve(batch, [None] * len(batch))
         except Exception as error:  # noqa: BLE001  # Every caller gets it, and it is logged as a bug.
             _fail(batch, error)
-        else:
-            _resolve(batch, results)
 
 
 def _resolve(batch: Sequence[tuple[object, asyncio.Future[Result | None]]], results: Sequence[Result | None]) -> None:

@@ -7,6 +7,7 @@ import psycopg
 
 from app.errors import (
     ConstraintViolated,
+    DatabaseConflict,
     DatabaseDown,
     DatabaseOutage,
     DatabaseSlow,
@@ -55,15 +56,17 @@ def explain_connect_error(error: Exception) -> str:
     return next((meaning for words, meaning in _MEANINGS if words in message), "it cannot be reached")
 
 
-def from_psycopg(error: Exception) -> DatabaseUnavailable | InvalidRequest:
-    """The error of ours for an error of psycopg's."""
-    if isinstance(error, UnicodeEncodeError):
-        return InvalidRequest("unstorable_text")
+def from_psycopg(error: Exception, *, is_utf8: bool = True) -> DatabaseUnavailable | InvalidRequest:
+    """The error of ours for an error of psycopg's, from a database that stores UTF-8 or not."""
+    if isinstance(error, UnicodeDecodeError):
+        return DatabaseUnavailable("database_encoding")
     state = getattr(error, "sqlstate", None)
     if state is None:
-        if isinstance(error, psycopg.DataError):  # NUL in a text: raised by the driver, without a state.
-            return InvalidRequest("unstorable_text")
-        return DatabaseDown()
+        # NUL or half a surrogate pair in a text: raised by the driver, without a state.
+        is_text = isinstance(error, psycopg.DataError | UnicodeEncodeError)
+        return InvalidRequest("unstorable_text") if is_text else DatabaseDown()
+    if state == _UNTRANSLATABLE and not is_utf8:
+        return DatabaseUnavailable("database_encoding", sqlstate=state)
     if state.startswith("22") or state == "54000":
         return InvalidRequest("unstorable_text")
     if state.startswith("23"):
@@ -71,6 +74,9 @@ def from_psycopg(error: Exception) -> DatabaseUnavailable | InvalidRequest:
         return ConstraintViolated(constraint, sqlstate=state)
     return _error_of(state)(sqlstate=state)
 
+
+# Another encoding lacks a character that UTF-8 has, which is not the row's fault. In UTF-8, \u0000 in a JSON document.
+_UNTRANSLATABLE = "22P05"
 
 # By SQLSTATE class or code: PostgreSQL documentation, appendix A.
 _ERRORS: Mapping[str, Callable[..., DatabaseUnavailable]] = {
@@ -80,9 +86,10 @@ _ERRORS: Mapping[str, Callable[..., DatabaseUnavailable]] = {
     "25P03": DatabaseSlow,
     "53": partial(DatabaseOutage, "database_full"),
     "25006": partial(DatabaseOutage, "database_read_only"),
-    "40": partial(DatabaseUnavailable, "database_conflict"),
+    "40": DatabaseConflict,
     "3D": partial(DatabaseOutage, "database_missing"),
     "28": partial(DatabaseOutage, "database_refused"),
+    "42501": partial(DatabaseOutage, "database_rights"),
     "42P01": SchemaMissing,
     "42703": SchemaMissing,
     "42883": SchemaMissing,

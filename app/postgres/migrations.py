@@ -1,91 +1,101 @@
-"""Migrations: dbmate applies the files of sql/migrations, under a lock of ours.
+"""Migrations: each file of sql/migrations is applied in a transaction of its own, which holds a lock.
 
-Two dbmates at once fail, and its own lock deadlocks with CREATE INDEX CONCURRENTLY. Ours is an advisory lock of a
-transaction, polled instead of waited for, since a waiting statement would hold a
-snapshot that such an index build waits for in turn. It works through a transaction pooler too.
+Any number of machines may migrate at once: each looks under the lock for what is missing. The lock is polled instead of
+waited for, since a waiting statement would hold a snapshot that CREATE INDEX CONCURRENTLY waits for in turn. It ends
+with its transaction, so it works through a transaction pooler too.
 """
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
-from urllib.parse import quote, urlencode
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import sql
 
+from app.errors import DatabaseUnavailable
 from app.postgres.errors import explain_connect_error
-from app.postgres.pipeline import Connection
+from app.postgres.migration_files import Migration, read_migrations
+from app.postgres.pipeline import Connection, execute
 from app.postgres.pool import connection_string
-from app.settings import is_local
-
-FOLDER = Path(__file__).parents[2] / "sql" / "migrations"
+from app.postgres.queries import Queries
+from app.postgres.schema import MIGRATIONS_TABLE, TABLES, FoundTable, find_tables, quote, read_tables
+from app.reasons import meaning_of
 
 CONNECT_SECONDS = 10.0
 LOCK_SECONDS = 300.0
 POLL_SECONDS = 0.25
+QUERY_SECONDS = 10.0
 
 # Any number, as long as it stays the same: 'migrate' in ASCII, shortened.
 _LOCK = b"SELECT pg_try_advisory_xact_lock(7235437)"
 _NO_IDLE_LIMIT = b"SET LOCAL idle_in_transaction_session_timeout = 0"
-
-# dbmate's driver refuses parameters that it does not know, such as the channel_binding in Neon's URLs.
-_KNOWN_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
-
-
-# Everything that the migrations make, and dbmate's own table. RESTRICT: objects of others that depend on it stay.
-_DROP = (
-    b"DROP TABLE IF EXISTS preferences, deleted_threads, session_attempts, messages, sessions, provisioning_attempts,"
-    b" deleted_users, users, schema_migrations RESTRICT"
-)
 _DROP_LIMIT = b"SET LOCAL lock_timeout = '5s'"
+
+# Every user may read it: the service may run as another user than `migrate`, and was granted its rights before.
+_CREATE_MIGRATIONS_TABLE = (
+    b"CREATE TABLE clerk_backboard_migrations ("
+    b"version TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT now(),"
+    b" CONSTRAINT clerk_backboard_migrations_pkey PRIMARY KEY (version))"
+)
+_GRANT_MIGRATIONS_TABLE = b"GRANT SELECT ON clerk_backboard_migrations TO PUBLIC"
+# Until 2026-11-27 dbmate applied the files, and wrote their versions there, perhaps beside those of other programs.
+_TAKE_OVER = (
+    b"INSERT INTO clerk_backboard_migrations (version)"
+    b" SELECT version::TEXT FROM schema_migrations WHERE version::TEXT = ANY(%(versions)s)"
+)
+
+_OWN_SCHEMA = (
+    "Give this service a database or a schema of its own: CREATE SCHEMA chat; and in the address"
+    " options=-csearch_path%3Dchat, or through a pooler ALTER ROLE ... SET search_path = chat;"
+)
 
 
 class MigrationError(Exception):
     """The schema could not be brought up to date; the text says what to do."""
 
 
-def newest() -> str:
-    """The version that the code expects: the number of the last file."""
-    return max(path.name.split("_")[0] for path in FOLDER.glob("*.sql"))
-
-
-async def migrate(url: str) -> None:
-    """Apply what is missing and return, or raise MigrationError. Two at once: one waits, both succeed."""
-    connection = await _connect(url)
-    async with connection, _lock(connection):
-        code = await _run_dbmate(url)
-    if code != 0:
-        raise MigrationError("dbmate failed; its messages stand above. Nothing of the failing file was kept.")
+async def migrate(url: str) -> list[str]:
+    """Apply what is missing, and return the names of the files, or raise MigrationError."""
+    migrations = read_migrations()
+    applied: list[str] = []
+    with _explained("The database cannot be used"):
+        async with await _connect(url) as connection:
+            await _check_database(connection)
+            while migration := await _apply_next(connection, migrations, url):
+                applied.append(migration.file)
+            await _check_result(connection, migrations)
+    return applied
 
 
 async def reset(url: str) -> None:
     """Drop every table of the service, and migrate again; on a MigrationError nothing was dropped."""
-    connection = await _connect(url)
-    async with connection, _lock(connection):
-        try:
-            await connection.execute(_DROP_LIMIT)
-            await connection.execute(_DROP)
-            await connection.execute(b"COMMIT")
-        except psycopg.errors.LockNotAvailable as error:
-            raise MigrationError("The tables are in use; stop the server and try again.") from error
-        except psycopg.errors.DependentObjectsStillExist as error:
-            raise MigrationError("Other objects depend on the tables; drop those first.") from error
-        except psycopg.Error as error:
-            raise MigrationError(f"Postgres refuses to drop the tables ({error.sqlstate}).") from error
+    with _explained("The database cannot be used"):
+        async with await _connect(url) as connection, _lock(connection):
+            if found := await _find_tables(connection):
+                await _drop(connection, found)
     await migrate(url)
 
 
-def is_on_this_machine(url: str) -> bool:
-    """Whether libpq would connect to this machine, given its own variables too (PGHOST, PGSERVICE)."""
-    defaults = {option.keyword: option.val for option in psycopg.pq.Conninfo.get_defaults() if option.val}
-    parts = conninfo_to_dict(url)
-    address = parts.get("hostaddr") or (defaults.get(b"hostaddr", b"") or b"").decode()
-    host = parts.get("host") or (defaults.get(b"host", b"") or b"").decode()
-    return "service" not in parts and all(is_local(one) for one in str(address or host).split(","))
+async def _drop(connection: Connection, tables: list[FoundTable]) -> None:
+    """Drop what our migrations made; another's function of the same name and arguments would have stopped them."""
+    applied = await _list_applied(connection) if MIGRATIONS_TABLE in {table.name for table in tables} else set()
+    names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+    schema = sql.Identifier(tables[0].schema)
+    made = [migration for migration in read_migrations() if migration.version in applied]
+    try:
+        await connection.execute(_DROP_LIMIT)
+        for function in (one for migration in made for one in migration.dropped_functions):
+            await connection.execute(f"DROP FUNCTION IF EXISTS {schema.as_string()}.{function} RESTRICT".encode())
+        # RESTRICT: objects of others that depend on our tables stay.
+        await connection.execute(sql.SQL("DROP TABLE {} RESTRICT").format(names))
+    except psycopg.errors.LockNotAvailable as error:
+        raise MigrationError("The tables are in use; stop the server and try again.") from error
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise MigrationError("Other objects depend on the tables; drop those first.") from error
+    except psycopg.Error as error:
+        raise MigrationError(f"Postgres refuses to drop the tables ({error.sqlstate}).") from error
 
 
 async def _connect(url: str) -> Connection:
@@ -109,9 +119,10 @@ async def _connect(url: str) -> Connection:
 
 @asynccontextmanager
 async def _lock(connection: Connection) -> AsyncIterator[None]:
+    """A transaction that no other migration runs beside. After an error, closing the connection rolls it back."""
     give_up_at = monotonic() + LOCK_SECONDS
     while True:
-        await connection.execute(b"BEGIN")
+        await connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
         await connection.execute(_NO_IDLE_LIMIT)
         cursor = await connection.execute(_LOCK)
         if await cursor.fetchone() == (True,):
@@ -120,43 +131,119 @@ async def _lock(connection: Connection) -> AsyncIterator[None]:
         if monotonic() > give_up_at:
             raise MigrationError("Another migration has been running for minutes; see what it waits for.")
         await asyncio.sleep(POLL_SECONDS)
+    yield
+    await connection.execute(b"COMMIT")
+
+
+async def _check_database(connection: Connection) -> None:
+    """Refuse a database that cannot hold every name, and an address that leads to no schema."""
+    queries = Queries.load()
+    (rows,) = await execute(connection, (queries.get_database_facts, {}), seconds=QUERY_SECONDS)
+    database, _, schema, search_path, encoding = rows[0]
+    if encoding != "UTF8":
+        raise MigrationError(
+            f"The database's encoding is {encoding}, which cannot hold every name; make one that can, and copy what"
+            f" this one holds: CREATE DATABASE {quote(f'{database}_utf8')} ENCODING 'UTF8' TEMPLATE template0;"
+        )
+    if schema is None:
+        raise MigrationError(
+            f"The search path ({search_path}) leads to no schema that exists and that this user may look into: CREATE"
+            " SCHEMA or GRANT USAGE ON SCHEMA, or correct search_path in the address, of the user or of the database."
+        )
+
+
+async def _apply_next(connection: Connection, migrations: list[Migration], url: str) -> Migration | None:
+    """Apply the first file that is missing, and return it."""
+    queries = Queries.load()
+    async with _lock(connection):
+        versions = {migration.version for migration in migrations}
+        with _explained("The table of the migrations cannot be read or made"):
+            applied = await _read_applied(connection, versions)
+        migration = next((one for one in migrations if one.version not in applied), None)
+        if migration is None:
+            return None
+        if applied and migration.version < max(applied & versions, default=""):
+            raise MigrationError(f"{migration.file} is numbered below one that was applied; give it a higher number.")
+        with _explained(f"{migration.file} could not be applied, and nothing of it was kept"):
+            await _apply(connection, migration, url)
+            await execute(connection, (queries.insert_migration, {"version": migration.version}), seconds=QUERY_SECONDS)
+    return migration
+
+
+async def _apply(connection: Connection, migration: Migration, url: str) -> None:
+    if migration.in_transaction:
+        await connection.execute(migration.up)
+        return
+    # A statement with values keeps its snapshot until the next one, and CREATE INDEX CONCURRENTLY waits for that.
+    await connection.execute(_NO_IDLE_LIMIT)
+    async with await _connect(url) as another:
+        await another.execute(migration.up)
+
+
+async def _read_applied(connection: Connection, versions: set[str]) -> set[str]:
+    """The versions that were applied, under the lock; the first time, the table that holds them is made."""
+    tables = {table.name for table in await _find_tables(connection)}
+    if MIGRATIONS_TABLE not in tables:
+        await connection.execute(_CREATE_MIGRATIONS_TABLE)
+        await connection.execute(_GRANT_MIGRATIONS_TABLE)
+        if "provisioning_attempts" in tables:
+            await connection.execute(_TAKE_OVER, {"versions": sorted(versions)})
+    return await _list_applied(connection)
+
+
+async def _list_applied(connection: Connection) -> set[str]:
+    queries = Queries.load()
+    (rows,) = await execute(connection, (queries.list_migrations, {}), seconds=QUERY_SECONDS)
+    return {version for (version,) in rows}
+
+
+async def _find_tables(connection: Connection) -> list[FoundTable]:
+    """Our tables, all in the schema in which new ones are made; MigrationError if another's table is in the way."""
+    (rows,) = await execute(connection, find_tables(Queries.load()), seconds=QUERY_SECONDS)
+    tables = read_tables(rows)
+    for table in tables:
+        if table.is_ours and not table.is_here:
+            raise MigrationError(
+                f"{table.name} stands in the schema {table.schema}, and the search path puts another schema before it,"
+                " in which new tables would be made. Let search_path name the one that you mean first."
+            )
+        if table.is_here and not table.is_ours:
+            raise MigrationError(
+                f"The schema {table.schema} has a table {table.name} of another program. {_OWN_SCHEMA}"
+            )
+    return [table for table in tables if table.is_here]
+
+
+async def _check_result(connection: Connection, migrations: list[Migration]) -> None:
+    """Look at what stands now: the table of the migrations may say what is no longer so."""
+    made = {table for migration in migrations for table in migration.tables} & TABLES.keys()
+    lost = made - {table.name for table in await _find_tables(connection)}
+    if lost:
+        raise MigrationError(
+            f"Every migration was applied, but these tables are gone: {', '.join(sorted(lost))}. Restore them from a"
+            " backup; `reset` makes them anew and drops the rest."
+        )
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Say what failed, why, and what to do."""
     try:
         yield
-    finally:
-        await connection.execute(b"ROLLBACK")
+    except psycopg.Error as error:
+        raise MigrationError(f"{what}: {_reason(error)}") from error
+    except DatabaseUnavailable as error:
+        raise MigrationError(f"{what}: {meaning_of(error)}.") from error
 
 
-async def _run_dbmate(url: str) -> int:
-    """Run dbmate as a child. The URL goes through the environment, since arguments are public."""
-    program = Path(sys.executable).parent / "dbmate"
-    arguments = ("--env-file", "", "--migrations-dir", str(FOLDER), "--no-dump-schema", "migrate", "--strict")
-    process = await asyncio.create_subprocess_exec(
-        program, *arguments, env={"PATH": os.environ.get("PATH", ""), "DATABASE_URL": dbmate_url(url)}
-    )
-    try:
-        return await process.wait()
-    except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
-        raise
-
-
-def dbmate_url(url: str) -> str:
-    """The URL as dbmate's driver reads it, which would otherwise demand TLS where libpq only prefers it."""
-    parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
-    host = parts.get("host", "")
-    query = {key: parts[key] for key in _KNOWN_PARAMETERS if key in parts}
-    if host.startswith("/"):
-        query |= {"host": host}
-        host = ""
-    query.setdefault("sslmode", "disable" if not host else "prefer")
-    # One message for a statement and its values: between two, a transaction pooler may switch to another client.
-    query["binary_parameters"] = "yes"
-    credentials = quote(parts.get("user", ""), safe="")
-    if "password" in parts:
-        credentials += ":" + quote(parts["password"], safe="")
-    address = f"[{host}]" if ":" in host else host
-    if "port" in parts:
-        address += ":" + parts["port"]
-    name = quote(parts.get("dbname", ""), safe="")
-    return f"postgres://{credentials}@{address}/{name}?{urlencode(query)}"
+def _reason(error: psycopg.Error) -> str:
+    message = f"{error.diag.message_primary or 'the connection was lost'} ({error.sqlstate or 'no SQLSTATE'})."
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"{message} Run it as the tables' owner, or: GRANT USAGE, CREATE ON SCHEMA ... TO this user;"
+    if isinstance(error, psycopg.errors.DuplicateTable | psycopg.errors.DuplicateFunction):
+        return f"{message} It is another program's: {_OWN_SCHEMA}"
+    if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
+        return f"{message} The tables are in use; run it again."
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return f"{message} Point DATABASE_URL at the primary, or free disk space."
+    return message

@@ -17,7 +17,7 @@ from psycopg.abc import PQGen
 from psycopg.abc import Transformer as Types
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import NotSupportedError, OperationalError, error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
 
@@ -28,6 +28,9 @@ Connection = AsyncConnection[tuple[Any, ...]]
 # SQL with %(name)s for values, and the values.
 Statement = tuple[bytes, Mapping[str, Any]]
 Rows = list[tuple[Any, ...]]
+
+# In binary a value is the same whatever DateStyle, TimeZone, IntervalStyle or extra_float_digits the database sets.
+ROW_FORMAT = Format.BINARY
 
 ROLLBACK: Statement = (b"ROLLBACK", {})
 _COPIES = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
@@ -64,12 +67,17 @@ def time_limit(
     timer = asyncio.get_running_loop().call_later(seconds, end or abort, connection)
     try:
         yield
-    except (psycopg.Error, UnicodeEncodeError) as error:
+    except (psycopg.Error, UnicodeError) as error:
         if _has_fired(timer):
             raise DatabaseSlow from error
-        raise from_psycopg(error) from error
+        raise from_psycopg(error, is_utf8=is_utf8(connection)) from error
     finally:
         timer.cancel()
+
+
+def is_utf8(connection: Connection) -> bool:
+    """Whether the database stores UTF-8, which the server says when a connection begins."""
+    return connection.closed or connection.pgconn.parameter_status(b"server_encoding") in {b"UTF8", None}
 
 
 def _has_fired(timer: asyncio.TimerHandle) -> bool:
@@ -95,7 +103,8 @@ def abort(connection: Connection) -> None:
 
 async def run_pipeline(connection: Connection, statements: Sequence[Statement]) -> list[Rows]:
     """Return the rows of each statement; raise the first error, which ends them all, as the driver's exception."""
-    types: Types = Transformer(connection)
+    # Without the connection, so that text is UTF-8 and times are in UTC, whatever the session has.
+    types: Types = Transformer()
     commands = [_command(types, *statement) for statement in statements]
     results = await connection.wait(_exchange(connection.pgconn, commands))
     for result in results:
@@ -114,10 +123,10 @@ def numbered(text: bytes) -> tuple[bytes, Sequence[str]]:
 
 
 def _command(types: Types, text: bytes, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The arguments of libpq's send_query_params: text, values, their types and formats."""
+    """The arguments of libpq's send_query_params: text, values, their types and formats, the format of the rows."""
     text, names = numbered(text)
     parameters = types.dump_sequence([values[name] for name in names], [PyFormat.AUTO] * len(names))
-    return text, parameters, types.types or (), types.formats or ()
+    return text, parameters, types.types or (), types.formats or (), ROW_FORMAT
 
 
 def _exchange(pgconn: PGconn, commands: Sequence[tuple[Any, ...]]) -> PQGen[list[PGresult]]:

@@ -6,6 +6,7 @@ between: no prepared statements, no SET without LOCAL, no lock that outlives its
 
 import asyncio
 import logging
+import re
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app import log
+from app.database_address import resolve
 from app.deadline import Deadline
 from app.errors import DatabaseDown, PoolSaturated
 from app.postgres.errors import explain_connect_error, from_psycopg
@@ -32,17 +34,31 @@ from app.postgres.transaction import LOCK_MS, LOCK_SECONDS, STATEMENT_SECONDS, r
 CHECKOUT_SECONDS = 2.0
 
 
+# For a new connection, where neither the address nor PGCONNECT_TIMEOUT says how long; hosts that sleep take 3 s.
+CONNECT_SECONDS = 5
+
+
 def connection_string(url: str) -> str:
-    """Add the settings that let the kernel notice within about 5 s that the server has vanished."""
+    """Add how long to try, the encoding, and what lets the kernel notice within about 5 s that the server vanished.
+
+    A pooler in transaction mode keeps the encoding for each client; of the rest of a session we rely on nothing.
+    """
     return make_conninfo(
         url,
-        connect_timeout=2,
+        connect_timeout=connect_seconds(url),
+        client_encoding="utf8",
         application_name="clerk-backboard-sync",
         keepalives_idle=5,
         keepalives_interval=2,
         keepalives_count=2,
         tcp_user_timeout=5000,
     )
+
+
+def connect_seconds(url: str) -> int:
+    """How long to try to connect, by the address, its service or PGCONNECT_TIMEOUT; 0 or less is without limit."""
+    given = resolve(url).get("connect_timeout", "")
+    return int(given) if re.fullmatch(r"-?[0-9]{1,6}", given) else CONNECT_SECONDS
 
 
 async def why_refused(url: str) -> str:

@@ -31,20 +31,25 @@ class Queries:
     find_deleted_thread: bytes
     find_assistant_owners: bytes
     find_preferences: bytes
+    find_schemas: bytes
     find_session: bytes
     find_session_by_key: bytes
+    find_tables: bytes
     find_taken_threads: bytes
     find_users: bytes
     get_attempt: bytes
     count_user_data: bytes
+    get_database_facts: bytes
     get_user_counts: bytes
     get_user_state: bytes
     get_oldest_session_attempt: bytes
     get_schema_version: bytes
+    get_positions: bytes
     get_server_facts: bytes
     get_stats: bytes
     get_time: bytes
     insert_messages: bytes
+    insert_migration: bytes
     insert_sample_messages: bytes
     insert_sample_sessions: bytes
     insert_sample_users: bytes
@@ -53,7 +58,10 @@ class Queries:
     insert_tombstone: bytes
     insert_user: bytes
     list_attempts: bytes
+    list_defaults: bytes
     list_messages: bytes
+    list_migrations: bytes
+    list_refused_functions: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
     list_users: bytes

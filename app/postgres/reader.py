@@ -15,7 +15,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from app.errors import DatabaseDown, InvalidRequest
-from app.postgres.pipeline import Connection, Rows, Statement, abort, numbered, time_limit
+from app.postgres.pipeline import ROW_FORMAT, Connection, Rows, Statement, abort, numbered, time_limit
 
 
 class Reader:
@@ -28,7 +28,8 @@ class Reader:
         # get that number before we have stopped watching it.
         self._socket: int | None = os.dup(connection.fileno())
         self._loop = asyncio.get_running_loop()
-        self._rows = Transformer(connection)
+        # Not of the connection, as in run_pipeline.
+        self._rows = Transformer()
         self._answer: asyncio.Future[PGresult] | None = None
         self._results: list[PGresult] = []
         self._loop.add_reader(self._socket, self._on_ready)
@@ -57,7 +58,7 @@ class Reader:
         answer: asyncio.Future[PGresult] = self._loop.create_future()
         self._answer = answer
         self._results = []
-        self._pgconn.send_query_params(text, values)
+        self._pgconn.send_query_params(text, values, result_format=ROW_FORMAT)
         if self._pgconn.flush() and self._socket is not None:
             self._loop.add_writer(self._socket, self._on_ready)
         return await answer

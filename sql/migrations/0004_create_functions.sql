@@ -77,7 +77,8 @@ $$;
 
 -- Adds messages to sessions, to each all of its messages or none. The sessions' rows are locked first, in the order of
 -- their ids, and the positions are drawn after that, so a rival that comes second stands behind; a session that another
--- transaction holds is left out.
+-- transaction holds is left out. Where the sequence lags, as after a copy of the rows alone, the session's last position
+-- is gone on from. Of two rivals that have both seen the same last position, the second violates the unique index.
 CREATE FUNCTION insert_messages(
     session_ids UUID [], owner_ids TEXT [], session_numbers INT [], roles TEXT [], contents TEXT [], documents JSONB []
 )
@@ -87,6 +88,10 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = OFF
 AS $$
 #variable_conflict use_column
+DECLARE
+    positions REGCLASS := pg_get_serial_sequence('messages', 'position');
+    -- The identity column draws without this right, and a role may have been granted the tables alone.
+    may_draw BOOLEAN := has_sequence_privilege(positions, 'USAGE');
 BEGIN
     RETURN QUERY
     WITH free AS (
@@ -106,16 +111,27 @@ BEGIN
             AND users.id = sessions.user_id
             AND users.deleted_at IS NULL
             AND users.clerk_id = coalesce(wanted.owner_id, users.clerk_id)
-        RETURNING sessions.id, sessions.last_active_at, wanted.number
+        RETURNING
+            sessions.id, sessions.last_active_at, wanted.number,
+            (SELECT coalesce(max(position), 0) FROM messages WHERE session_id = sessions.id) AS last_position
+    ),
+
+    message AS (
+        SELECT
+            session.id, session.last_active_at, session.last_position, new.role, new.content, new.document, new.number,
+            row_number() OVER (PARTITION BY session.id ORDER BY new.number) AS place
+        FROM session
+        INNER JOIN unnest(session_numbers, roles, contents, documents)
+            WITH ORDINALITY AS new (session_number, role, content, document, number)
+            ON new.session_number = session.number
+        ORDER BY new.number
     )
 
-    INSERT INTO messages (session_id, role, content, metadata, created_at)
-    SELECT session.id, message.role, message.content, message.document, session.last_active_at
-    FROM session
-    INNER JOIN unnest(session_numbers, roles, contents, documents)
-        WITH ORDINALITY AS message (session_number, role, content, document, number)
-        ON message.session_number = session.number
-    ORDER BY message.number
+    INSERT INTO messages (session_id, role, content, metadata, created_at, position)
+    SELECT
+        id, role, content, document, last_active_at,
+        greatest(CASE WHEN may_draw THEN nextval(positions) END, last_position + place)
+    FROM message
     RETURNING id::TEXT, session_id::TEXT, metadata::TEXT, created_at, position;
 END
 $$;

@@ -426,3 +426,44 @@ async def test_a_request_without_a_token_is_401(service: Service, method: str, p
 
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert (wrong.status_code, method in wrong.headers["allow"]) == (405, True)
+
+
+@pytest.mark.parametrize("value", [1, 2, 10])
+async def test_messages_keep_their_order_where_the_sequence_lags(
+    value: int, chat: Chat, session: dict[str, Any], database: Database
+) -> None:
+    """As after logical replication, a switch between two servers, or a copy of the rows alone. Writers at once too."""
+    for number in range(3):
+        await chat.say(session, "user", f"old {number}")
+    database.execute("SELECT setval(pg_get_serial_sequence('messages', 'position'), %s)", [value])
+
+    batch = [{"role": "user", "content": f"batch {number}"} for number in range(3)]
+    answers = await asyncio.gather(
+        *(chat.say(session, "user", f"new {number}") for number in range(4)),
+        chat.post(f"/sessions/{session['id']}/messages/batch", {"messages": batch}),
+        chat.say(session, "user", "long " + "x" * 30_000),
+    )
+    last = await chat.say(session, "user", "last")
+
+    assert [answer.status_code for answer in (*answers, last)] == [201] * 7
+    said = await history(chat, session)
+    assert (said[:3], said[-1]) == (["old 0", "old 1", "old 2"], "last")
+    assert [content for content in said if content.startswith("batch")] == ["batch 0", "batch 1", "batch 2"]
+    assert len(said) == 12
+
+
+@pytest.mark.ways("direct", "pooled")
+async def test_two_processes_keep_the_order_where_the_sequence_lags(
+    variables: dict[str, str], chat: Chat, session: dict[str, Any], database: Database
+) -> None:
+    """The one that has seen the last position too early tries again."""
+    await chat.say(session, "user", "old")
+    database.execute("SELECT setval(pg_get_serial_sequence('messages', 'position'), 1)")
+    async with in_process(create_app(settings_of(variables))) as other_process:
+        other = Chat(other_process.client)
+        for number in range(15):
+            await asyncio.gather(chat.say(session, "user", f"a{number}"), other.say(session, "user", f"b{number}"))
+
+    said = await history(chat, session, limit=100)
+    assert len(said) == 31
+    assert [content[1:] for content in said[1:]] == [str(number) for number in range(15) for _ in range(2)]

@@ -12,23 +12,22 @@ from tests.support.service import in_process, settings_of
 pytestmark = pytest.mark.anyio
 
 SCHEMAS = {
-    "newer": ("INSERT INTO schema_migrations (version) VALUES ('9999')", "schema_differs"),
-    "older": ("DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)",
-              "schema_differs"),
-    "missing": ("ALTER TABLE schema_migrations RENAME TO elsewhere", "schema_missing"),
+    "newer": ("INSERT INTO clerk_backboard_migrations (version) VALUES ('9999')", "schema_differs"),
+    "older": ("DELETE FROM clerk_backboard_migrations WHERE version > '0002'", "schema_differs"),
+    "missing": ("ALTER TABLE clerk_backboard_migrations RENAME TO elsewhere", "schema_missing"),
 }  # fmt: skip
 
 
 @pytest.fixture
 def another_schema(database: psycopg.Connection[Any], request: pytest.FixtureRequest) -> Iterator[None]:
     """Change the schema version in the database until the test ends."""
-    versions = database.execute("SELECT version FROM schema_migrations").fetchall()
+    versions = database.execute("SELECT version FROM clerk_backboard_migrations").fetchall()
     database.execute(request.param.encode())
     yield
-    database.execute("ALTER TABLE IF EXISTS elsewhere RENAME TO schema_migrations")
-    database.execute("DELETE FROM schema_migrations")
+    database.execute("ALTER TABLE IF EXISTS elsewhere RENAME TO clerk_backboard_migrations")
+    database.execute("DELETE FROM clerk_backboard_migrations")
     for row in versions:
-        database.execute("INSERT INTO schema_migrations (version) VALUES (%(version)s)", row)
+        database.execute("INSERT INTO clerk_backboard_migrations (version) VALUES (%(version)s)", row)
 
 
 @pytest.mark.parametrize(

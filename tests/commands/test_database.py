@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from app.__main__ import main
 from app.commands import database as database_command
-from app.postgres import migrations
-from app.postgres.migrations import is_on_this_machine
+from app.postgres import migration_files, migrations
+from app.postgres.schema import TABLES
 from tests.support import commands
 from tests.support.databases import temporary_database
 from tests.support.environment import complete_environment
@@ -112,13 +112,17 @@ def test_reset_empties_everything_and_migrates_again(empty_tables: str) -> None:
 
     assert code == 0, stdout
     assert counts(empty_tables) == (0, 0, 0)
-    assert query(empty_tables, "SELECT max(version) FROM schema_migrations") == [(migrations.newest(),)]
+    assert query(empty_tables, "SELECT max(version) FROM clerk_backboard_migrations") == [(migration_files.newest(),)]
     assert query(empty_tables, "TABLE other_program") == []
 
 
 def test_reset_drops_everything_that_the_migrations_make(empty_tables: str) -> None:
-    """A new migration's tables, views and types have to be added to its list."""
-    query(empty_tables, migrations._DROP.decode())
+    """A new migration's tables have to be added to TABLES, and so have its views and types somewhere."""
+    tables = ", ".join(TABLES)
+    query(empty_tables, f"DROP TABLE {tables}")
+    for migration in migration_files.read_migrations():
+        for function in migration.dropped_functions:
+            query(empty_tables, f"DROP FUNCTION {function}")
 
     left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::REGNAMESPACE"
     assert query(empty_tables, left) == []
@@ -130,7 +134,7 @@ def test_reset_drops_everything_that_the_migrations_make(empty_tables: str) -> N
 
 
 def test_reset_repairs_an_incomplete_schema(empty_tables: str) -> None:
-    query(empty_tables, "DROP TABLE messages; DELETE FROM schema_migrations WHERE version = '0001'")
+    query(empty_tables, "DROP TABLE messages; DELETE FROM clerk_backboard_migrations WHERE version = '0001'")
 
     assert commands.run("reset", "--yes", DATABASE_URL=empty_tables)[0] == 0
     assert counts(empty_tables) == (0, 0, 0)
@@ -203,39 +207,6 @@ def test_force_allows_another_machine(words: list[str], empty_tables: str, monke
     assert (refused.exit_code, forced.exit_code) == (3, 0), forced.output
 
 
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("postgresql://app@localhost/app", True),
-        ("postgresql://app@127.0.0.1:5433/app", True),
-        ("postgresql://app@[::1]/app", True),
-        ("postgresql:///app?host=/run/postgresql", True),
-        ("postgresql:///app", True),
-        ("postgresql://app@db.example/app", False),
-        ("postgresql://app@10.0.0.1/app", False),
-        ("postgresql://app@localhost.example/app", False),
-        ("postgresql://app@localhost,db.example/app", False),
-        ("postgresql://app@localhost/app?hostaddr=10.0.0.1", False),
-        ("postgresql://app@db.example/app?hostaddr=127.0.0.1", True),
-        ("postgresql://app@localhost/app?host=db.example", False),
-        ("postgresql:///app?service=canary", False),
-        ("user=app host=db.example dbname=app", False),
-    ],
-)
-def test_an_address_is_local_or_not(url: str, expected: bool) -> None:  # noqa: FBT001  # A parametrised case.
-    """As libpq reads it, in all its forms."""
-    assert is_on_this_machine(url) == expected
-
-
-def test_libpqs_environment_decides_where_the_address_has_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGHOST", "db.example")
-
-    assert not is_on_this_machine("postgresql:///app")
-    assert is_on_this_machine("postgresql://localhost/app")
-    monkeypatch.setenv("PGHOSTADDR", "10.0.0.1")
-    assert not is_on_this_machine("postgresql://localhost/app")
-
-
 def fake_psql(folder: Path) -> Path:
     """A psql that prints its arguments and its environment."""
     program = folder / "psql"
@@ -252,7 +223,6 @@ def test_psql_gets_the_address_in_its_environment(folder: Path) -> None:
         "SELECT 1",
         DATABASE_URL="postgresql://app:p%40ss@localhost:5433/app?keepalives=1&sslpassword=canary",
         POSTGRES_BIN=str(fake_psql(folder)),
-        PGSERVICE="somewhere-else",
     )
 
     assert code == 7
@@ -267,6 +237,22 @@ def test_psql_gets_the_address_in_its_environment(folder: Path) -> None:
         "PGPORT=5433",
         "PGUSER=app",
     ]
+
+
+def test_psql_gets_what_a_service_says_too(folder: Path) -> None:
+    """As for every other command, the address comes first; PGSERVICE itself would come before it."""
+    (folder / "services").write_text("[here]\nhost=/run/elsewhere\nport=5999\nuser=theirs\n")
+    _, stdout, _ = commands.run(
+        "psql",
+        DATABASE_URL="postgresql://localhost/app",
+        POSTGRES_BIN=str(fake_psql(folder)),
+        PGSERVICE="here",
+        PGSERVICEFILE=str(folder / "services"),
+    )
+
+    lines = stdout.splitlines()
+    assert {"PGHOST=localhost", "PGPORT=5999", "PGUSER=theirs", "PGDATABASE=app"} <= set(lines)
+    assert not any(line.startswith("PGSERVICE=") for line in lines)
 
 
 def test_psql_is_found_on_the_path(folder: Path) -> None:

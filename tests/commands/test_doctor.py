@@ -11,14 +11,17 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from app.application import create_app
 from app.commands.doctor import database
 from app.commands.doctor.command import examine
-from app.postgres.migrations import newest
+from app.postgres.migration_files import newest
+from app.postgres.migrations import migrate
+from app.postgres.schema import MIGRATIONS_TABLE, TABLES
 from tests.support import commands
-from tests.support.databases import temporary_database
+from tests.support.databases import limited_role, temporary_database
 from tests.support.environment import COMPLETE, complete_environment
 from tests.support.factories import Person, user_created
-from tests.support.service import Service
+from tests.support.service import Chat, Service, environment, in_process, settings_of
 from tools.processes import free_port
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
@@ -92,7 +95,18 @@ async def test_all_is_well(ask: Ask, clerk: Clerk) -> None:
     report = await ask(CLERK_SECRET_KEY=LOCAL_KEY, CLERK_API_URL=clerk.url)
 
     assert report.code == 0, report.text
-    for what in ("configuration", "database", "connections", "schema", "open doubts", "last change", "Backboard"):
+    for what in (
+        "configuration",
+        "database",
+        "connections",
+        "session",
+        "schema",
+        "rights",
+        "open doubts",
+        "positions",
+        "last change",
+        "Backboard",
+    ):
         assert report.states(what) == ["ok"], report.text
     assert "counts 1 users" in report.text
     assert report.lines[-1].startswith("All is well")
@@ -108,7 +122,7 @@ async def test_the_command_prints_to_stdout_and_exits_with_the_code(variables: d
 async def test_it_changes_nothing(ask: Ask, service: Service, database: Database, backboard: Sandbox) -> None:
     """Backboard gets one listing, and the rows stay as they were."""
     await service.deliver(user_created(Person()))
-    tables = (b"TABLE users", b"TABLE provisioning_attempts", b"TABLE schema_migrations")
+    tables = (b"TABLE users", b"TABLE provisioning_attempts", b"TABLE clerk_backboard_migrations")
     before = [database.execute(table).fetchall() for table in tables]
     calls = len(backboard.calls())
 
@@ -244,8 +258,8 @@ async def test_a_database_without_a_schema(ask: Ask, empty: str) -> None:
 async def test_a_schema_of_another_version(ask: Ask, empty: str, version: str, word: str) -> None:
     """An older one needs a migration, a newer one newer code."""
     with psycopg.connect(empty, autocommit=True) as connection:
-        connection.execute("CREATE TABLE schema_migrations (version TEXT)")
-        connection.execute("INSERT INTO schema_migrations VALUES (%s)", [version])
+        connection.execute("CREATE TABLE clerk_backboard_migrations (version TEXT)")
+        connection.execute("INSERT INTO clerk_backboard_migrations VALUES (%s)", [version])
     report = await ask(DATABASE_URL=empty)
 
     assert report.code == 1
@@ -402,3 +416,136 @@ async def test_an_issuer_that_has_no_keys(ask: Ask) -> None:
 
     assert (report.code, report.states("ensure-user")) == (1, ["wrong"])
     assert "CLERK_ISSUER" in report.todos[0]
+
+
+HARMFUL_DEFAULTS = {
+    "array_nulls": "off",
+    "synchronous_commit": "off",
+    "default_transaction_read_only": "on",
+    "session_replication_role": "replica",
+}
+HARMLESS_DEFAULTS = {
+    "datestyle": "'SQL, DMY'",
+    "timezone": "'Asia/Kolkata'",
+    "default_transaction_isolation": "serializable",
+    "client_encoding": "LATIN1",
+    "synchronous_commit": "remote_apply",
+    "search_path": "public",
+}
+
+
+def name_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
+
+
+def run_as_owner(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(statement.encode())
+
+
+@pytest.mark.ways("direct")  # A setting reaches new connections only, and a pooler keeps its own.
+async def test_a_default_that_harms_is_named_with_the_statement_that_mends_it(ask: Ask, empty: str) -> None:
+    """The statement is run as it is printed, and then all is well, whether the database sets it or the user."""
+    await migrate(empty)
+    database, role = name_of(empty), urlsplit(empty).username
+    for whose in (f"DATABASE {database}", f"ROLE {role} IN DATABASE {database}"):
+        for name, value in HARMFUL_DEFAULTS.items():
+            run_as_owner(empty, f"ALTER {whose} SET {name} = {value}")
+        report = await ask(DATABASE_URL=empty)
+
+        assert (report.code, len(report.states("session"))) == (1, len(HARMFUL_DEFAULTS))
+        mends = [found[1] for todo in report.todos if (found := re.search(r"(ALTER .+;)$", todo))]
+        assert len(mends) == len(HARMFUL_DEFAULTS)
+        for statement in mends:
+            run_as_owner(empty, statement)
+        assert (await ask(DATABASE_URL=empty)).states("session") == ["ok"]
+
+
+@pytest.mark.ways("direct")
+async def test_a_default_that_the_service_does_not_depend_on_is_not_held_against_it(ask: Ask, empty: str) -> None:
+    await migrate(empty)
+    for name, value in HARMLESS_DEFAULTS.items():
+        run_as_owner(empty, f"ALTER DATABASE {name_of(empty)} SET {name} = {value}")
+
+    report = await ask(DATABASE_URL=empty)
+
+    assert report.code == 0, report.text
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "LATIN9"])
+async def test_a_database_that_cannot_hold_every_name(ask: Ask, encoding: str, database_url: str) -> None:
+    """With the statement that makes one that can."""
+    options = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+    with temporary_database(database_url, options) as url:
+        report = await ask(DATABASE_URL=url)
+
+    assert (report.code, report.states("session")) == (1, ["wrong"])
+    assert encoding in report.text
+    assert "ENCODING 'UTF8' TEMPLATE template0;" in report.todos[0]
+
+
+@pytest.mark.ways("direct")
+async def test_missing_rights_are_named_with_the_grants_that_give_them(ask: Ask, empty: str) -> None:
+    """Before the first event: /readyz says so too. The statements are run as they are printed."""
+    await migrate(empty)
+    with limited_role(empty) as limited:
+        before = await ask(DATABASE_URL=limited)
+        async with in_process(create_app(settings_of(environment(limited, "http://127.0.0.1:9/api")))) as service:
+            unready = (await service.client.get("/readyz")).json()["status"]
+            refused = await service.deliver(user_created(Person()))
+        for todo in before.todos:
+            run_as_owner(empty, todo.partition(". ")[2])
+        after = await ask(DATABASE_URL=limited)
+
+    assert (before.code, set(before.states("rights"))) == (1, {"wrong"})
+    assert "this user may not SELECT, INSERT, UPDATE, DELETE in users" in before.text
+    assert (unready, refused.status_code) == ("database_rights", 503)
+    assert (after.code, after.states("rights")) == (0, ["ok"]), after.text
+
+
+RIGHTS = {
+    "only reading": ("REVOKE INSERT, UPDATE, DELETE ON users FROM {}", "INSERT, UPDATE, DELETE in users"),
+    "one right": ("REVOKE DELETE ON deleted_threads FROM {}", "DELETE in deleted_threads"),
+    "a function": ("REVOKE EXECUTE ON FUNCTION find_users FROM PUBLIC", "may not call find_users"),
+    "the version": ("REVOKE SELECT ON clerk_backboard_migrations FROM PUBLIC", "SELECT in clerk_backboard_migrations"),
+    "hidden rows": ("ALTER TABLE messages ENABLE ROW LEVEL SECURITY", "hides rows of messages"),
+    "the schema": ("REVOKE USAGE ON SCHEMA public FROM PUBLIC", "the tables stand in public"),
+    "another path": ("ALTER ROLE {} SET search_path = elsewhere", "the tables stand in public"),
+}
+
+
+@pytest.mark.ways("direct")
+async def test_each_kind_of_missing_right_is_told_apart(ask: Ask, empty: str) -> None:
+    """And mended by the statement that is printed."""
+    await migrate(empty)
+    with limited_role(empty) as limited:
+        role = str(urlsplit(limited).username)
+        for table, own in TABLES.items():
+            if table != MIGRATIONS_TABLE:
+                run_as_owner(empty, f"GRANT {', '.join(own.rights)} ON {table} TO {role}")
+        for what, (change, words) in RIGHTS.items():
+            run_as_owner(empty, change.format(role))
+            before = await ask(DATABASE_URL=limited)
+            assert (before.code, len(before.todos)) == (1, 1), what
+            assert words in before.text, what
+            run_as_owner(empty, before.todos[0].partition(". ")[2].partition(" or ")[0])
+            after = await ask(DATABASE_URL=limited)
+            assert after.code == 0, (what, after.text)
+
+
+async def test_a_sequence_that_lags_is_named_with_the_statement_that_mends_it(
+    ask: Ask, service: Service, database: Database
+) -> None:
+    chat = Chat(service.client)
+    session = (await chat.open(Person())).json()
+    for _ in range(3):
+        await chat.say(session, "user", "x")
+    database.execute("SELECT setval(pg_get_serial_sequence('messages', 'position'), 1)")
+
+    before = await ask()
+    database.execute(before.todos[0].partition(". ")[2].encode())
+    after = await ask()
+
+    assert (before.code, before.states("positions")) == (1, ["wrong"])
+    assert (after.code, after.states("positions")) == (0, ["ok"]), after.text

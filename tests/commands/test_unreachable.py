@@ -9,6 +9,7 @@ import pytest
 
 from app.commands.doctor import database
 from app.commands.doctor.command import examine
+from app.commands.doctor.database import OF_ROWS, OF_SESSION
 from tests.support import commands
 from tests.support.environment import complete_environment
 from tools.processes import free_port
@@ -82,9 +83,20 @@ async def test_doctor_has_a_line_for_each_subject_even_without_a_database_or_con
     _, without_anything, _ = await run_doctor()
 
     assert wrong == {"database": "it cannot be used: nothing listens at that host and port"}
-    for what in ("connections", "schema", "open doubts", "last change"):
+    for what in ("connections", *OF_SESSION, *OF_ROWS):
         assert re.search(f"^unknown +{what} ", without_database, re.MULTILINE)
-    for what in ("database", "connections", "schema", "open doubts", "last change", "Backboard", "Clerk"):
+    for what in (
+        "database",
+        "connections",
+        "session",
+        "schema",
+        "rights",
+        "open doubts",
+        "positions",
+        "last change",
+        "Backboard",
+        "Clerk",
+    ):
         assert re.search(f"^unknown +{what} ", without_anything, re.MULTILINE)
 
 

@@ -115,6 +115,22 @@ async def test_one_bad_item_fails_alone_and_its_neighbours_succeed() -> None:
     assert isinstance(bad, InvalidRequest)
 
 
+@pytest.mark.parametrize("given", [[], ["one"], ["one", "two"]])
+async def test_a_batch_with_too_few_results_leaves_no_caller_waiting(given: list[str]) -> None:
+    """A row with a key that nobody asked for would hold up every caller of the process."""
+
+    async def run(_: Sequence[int]) -> list[str | None]:
+        return list(given)
+
+    batcher: Batcher[int, str] = Batcher(run, Recorder().run_alone)
+
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*(batcher.submit(number) for number in (1, 2, 3)), return_exceptions=True)
+
+    assert any(isinstance(result, ValueError) for result in results)
+    assert {type(result) for result in results} <= {ValueError, str}
+
+
 async def test_an_outage_fails_the_callers_in_the_queue_too() -> None:
     recorder = Recorder(failing=DatabaseDown())
     recorder.go_on.clear()

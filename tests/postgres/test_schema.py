@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.postgres import migrations
+from app.postgres import migration_files
 from tests.support.databases import temporary_database
 
-FILES = {path.name: path.read_text() for path in sorted(migrations.FOLDER.iterdir())}
+FILES = {path.name: path.read_text() for path in sorted(migration_files.FOLDER.iterdir())}
 every_migration = pytest.mark.parametrize("name", FILES)
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -22,7 +22,7 @@ HASHES = {
     "0001_create_users.sql": "416d3067445c365448ff74b7217e14e87ba5b4917ba6e4b6a43540401bc689b3",
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
-    "0004_create_functions.sql": "a22f08439fcb87566da6cc8bea66cbd51a8016c007cb9235ae2518e4de1f7b45",
+    "0004_create_functions.sql": "01c2b3f77a0d117f21932dc8a4f8b28ec58b6e67dacc1576598c75f8e2172ac1",
 }
 
 # Type, whether NULL is allowed, default.
@@ -151,7 +151,7 @@ def constraints(database: Database, kinds: str) -> dict[str, str]:
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:
-    """NNNN_verb_phrase.sql; dbmate silently skips a name without digits."""
+    """NNNN_verb_phrase.sql; the number is the version."""
     assert all(
         re.fullmatch(r"\d{4}_(add|alter|change|create|drop|fill|index|rename)_[a-z0-9_]+\.sql", name) for name in FILES
     )
@@ -218,7 +218,7 @@ def test_a_table_has_its_columns(table: str, database: Database) -> None:
 def test_there_is_no_other_table(database: Database) -> None:
     rows = database.execute(b"SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
 
-    assert {row["tablename"] for row in rows} == {*COLUMNS, "schema_migrations"}
+    assert {row["tablename"] for row in rows} == {*COLUMNS, "clerk_backboard_migrations"}
 
 
 def test_keys_have_the_names_that_the_code_uses(database: Database) -> None:

@@ -14,15 +14,32 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def temporary_database(url: str) -> Iterator[str]:
-    """An empty database on the same server, dropped afterwards; skips if the server's user may not create one."""
+def temporary_database(url: str, options: str = "") -> Iterator[str]:
+    """An empty database on the same server, dropped afterwards; skips if the server's user may not create one.
+
+    `options` are CREATE DATABASE's, such as its encoding.
+    """
     name = f"temporary_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
         try:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(options)))
         except psycopg.errors.InsufficientPrivilege:
             pytest.skip("the user of TEST_DATABASE_URL may not create databases")
         try:
             yield urlsplit(url)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def limited_role(url: str) -> Iterator[str]:
+    """The address with another user, who may connect and nothing else; past any pooler, which would not know it."""
+    name = f"limited_{os.getpid()}_{next(_numbers)}"
+    role = sql.Identifier(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+        try:
+            yield urlsplit(url)._replace(netloc=f"{name}@").geturl()
+        finally:
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+            connection.execute(sql.SQL("DROP ROLE {}").format(role))

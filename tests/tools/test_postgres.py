@@ -32,7 +32,6 @@ def test_a_new_server_has_a_utf8_database_that_ignores_the_machines_locale(serve
 
 @pytest.mark.anyio
 async def test_the_migrations_accept_its_address(server: Postgres) -> None:
-    """Libpq and dbmate both read it."""
     server.create_database("migrated")
 
     await migrate(server.url("migrated"))

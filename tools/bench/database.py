@@ -36,7 +36,6 @@ def _migrated(postgres: Postgres) -> str:
     """The name of a migrated database to copy."""
     name = "bench_template"
     postgres.create_database(name)
-    # In a process, because the lines of dbmate do not belong into the table.
     command = [sys.executable, "-m", "app", "migrate"]
     environment = servers.variables(postgres.url(name))
     subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -75,7 +75,7 @@ class Postgres:
         return self._server.pid
 
     def url(self, database: str = "app") -> str:
-        """Return a database's address, which stays good over `restart`, in the form that libpq and dbmate both take."""
+        """Return a database's address, which stays good over `restart`."""
         if self._sockets is None:
             raise PostgresUnavailable("Postgres has no address yet: start it first.")
         return f"postgresql://app@/{quote(database, safe='')}?host={quote(str(self._sockets))}&port=5432"

@@ -1,13 +1,13 @@
 """The database's part of `doctor`: the server, its connections, the schema, and what the rows tell."""
 
-from typing import Any
-
+from app.commands.doctor.asking import Ask
 from app.commands.doctor.report import Report
+from app.commands.doctor.session import check_place, check_positions, check_rights, check_session, read_facts
 from app.errors import DatabaseDown, DatabaseOutage, DatabaseUnavailable, SchemaMissing
 from app.postgres.connection_budget import ConnectionBudget
-from app.postgres.migrations import newest
-from app.postgres.pipeline import Statement, execute
-from app.postgres.pool import Pool, why_refused
+from app.postgres.migration_files import newest
+from app.postgres.pipeline import Rows, Statement, execute
+from app.postgres.pool import Pool, connect_seconds, why_refused
 from app.postgres.queries import Queries
 from app.reasons import REASONS, meaning_of
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
@@ -15,6 +15,9 @@ from app.settings import ConfigurationError, DatabaseSettings, Settings, load
 # The first with a built-in gen_random_uuid().
 OLDEST_POSTGRES = 13
 CONNECT_SECONDS = 4.0
+# The checks that need the database, in the order of the report.
+OF_SESSION = ("session", "rights", "schema")
+OF_ROWS = ("open doubts", "positions", "last change")
 QUERY_SECONDS = 10.0
 # A younger attempt row belongs to a sign-up under way; the longest takes 12 s.
 DOUBT_SECONDS = 60
@@ -28,28 +31,55 @@ async def check_database(report: Report, settings: Settings | None) -> None:
     try:
         url = (settings or load(DatabaseSettings)).database_url.get_secret_value()
     except ConfigurationError:
-        things = ("database", "connections", "schema", "open doubts", "last change")
-        report.skip(*things, because_of="configuration")
+        report.skip("database", "connections", *OF_SESSION, *OF_ROWS, because_of="configuration")
         return
     pool = Pool(url, name="doctor", size=1)
     await pool.open()
+    ask = _asking(pool, max(CONNECT_SECONDS, connect_seconds(url)))
     try:
-        await _check_server(report, pool, settings)
+        await _check_server(report, pool, ask, settings)
     except DatabaseUnavailable as error:
         why = await why_refused(url) if isinstance(error, DatabaseDown) else meaning_of(error)
         report.wrong("database", f"it cannot be used: {why}", "Compare DATABASE_URL with what its host says.")
-        report.skip("connections", "schema", "open doubts", "last change", because_of="database")
+        report.skip("connections", *OF_SESSION, *OF_ROWS, because_of="database")
     else:
-        if await _check_schema(report, pool):
-            await _check_rows(report, pool)
-        else:
-            report.skip("open doubts", "last change", because_of="schema")
+        await _check_inside(report, ask)
     finally:
         await pool.close()
 
 
-async def _check_server(report: Report, pool: Pool, settings: Settings | None) -> None:
-    version, read_only, allowed = await _fetch_row(pool, (Queries.load().get_server_facts, {}))
+def _asking(pool: Pool, connect_seconds: float) -> Ask:
+    async def ask(statement: Statement) -> Rows:
+        async with pool.connection(connect_seconds) as connection:
+            (rows,) = await execute(connection, statement, seconds=QUERY_SECONDS)
+        return rows
+
+    return ask
+
+
+async def _check_inside(report: Report, ask: Ask) -> None:
+    """Check what a session finds, then what the rows tell; each only where what it needs is well."""
+    try:
+        facts = await read_facts(ask)
+        await check_session(report, ask, facts)
+        if not await check_place(report, ask, facts):
+            report.skip("rights", *OF_ROWS, because_of="schema")
+            return
+        if not await check_rights(report, ask, facts):
+            report.skip("schema", *OF_ROWS, because_of="rights")
+            return
+    except DatabaseUnavailable as error:
+        report.wrong("session", f"the catalog cannot be read: {meaning_of(error)}", "Look at the database's own log.")
+        report.skip("schema", "rights", *OF_ROWS, because_of="session")
+        return
+    if await _check_schema(report, ask):
+        await _check_rows(report, ask)
+    else:
+        report.skip(*OF_ROWS, because_of="schema")
+
+
+async def _check_server(report: Report, pool: Pool, ask: Ask, settings: Settings | None) -> None:
+    ((version, read_only, allowed),) = await ask((Queries.load().get_server_facts, {}))
     release = version // 10_000
     encrypted = "with TLS" if await pool.uses_tls() else "without TLS, on this machine"
     if release < OLDEST_POSTGRES:
@@ -76,9 +106,9 @@ def _check_connections(report: Report, settings: Settings, allowed: int) -> None
         report.ok("connections", f"{one} may be needed of {allowed}; enough for {machines} machine(s) like this")
 
 
-async def _check_schema(report: Report, pool: Pool) -> bool:
+async def _check_schema(report: Report, ask: Ask) -> bool:
     try:
-        (version,) = await _fetch_row(pool, (Queries.load().get_schema_version, {}))
+        ((version,),) = await ask((Queries.load().get_schema_version, {}))
     except SchemaMissing:
         version = None
     except DatabaseUnavailable as error:
@@ -97,12 +127,14 @@ async def _check_schema(report: Report, pool: Pool) -> bool:
     return bool(version == newest())
 
 
-async def _check_rows(report: Report, pool: Pool) -> None:
+async def _check_rows(report: Report, ask: Ask) -> None:
     ages = {"min_age": DOUBT_SECONDS, "settled_age": SETTLED_SECONDS}
     try:
-        users, doubts, silence = await _fetch_row(pool, (Queries.load().get_user_counts, ages))
+        ((users, doubts, silence),) = await ask((Queries.load().get_user_counts, ages))
+        await check_positions(report, ask)
     except DatabaseUnavailable as error:
         report.wrong("open doubts", f"the tables cannot be read: {meaning_of(error)}", "Look at the database.")
+        report.skip("positions", "last change", because_of="open doubts")
         return
     if doubts:
         todo = "Run `python -m app reconcile`, and with --apply if its table is right."
@@ -123,10 +155,3 @@ def _ago(seconds: int) -> str:
             number = seconds // length
             return f"{number} {unit}{'' if number == 1 else 's'} ago"
     return "less than a minute ago"
-
-
-async def _fetch_row(pool: Pool, statement: Statement) -> Any:
-    """The only row of a result."""
-    async with pool.connection(CONNECT_SECONDS) as connection:
-        (rows,) = await execute(connection, statement, seconds=QUERY_SECONDS)
-    return rows[0]

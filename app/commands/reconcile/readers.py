@@ -15,7 +15,7 @@ from app.commands.reconcile.models import UnsafeToProceed
 from app.deadline import Deadline
 from app.errors import SchemaMissing
 from app.http.client import retry_reads
-from app.postgres.migrations import newest
+from app.postgres.migration_files import newest
 from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries

@@ -130,12 +130,12 @@ async def test_an_unsafe_run_is_refused_without_all_users_too(
 async def test_an_unknown_schema_is_refused(service: Service, database: Database, run: Run) -> None:
     """A newer release may need what this one would delete."""
     del service
-    database.execute("INSERT INTO schema_migrations (version) VALUES ('9999')")
+    database.execute("INSERT INTO clerk_backboard_migrations (version) VALUES ('9999')")
     try:
         with pytest.raises(UnsafeToProceed, match="the schema is 9999"):
             await run()
     finally:
-        database.execute("DELETE FROM schema_migrations WHERE version = '9999'")
+        database.execute("DELETE FROM clerk_backboard_migrations WHERE version = '9999'")
 
 
 async def test_the_key_of_another_instance_causes_no_tombstone(

@@ -1,0 +1,240 @@
+"""`migrate` and `reset` where the address, the search path or other programs' tables make it hard to find our place."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from app.commands.runtime import load_settings
+from app.postgres.migration_files import read_migrations
+from app.postgres.migrations import MigrationError, migrate, reset
+from app.postgres.schema import TABLES
+from app.settings import DatabaseSettings
+from tests.support.databases import limited_role, temporary_database
+from tests.support.environment import complete_environment
+
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct")]  # Through a pooler an address has no options.
+
+VERSIONS = [migration.version for migration in read_migrations()]
+
+# What `migrate` left behind when dbmate applied the files.
+BY_DBMATE = "CREATE TABLE schema_migrations (version VARCHAR NOT NULL PRIMARY KEY)"
+# The bookkeeping of other tools.
+OTHERS = {
+    "Rails": "CREATE TABLE schema_migrations (version VARCHAR PRIMARY KEY);"
+    " INSERT INTO schema_migrations VALUES ('20250101000000')",
+    "another dbmate": "CREATE TABLE schema_migrations (version VARCHAR PRIMARY KEY);"
+    " INSERT INTO schema_migrations VALUES ('0001'), ('0002'), ('0003'), ('0004')",
+    "golang-migrate": "CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, dirty BOOLEAN NOT NULL);"
+    " INSERT INTO schema_migrations VALUES (3, FALSE)",
+    "Ecto": "CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, inserted_at TIMESTAMP);"
+    " INSERT INTO schema_migrations VALUES (1, now())",
+    "a view": "CREATE VIEW schema_migrations AS SELECT 1 AS id",
+}
+NEIGHBOURS = {
+    "users": "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT)",
+    "sessions": "CREATE TABLE sessions (id TEXT PRIMARY KEY, user_id BIGINT, data JSONB)",
+    "messages": "CREATE TABLE messages (id BIGINT, content TEXT)",
+    "preferences": "CREATE VIEW preferences AS SELECT 1 AS user_id",
+}
+
+
+@pytest.fixture
+def empty(database_url: str) -> Iterator[str]:
+    with temporary_database(database_url) as url:
+        yield url
+
+
+def query(url: str, text: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(text.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def tables(url: str, schema: str) -> set[object]:
+    text = f"SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') AND relnamespace = '{schema}'::REGNAMESPACE"
+    return {name for (name,) in query(url, text)}
+
+
+def in_chat(url: str) -> str:
+    return f"{url}&options=-csearch_path%3Dchat"
+
+
+def address_by_options(url: str, _: Path) -> tuple[str, dict[str, str]]:
+    return in_chat(url), {}
+
+
+def address_by_variables(url: str, _: Path) -> tuple[str, dict[str, str]]:
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    variables = {"PGHOST": parts["host"], "PGDATABASE": parts["dbname"], "PGUSER": parts["user"]}
+    return "postgresql://", {
+        **{name: str(value) for name, value in variables.items()},
+        "PGOPTIONS": "-csearch_path=chat",
+    }
+
+
+def address_by_service(url: str, folder: Path) -> tuple[str, dict[str, str]]:
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    lines = [f"{name}={value}" for name, value in parts.items()]
+    (folder / "services").write_text("\n".join(["[here]", *lines, "options=-csearch_path=chat", ""]))
+    return "postgresql:///?service=here", {"PGSERVICEFILE": str(folder / "services")}
+
+
+def address_of_several_hosts(url: str, folder: Path) -> tuple[str, dict[str, str]]:
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    address = f"postgresql://{parts['user']}@/{parts['dbname']}?host={folder},{parts['host']}&port=1,5432"
+    return f"{address}&options=-csearch_path%3Dchat", {}
+
+
+def address_by_role(url: str, _: Path) -> tuple[str, dict[str, str]]:
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    query(url, f"ALTER ROLE {parts['user']} IN DATABASE {parts['dbname']} SET search_path = chat")
+    return url, {}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [address_by_options, address_by_variables, address_by_service, address_of_several_hosts, address_by_role],
+)
+async def test_the_tables_land_where_every_command_looks(
+    address: object, empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever libpq takes the place from; `reset` drops them there."""
+    query(empty, "CREATE SCHEMA chat")
+    complete_environment(monkeypatch, tmp_path)
+    url, variables = address(empty, tmp_path)  # type: ignore[operator]  # One of the functions above.
+    for name, value in {"DATABASE_URL": url, **variables}.items():
+        monkeypatch.setenv(name, value)
+    url = load_settings(DatabaseSettings).database_url.get_secret_value()
+
+    assert await migrate(url) == [migration.file for migration in read_migrations()]
+    assert await migrate(url) == []
+    assert (tables(empty, "chat"), tables(empty, "public")) == (set(TABLES), set())
+    query(url, "INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'a')")
+    await reset(url)
+    assert query(url, "SELECT count(*) FROM users") == [(0,)]
+    assert tables(empty, "public") == set()
+
+
+@pytest.mark.parametrize("path", ["gone", "gone,also_gone", ""])
+async def test_a_search_path_that_leads_nowhere_is_refused(path: str, empty: str) -> None:
+    with pytest.raises(MigrationError, match="CREATE SCHEMA"):
+        await migrate(f"{empty}&options=-csearch_path%3D{path or chr(39) * 2}")
+    assert tables(empty, "public") == set()
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+async def test_another_tools_bookkeeping_stays_as_it_is(other: str, empty: str) -> None:
+    """Both live side by side, also over a reset."""
+    query(empty, other)
+    theirs = query(empty, "TABLE schema_migrations")
+
+    await migrate(empty)
+    await reset(empty)
+
+    assert query(empty, "SELECT version FROM clerk_backboard_migrations ORDER BY 1") == [(one,) for one in VERSIONS]
+    assert query(empty, "TABLE schema_migrations") == theirs
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+async def test_another_programs_table_of_our_name_is_refused_at_once(name: str, empty: str) -> None:
+    """Before anything is made or dropped; a schema of our own beside it is the way out."""
+    query(empty, NEIGHBOURS[name])
+
+    for command in (migrate, reset):
+        with pytest.raises(MigrationError, match=f"table {name} of another program.*search_path"):
+            await command(empty)
+        assert tables(empty, "public") == {name}
+
+    query(empty, "CREATE SCHEMA chat")
+    await migrate(in_chat(empty))
+    await reset(in_chat(empty))
+    assert (tables(empty, "chat"), tables(empty, "public")) == (set(TABLES), {name})
+
+
+async def test_another_programs_function_of_our_name_is_a_sentence(empty: str) -> None:
+    query(empty, "CREATE FUNCTION find_users(clerk_ids TEXT []) RETURNS TEXT LANGUAGE sql AS 'SELECT $1[1]'")
+
+    with pytest.raises(MigrationError, match="another program"):
+        await migrate(empty)
+
+
+@pytest.mark.parametrize("more", ["", "('20250101000000')", "('9999')"])
+async def test_what_dbmate_applied_is_taken_over(more: str, empty: str) -> None:
+    """Nothing is applied a second time; the old table stays for the code that still runs, and for the way back."""
+    query(empty, BY_DBMATE)
+    for migration in read_migrations()[:3]:
+        query(empty, migration.up.decode())
+        query(empty, f"INSERT INTO schema_migrations VALUES ('{migration.version}')")
+    query(empty, "INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'a')")
+    if more:
+        query(empty, f"INSERT INTO schema_migrations VALUES {more}")
+    before = query(empty, "SELECT version FROM schema_migrations ORDER BY 1")
+
+    applied = await migrate(empty)
+
+    assert applied == [migration.file for migration in read_migrations()[3:]]
+    assert query(empty, "SELECT clerk_id FROM users") == [("user_a",)]
+    assert query(empty, "SELECT version FROM clerk_backboard_migrations ORDER BY 1") == [(one,) for one in VERSIONS]
+    assert query(empty, "SELECT version FROM schema_migrations ORDER BY 1") == before
+
+
+async def test_tables_whose_migrations_nobody_noted_are_refused(empty: str) -> None:
+    """A copy of some tables; to apply the files again would fail in the middle."""
+    query(empty, read_migrations()[0].up.decode())
+
+    with pytest.raises(MigrationError):
+        await migrate(empty)
+    assert tables(empty, "public") == {"users", "deleted_users", "provisioning_attempts"}
+
+
+async def test_a_schema_put_before_ours_is_refused(empty: str) -> None:
+    """New tables would be made there, and the old ones would still be found in the other."""
+    await migrate(empty)
+    query(empty, "CREATE SCHEMA chat")
+
+    for command in (migrate, reset):
+        with pytest.raises(MigrationError, match="another schema before it"):
+            await command(f"{empty}&options=-csearch_path%3Dchat%2Cpublic")
+    assert tables(empty, "chat") == set()
+
+
+async def test_lost_tables_are_named(empty: str) -> None:
+    await migrate(empty)
+    query(empty, "DROP TABLE deleted_threads, preferences")
+
+    with pytest.raises(MigrationError, match="deleted_threads, preferences"):
+        await migrate(empty)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "LATIN2", "EUC_JP"])
+async def test_an_encoding_that_cannot_hold_every_name_is_refused(encoding: str, database_url: str) -> None:
+    options = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+    with temporary_database(database_url, options) as url:
+        with pytest.raises(MigrationError, match=f"{encoding}.*CREATE DATABASE"):
+            await migrate(url)
+        assert tables(url, "public") == set()
+
+
+async def test_a_user_who_may_not_create_tables_is_told_the_grant(empty: str) -> None:
+    with limited_role(empty) as limited, pytest.raises(MigrationError, match="GRANT USAGE, CREATE ON SCHEMA"):
+        await migrate(limited)
+
+
+async def test_every_user_may_read_the_migrations(empty: str) -> None:
+    """An installation whose service runs as another user keeps working after the table is new."""
+    await migrate(empty)
+
+    with limited_role(empty) as limited:
+        assert query(limited, "SELECT max(version) FROM clerk_backboard_migrations") == [(VERSIONS[-1],)]
+
+
+async def test_a_read_only_database_is_a_sentence(empty: str) -> None:
+    name = sql.Identifier(urlsplit(empty).path[1:]).as_string()
+    query(empty, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+
+    with pytest.raises(MigrationError, match="primary"):
+        await migrate(empty)
