@@ -1,5 +1,6 @@
 """The whole service on databases whose defaults are not the usual ones, and as a user who may do only what it needs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -8,8 +9,10 @@ import psycopg
 import pytest
 
 from app.application import create_app
+from app.postgres.migration_files import read_migrations
 from app.postgres.migrations import migrate
 from app.postgres.schema import TABLES
+from tests.support.asgi import Log
 from tests.support.databases import limited_role, temporary_database
 from tests.support.factories import Person, event, user_created, user_updated
 from tests.support.service import Chat, Service, environment, in_process, settings_of
@@ -92,6 +95,53 @@ async def test_no_default_of_the_database_changes_what_is_stored_and_read(
 
     async with running(empty, backboard) as service:
         await live(service)
+
+
+@pytest.mark.parametrize("level", ["serializable", "'repeatable read'"])
+@pytest.mark.ways("direct")
+async def test_a_stricter_isolation_level_costs_no_write(level: str, empty: str, backboard: Sandbox) -> None:
+    """A statement that waits for a rival's row fails under these levels, and is repeated under our own."""
+    await migrate(empty)
+    person = Person()
+    with psycopg.connect(empty, autocommit=True) as rival:
+        rival.execute(f"ALTER DATABASE {urlsplit(empty).path[1:]} SET default_transaction_isolation = {level}".encode())
+        async with running(empty, backboard) as service:
+            chat, path = Chat(service.client), f"/users/{person.clerk_id}/preferences"
+            await service.ensure(person)
+            await chat.put(path, {"n": 0})
+            with rival.transaction():
+                rival.execute("UPDATE preferences SET document = '{}'")
+                waiting = asyncio.create_task(chat.put(path, {"n": 1}))
+                while not rival.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount:  # noqa: ASYNC110  # The server knows.
+                    await asyncio.sleep(0.01)
+            answer = await waiting
+            stored = (await chat.get(path)).json()
+
+    assert (answer.status_code, stored) == (200, {"n": 1})
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_user_is_not_lost_to_the_encoding_of_an_older_database(
+    encoding: str, database_url: str, backboard: Sandbox, log: Log
+) -> None:
+    """From before `migrate` looked at it: Clerk is asked to come again, and the others are served."""
+    options = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+    with temporary_database(database_url, options) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for migration in read_migrations():
+                connection.execute(migration.up)
+        plain, foreign = Person(), Person()
+        async with running(url, backboard) as service:
+            served = await service.deliver(user_created(plain, first_name="Zo", last_name=None))
+            refused = await service.deliver(user_created(foreign, first_name=NAME, last_name=None))
+            again = [(await service.ensure(person)).status_code for person in (plain, plain)]
+
+    assert (served.status_code, again) == (200, [200, 200])
+    if encoding == "LATIN1":
+        assert refused.status_code == 503
+        assert "database_encoding" in {line.get("reason") for line in log.lines()}
+    else:
+        assert refused.status_code == 200
 
 
 @pytest.mark.ways("direct")
