@@ -23,6 +23,7 @@ TINY = Sizes(
     burst=8,
     messages=2000,
     asked=3,
+    many_messages=2000,
     requests=20,
 )
 

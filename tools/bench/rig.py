@@ -23,6 +23,8 @@ class Sizes:
     # In the chat's tables, and how often each request is made.
     messages: int = 1_000_000
     asked: int = 300
+    # In the suite that compares a large table of messages with a small one.
+    many_messages: int = 1_000_000
     # Between the two measurements of memory.
     requests: int = 50_000
 

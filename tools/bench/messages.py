@@ -1,0 +1,174 @@
+"""What many messages cost: bytes a row, and the chat's statements in a large table beside a small one.
+
+Statements alone, each in a transaction of its own as the service sends them; `chat` and `paths` measure what the
+service adds. Both tables are in the page cache, so what is measured is work and not the disk.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from statistics import median
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from app.chat.models import Append, HistoryRequest, NewMessage, SessionsRequest
+from app.chat.repository import MessageRepository, SessionRepository
+from app.deadline import Deadline
+from app.postgres.pipeline import Statement
+from app.postgres.queries import Queries
+from tools.bench import database, large_chat
+from tools.bench.figures import Figure, at_most, compared, interleaved
+from tools.bench.rig import Rig
+
+PAGE = 50
+BATCH = 32
+# Of the table, and of how many are appended with the search index and without.
+SMALLER, FEWEST, APPENDED = 100, 1_000, 4_000
+WORDS = "the"
+# A long search is cut off by the service after a second.
+SLOWEST_MS = 20_000
+
+Connection = psycopg.Connection[Any]
+
+
+class Chat:
+    """The statements of the chat on one filled database, for sessions and users drawn at random."""
+
+    def __init__(self, connection: Connection, messages: int) -> None:
+        self.connection = connection
+        self._messages = messages
+        self._rng = random.Random(1)
+        queries = Queries.load()
+        self._said, self._sessions = MessageRepository(queries), SessionRepository(queries)
+        self._session_ids = [one for (one,) in connection.execute("SELECT session_id FROM numbered ORDER BY number")]
+        self._user_ids = [one for (one,) in connection.execute("SELECT id FROM users ORDER BY clerk_id")]
+        self._texts = [one for (one,) in connection.execute("SELECT content FROM messages LIMIT 2000")]
+
+    def append(self, sessions: int = 1) -> Statement:
+        ids: list[UUID] = self._rng.sample(self._session_ids, sessions)
+        return self._said.insert(
+            [Append(one, None, [NewMessage("user", self._rng.choice(self._texts))], Deadline()) for one in ids]
+        )
+
+    def history(self) -> Statement:
+        return self._said.list([HistoryRequest(self._rng.choice(self._session_ids), None, None, PAGE)])
+
+    def list(self) -> Statement:
+        return self._sessions.list([SessionsRequest(self._rng.choice(self._user_ids), None, 21)])
+
+    def search(self, *, heavy: bool, rare: bool) -> Statement:
+        """For words that many messages hold, or for the number that one message ends with."""
+        user_id = self._user_ids[0] if heavy else self._rng.choice(self._user_ids[1:])
+        text = f" {self._rng.randrange(self._messages // 2, self._messages)}" if rare else WORDS
+        return self._sessions.search(user_id, text, None, PAGE)
+
+    def milliseconds(self, statement: Callable[[], Statement], times: int) -> float:
+        """The median of several."""
+        return median(self.one(statement()) for _ in range(times))
+
+    def one(self, statement: Statement) -> float:
+        began = time.perf_counter()
+        self.connection.execute(*statement).fetchall()
+        return (time.perf_counter() - began) * 1000
+
+
+def run(rig: Rig) -> Iterator[Figure]:
+    many = rig.sizes.many_messages
+    with ExitStack() as stack:
+        fewer = max(many // SMALLER, FEWEST)
+        large, small = (_filled(rig, stack, count) for count in (many, fewer))
+        yield from _sizes(large)
+        yield from _statements(rig, large, small, f"among {fewer:,}")
+        yield from _search_index(rig, large)
+
+
+def _filled(rig: Rig, stack: ExitStack, messages: int) -> Chat:
+    url = database.populated(rig, large_chat.users_for(messages))
+    connection = stack.enter_context(psycopg.connect(url, autocommit=True, prepare_threshold=None))
+    began = time.perf_counter()
+    large_chat.fill(connection, messages)
+    print(f"{messages:,} messages in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    connection.execute(f"SET statement_timeout = {SLOWEST_MS}".encode())
+    return Chat(connection, messages)
+
+
+def _sizes(chat: Chat) -> Iterator[Figure]:
+    """Of the tables that grow with their use; preferences and tombstones are small beside them."""
+    (content,) = chat.connection.execute("SELECT avg(octet_length(content))::FLOAT8 FROM messages").fetchone() or (0,)
+    for table in ("messages", "sessions", "users"):
+        parts = large_chat.bytes_a_row(chat.connection, table)
+        total = sum(parts.values())
+        against = "its content alone" if table == "messages" else "its heap alone"
+        other = content if table == "messages" else parts["heap"]
+        yield compared(f"{table}: a row and its indexes", "B", [total], [other], against=against)
+        for name, size in parts.items():
+            yield compared(f"  {name}", "B", [size], [total], against="all of it")
+
+
+def _statements(rig: Rig, large: Chat, small: Chat, against: str) -> Iterator[Figure]:
+    def cases(chat: Chat) -> dict[str, tuple[Callable[[], Statement], int]]:
+        asked = rig.sizes.asked
+        return {
+            "append": (chat.append, asked),
+            f"append to {BATCH} sessions in one statement": (partial(chat.append, BATCH), asked // 3),
+            f"history of {PAGE}": (chat.history, asked),
+            "sessions of a user": (chat.list, asked),
+            "search, one in a million, user of 500 messages": (partial(chat.search, heavy=False, rare=True), asked // 3),
+            "search, a common word, user of 500": (partial(chat.search, heavy=False, rare=False), asked // 30),
+            "search, one in a million, user of a hundredth": (partial(chat.search, heavy=True, rare=True), asked // 3),
+            "search, a common word, user of a hundredth": (partial(chat.search, heavy=True, rare=False), asked // 100),
+        }
+
+    of_small = cases(small)
+    for what, (statement, times) in cases(large).items():
+        other = of_small[what][0]
+        times = max(1, times)  # noqa: PLW2901  # Of the tiniest sizes, at least one.
+        samples = interleaved(
+            {
+                "large": partial(large.milliseconds, statement, times),
+                "small": partial(small.milliseconds, other, times),
+            },
+            rig.sizes.rounds,
+        )
+        bar = None if what.startswith("search") else at_most(1.5)
+        yield compared(what, "ms", samples["large"], samples["small"], against=against, bar=bar)
+
+
+class AppendCost(NamedTuple):
+    """Of one append, in milliseconds and in bytes of the write-ahead log."""
+
+    mean: float
+    longest: float
+    log: float
+
+
+def _search_index(rig: Rig, chat: Chat) -> Iterator[Figure]:
+    """With and without the index, in transactions that are rolled back, so without their COMMIT."""
+    count = min(APPENDED, rig.sizes.asked * 10)
+    contenders = {indexed: partial(_append_cost, chat, count, indexed=indexed) for indexed in (True, False)}
+    samples = interleaved(contenders, rig.sizes.rounds)
+    for what, unit in (("mean", "ms"), ("longest", "ms"), ("log", "B")):
+        ours, others = ([getattr(one, what) for one in samples[indexed]] for indexed in (True, False))
+        what = "write-ahead log" if what == "log" else what  # noqa: PLW2901
+        yield compared(f"append with the search index, {what}", unit, ours, others, against="without it")
+
+
+def _append_cost(chat: Chat, count: int, *, indexed: bool) -> AppendCost:
+    with chat.connection.transaction(force_rollback=True):
+        if not indexed:
+            chat.connection.execute(f"DROP INDEX {large_chat.SEARCH_INDEX}".encode())
+        before = _log_position(chat.connection)
+        times = [chat.one(chat.append()) for _ in range(count)]
+        written = _log_position(chat.connection) - before
+    return AppendCost(sum(times) / count, max(times), written / count)
+
+
+def _log_position(connection: Connection) -> float:
+    """How many bytes were ever written to the write-ahead log."""
+    row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')").fetchone()
+    return float(row[0]) if row else 0.0
