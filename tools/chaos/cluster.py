@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.chaos import backboard_proxy, postgres_faults, workload
 from tools.chaos.backboard_proxy import BackboardProxy
-from tools.chaos.checker import Violation
+from tools.chaos.violation import Violation
 from tools.chaos.database import Database
 from tools.chaos.faults import Faults, Tally
 from tools.chaos.history import History

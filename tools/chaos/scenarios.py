@@ -4,7 +4,7 @@ import asyncio
 from time import monotonic
 
 from tools.chaos import backboard_proxy, postgres_faults
-from tools.chaos.checker import Violation
+from tools.chaos.violation import Violation
 from tools.chaos.cluster import Cluster
 from tools.chaos.faults import Faults
 from tools.chaos.nemesis import KILL_BUSY
