@@ -24,6 +24,7 @@ from tools.bench import (
     provision,
     refused,
     scale,
+    sign_ups,
 )
 from tools.bench.cores import Cores, placed_on
 from tools.bench.figures import Figure, heading
@@ -48,9 +49,10 @@ SUITES: dict[str, Suite] = {
     "backfill": backfill.run,
     "chat": chat.run,
     "messages": messages.run,
+    "sign-ups": sign_ups.run,
 }
 # They first fill tables, or take minutes, so they run only if they are named.
-LONG = {"chat", "paths", "interference", "messages"}
+LONG = {"chat", "paths", "interference", "messages", "sign-ups"}
 # The sizes that the bars are written for; the usual ones keep a whole run at about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000, many_messages=10_000_000)
 

@@ -30,7 +30,9 @@ DROP INDEX {SEARCH_INDEX};
 _SESSIONS = """
 WITH added AS (
     INSERT INTO sessions (user_id, last_active_at, title, thread_id)
-    SELECT users.id, clock_timestamp(), substr(prose.content, 1 + (series.number * 37) %% 3900, 8 + (random() * 40)::INT),
+    SELECT
+        users.id, clock_timestamp(),
+        substr(prose.content, 1 + (series.number * 37) %% 3900, 8 + (random() * 40)::INT),
         gen_random_uuid()::TEXT
     FROM generate_series(1, %(sessions)s) AS series (number)
     INNER JOIN (SELECT id, row_number() OVER (ORDER BY clerk_id) AS number FROM users) AS users

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import psycopg
 
@@ -50,7 +49,7 @@ class Chat:
         self._texts = [one for (one,) in connection.execute("SELECT content FROM messages LIMIT 2000")]
 
     def append(self, sessions: int = 1) -> Statement:
-        ids: list[UUID] = self._rng.sample(self._session_ids, sessions)
+        ids = self._rng.sample(self._session_ids, sessions)
         return self._said.insert(
             [Append(one, None, [NewMessage("user", self._rng.choice(self._texts))], Deadline()) for one in ids]
         )
@@ -118,7 +117,10 @@ def _statements(rig: Rig, large: Chat, small: Chat, against: str) -> Iterator[Fi
             f"append to {BATCH} sessions in one statement": (partial(chat.append, BATCH), asked // 3),
             f"history of {PAGE}": (chat.history, asked),
             "sessions of a user": (chat.list, asked),
-            "search, one in a million, user of 500 messages": (partial(chat.search, heavy=False, rare=True), asked // 3),
+            "search, one in a million, user of 500 messages": (
+                partial(chat.search, heavy=False, rare=True),
+                asked // 3,
+            ),
             "search, a common word, user of 500": (partial(chat.search, heavy=False, rare=False), asked // 30),
             "search, one in a million, user of a hundredth": (partial(chat.search, heavy=True, rare=True), asked // 3),
             "search, a common word, user of a hundredth": (partial(chat.search, heavy=True, rare=False), asked // 100),

@@ -20,6 +20,8 @@ class Sizes:
     # Sign-ups one at a time, and in the burst.
     sign_ups: int = 100
     burst: int = 400
+    # Sign-ups of the wave that is simulated.
+    wave: int = 60_000
     # In the chat's tables, and how often each request is made.
     messages: int = 1_000_000
     asked: int = 300

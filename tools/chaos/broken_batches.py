@@ -95,7 +95,9 @@ def split_append() -> None:
     """The messages of one append are stored one after the other."""
     append = ChatService.append
 
-    async def one_by_one(self: Any, session_id: Any, owner_id: Any, messages: Sequence[NewMessage], deadline: Any) -> Any:
+    async def one_by_one(
+        self: Any, session_id: Any, owner_id: Any, messages: Sequence[NewMessage], deadline: Any
+    ) -> Any:
         return [one for new in messages for one in await append(self, session_id, owner_id, [new], deadline)]
 
     _chat.append = one_by_one

@@ -1,8 +1,8 @@
-"""Conversations during the storm: two chat backends write to one session while others read it and Clerk renames its user.
+"""Conversations during the storm: two chat backends write to a session, a third reads it, and Clerk renames its user.
 
 Each of them goes to any server, so several processes write to one session at once, and one process has the writes of
-many sessions and the changes of many users to put into one statement. A message without an answer is not sent again: the
-service may have stored it, and two of it would be the backend's fault.
+many sessions and the changes of many users to put into one statement. A message without an answer is not sent again:
+the service may have stored it, and two of it would be the backend's fault.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class Chat:
         while not over.is_set():
             events = self._workload.change(clerk_id, VERSIONS)
             rng.shuffle(events)
-            server = self._sender.any_server(rng) if rng.random() < 0.5 else None  # noqa: PLR2004  # Half.
+            server = self._sender.any_server(rng) if rng.random() < 0.5 else None  # Half.
             for event in events:
                 delivery = asyncio.create_task(self._sender.deliver(event, to=server))
                 self._deliveries.add(delivery)

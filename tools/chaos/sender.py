@@ -93,9 +93,7 @@ class Sender:
         call = Event("", APPEND, clerk_id, json.dumps(content).encode(), session_id=session_id, texts=tuple(texts))
         return await self._ask(self._route(rng, to), f"/sessions/{session_id}/messages{path}", call, dict(AUTHORIZED))
 
-    async def read(
-        self, clerk_id: str, session_id: str, rng: random.Random, *, to: Server | None = None
-    ) -> Operation:
+    async def read(self, clerk_id: str, session_id: str, rng: random.Random, *, to: Server | None = None) -> Operation:
         """Read the last messages of a session."""
         call = Event("", READ, clerk_id, b"", session_id=session_id)
         return await self._ask(

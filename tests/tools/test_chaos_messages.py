@@ -1,0 +1,106 @@
+"""What the campaign decides about messages: each acknowledged one is there, once, whole and in its order."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from tools.chaos.history import APPEND, OPEN, READ, Operation, Result
+from tools.chaos.message_checker import check_messages
+
+USER, SESSION = "user_1", "session_1"
+
+
+def operation(kind: str, began: float, *texts: str, result: Result = "ok") -> Operation:
+    """It takes a tenth of a second."""
+    return Operation(kind, USER, result, 0, began, 0.1, session_id=SESSION, texts=texts)
+
+
+@dataclass
+class Books:
+    """Two appends that were acknowledged, one whose answer was lost, and two readers."""
+
+    operations: list[Operation] = field(
+        default_factory=lambda: [
+            operation(OPEN, 9),
+            operation(APPEND, 10, "a"),
+            operation(READ, 10.5, "a"),
+            operation(APPEND, 11, "b", "c"),
+            operation(APPEND, 11.5, "d", "e", result="unknown"),
+            operation(READ, 12, "b", "c"),
+        ]
+    )
+    stored: dict[str, list[str]] = field(default_factory=lambda: {SESSION: ["a", "b", "c", "d", "e"]})
+
+    def violations(self) -> set[str]:
+        return {violation.kind for violation in check_messages(self.operations, self.stored)}
+
+
+@pytest.mark.parametrize("stored", ["abcde", "abc", "adebc", "deabc"])
+def test_an_append_without_an_answer_may_stand_or_not(stored: str) -> None:
+    """Before another one as well, if it was sent before that was acknowledged."""
+    books = Books(stored={SESSION: [*stored]})
+    books.operations[4] = replace(books.operations[4], began=9.5)
+    if stored == "deabc":
+        del books.operations[2]
+    if stored == "adebc":
+        books.operations[5] = operation(READ, 12, "d", "e", "b", "c")
+
+    assert books.violations() == set()
+
+
+def test_a_session_without_a_message_has_its_place() -> None:
+    books = Books([operation(OPEN, 9), operation(READ, 10), operation(APPEND, 11, "a", result="fail")], {SESSION: []})
+
+    assert books.violations() == set()
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind"),
+    [
+        ("bcde", "lost"),
+        ("abde", "lost"),
+        ("abbcde", "duplicate"),
+        ("abcdea", "duplicate"),
+        ("abcdde", "duplicate"),
+        ("abcd", "torn"),
+        ("abce", "torn"),
+        ("acbde", "disordered"),
+        ("abced", "disordered"),
+        ("abdce", "disordered"),
+        ("bcade", "disordered"),
+        ("adebc", "disordered"),
+        ("dabce", "disordered"),
+        ("abcdex", "phantom"),
+    ],
+)
+def test_messages_that_do_not_stand_as_acknowledged_are_found(stored: str, kind: str) -> None:
+    """Also by what one append stores around another's, and by what comes to stand before a page that somebody read."""
+    assert kind in Books(stored={SESSION: [*stored]}).violations()
+
+
+def test_a_message_that_somebody_read_may_not_go() -> None:
+    """Its writer has no answer, so it may be missing; but then nobody may have seen it."""
+    books = Books(stored={SESSION: [*"abc"]})
+    books.operations.append(operation(READ, 13, "b", "c", "d", "e"))
+
+    assert books.violations() == {"lost"}
+
+
+@pytest.mark.parametrize("page", ["", "a"])
+def test_a_history_without_what_was_acknowledged_before_is_found(page: str) -> None:
+    books = Books()
+    books.operations.append(operation(READ, 13, *page))
+
+    assert books.violations() == {"lost"}
+
+
+def test_a_session_that_was_acknowledged_may_not_go() -> None:
+    assert Books(stored={}).violations() == {"lost"}
+
+
+def test_two_sessions_under_one_key_are_found() -> None:
+    books = Books()
+    books.operations.append(replace(operation(OPEN, 9.5), session_id="session_2"))
+    books.stored["session_2"] = []
+
+    assert books.violations() == {"duplicate"}
