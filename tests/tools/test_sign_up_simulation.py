@@ -56,6 +56,13 @@ def test_what_neither_finds_a_slot_nor_a_place_to_wait_is_refused() -> None:
     assert (len(outcome.seconds), outcome.refusals, outcome.given_up) == (1 + WAITING_PER_SLOT, 3, 3)
 
 
+def test_places_to_wait_become_free_again() -> None:
+    wave = [0.0] * (1 + WAITING_PER_SLOT)
+    outcome = simulated(Service(1, 1, 0.1), [*wave, *(when + 10 for when in wave)])
+
+    assert (len(outcome.seconds), outcome.refusals) == (2 * len(wave), 0)
+
+
 def test_a_sign_up_waits_for_a_slot_no_longer_than_the_limit() -> None:
     outcome = simulated(Service(1, 1, SLOT_TIMEOUT - 1), [0.0, 0.0, 0.0])
 
