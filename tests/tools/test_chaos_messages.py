@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from tools.chaos.history import APPEND, OPEN, READ, Operation, Result
+from tools.chaos.history import APPEND, OPEN, PAGE, READ, Operation, Result
 from tools.chaos.message_checker import check_messages
 
 USER, SESSION = "user_1", "session_1"
@@ -26,7 +26,7 @@ class Books:
             operation(READ, 10.5, "a"),
             operation(APPEND, 11, "b", "c"),
             operation(APPEND, 11.5, "d", "e", result="unknown"),
-            operation(READ, 12, "b", "c"),
+            operation(READ, 12, "a", "b", "c"),
         ]
     )
     stored: dict[str, list[str]] = field(default_factory=lambda: {SESSION: ["a", "b", "c", "d", "e"]})
@@ -41,9 +41,10 @@ def test_an_append_without_an_answer_may_stand_or_not(stored: str) -> None:
     books = Books(stored={SESSION: [*stored]})
     books.operations[4] = replace(books.operations[4], began=9.5)
     if stored == "deabc":
+        books.operations[5] = operation(READ, 12, *stored)
         del books.operations[2]
     if stored == "adebc":
-        books.operations[5] = operation(READ, 12, "d", "e", "b", "c")
+        books.operations[5] = operation(READ, 12, *"adebc")
 
     assert books.violations() == set()
 
@@ -102,7 +103,7 @@ def test_appends_that_overlap_may_stand_in_either_order() -> None:
 def test_a_message_that_somebody_read_may_not_go() -> None:
     """Its writer has no answer, so it may be missing; but then nobody may have seen it."""
     books = Books(stored={SESSION: [*"abc"]})
-    books.operations.append(operation(READ, 13, "b", "c", "d", "e"))
+    books.operations.append(operation(READ, 13, *"abcde"))
 
     assert books.violations() == {"lost"}
 
@@ -113,6 +114,14 @@ def test_a_history_without_what_was_acknowledged_before_is_found(page: str) -> N
     books.operations.append(operation(READ, 13, *page))
 
     assert books.violations() == {"lost"}
+
+
+def test_a_whole_page_may_begin_anywhere() -> None:
+    """There are earlier messages, which it does not show."""
+    texts = [str(number) for number in range(PAGE + 5)]
+    append, read = operation(APPEND, 10, *texts), operation(READ, 11, *texts[5:])
+
+    assert Books([operation(OPEN, 9), append, read], {SESSION: texts}).violations() == set()
 
 
 def test_a_session_that_was_acknowledged_may_not_go() -> None:

@@ -11,6 +11,8 @@ ENSURE = "ensure-user"
 DELETED = "user.deleted"
 # What the chat backend does with a conversation.
 OPEN, APPEND, READ = "open-session", "append", "history"
+# How many messages a read asks for; a page with fewer begins with the session's first.
+PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ have been stored, but whole and once.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tools.chaos.history import APPEND, OPEN, READ, Operation
+from tools.chaos.history import APPEND, OPEN, PAGE, READ, Operation
 from tools.chaos.violation import Violation
 
 
@@ -84,7 +84,7 @@ class _Session:
         if missing:
             yield Violation("lost", f"{self._name}, {len(missing)} messages that somebody had read")
             return
-        first = self._places[read.texts[0]][0] if read.texts else 0
+        first = self._places[read.texts[0]][0] if len(read.texts) == PAGE else 0
         if tuple(self._texts[first : first + len(read.texts)]) != read.texts:
             yield Violation("disordered", f"{self._name}, not as somebody had read it")
         end = first + len(read.texts)

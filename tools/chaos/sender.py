@@ -16,7 +16,7 @@ import httpx
 
 from app.clerk.signatures import sign
 from tools.chaos import workload
-from tools.chaos.history import APPEND, ENSURE, OPEN, READ, History, Operation, Result
+from tools.chaos.history import APPEND, ENSURE, OPEN, PAGE, READ, History, Operation, Result
 from tools.chaos.servers import Server, Servers
 from tools.chaos.workload import Event, Workload
 
@@ -97,7 +97,7 @@ class Sender:
         """Read the last messages of a session."""
         call = Event("", READ, clerk_id, b"", session_id=session_id)
         return await self._ask(
-            self._route(rng, to), f"/sessions/{session_id}/messages?limit=200", call, dict(AUTHORIZED)
+            self._route(rng, to), f"/sessions/{session_id}/messages?limit={PAGE}", call, dict(AUTHORIZED)
         )
 
     def any_server(self, rng: random.Random) -> Server:
