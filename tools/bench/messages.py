@@ -160,13 +160,8 @@ def _search_index(rig: Rig, chat: Chat) -> Iterator[Figure]:
     contenders = {indexed: partial(_append_cost, chat, count, indexed=indexed) for indexed in (True, False)}
     samples = interleaved(contenders, rig.sizes.rounds)
     _set_page_images(chat.connection, "on")
-    of_append = {
-        "CPU time": ("us", lambda one: one.cpu),
-        "longest": ("ms", lambda one: one.longest),
-        "log": ("B", lambda one: one.log),
-    }
-    for what, (unit, read) in of_append.items():
-        ours, others = ([read(one) for one in samples[indexed]] for indexed in (True, False))
+    for what, unit, name in (("CPU time", "us", "cpu"), ("longest", "ms", "longest"), ("log", "B", "log")):
+        ours, others = ([getattr(one, name) for one in samples[indexed]] for indexed in (True, False))
         yield compared(f"append with the search index: {what}", unit, ours, others, against="without it")
 
 
