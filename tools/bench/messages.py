@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from app.chat.models import Append, HistoryRequest, NewMessage, SessionsRequest
-from app.chat.repository import MessageRepository, SessionRepository
+from app.chat.repository import PAGE_BYTES, MessageRepository, SessionRepository
 from app.deadline import Deadline
 from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
@@ -47,6 +47,7 @@ class Chat:
         self._said, self._sessions = MessageRepository(queries), SessionRepository(queries)
         self._session_ids = [one for (one,) in connection.execute("SELECT session_id FROM numbered ORDER BY number")]
         self._user_ids = [one for (one,) in connection.execute("SELECT id FROM users ORDER BY clerk_id")]
+        self._clerk_ids = [one for (one,) in connection.execute("SELECT clerk_id FROM users")]
         self._texts = [one for (one,) in connection.execute("SELECT content FROM messages LIMIT 2000")]
 
     def append(self, sessions: int = 1) -> Statement:
@@ -56,10 +57,11 @@ class Chat:
         )
 
     def history(self) -> Statement:
-        return self._said.list([HistoryRequest(self._rng.choice(self._session_ids), None, None, PAGE)])
+        wanted = HistoryRequest(self._rng.choice(self._session_ids), None, None, PAGE, Deadline())
+        return self._said.list([wanted], page_bytes=PAGE_BYTES)
 
     def list(self) -> Statement:
-        return self._sessions.list([SessionsRequest(self._rng.choice(self._user_ids), None, 21)])
+        return self._sessions.list([SessionsRequest(self._rng.choice(self._clerk_ids), None, 21)])
 
     def search(self, *, heavy: bool, rare: bool) -> Statement:
         """For words that many messages hold, or for the number that one message ends with."""

@@ -10,7 +10,9 @@ from tools.chaos.servers import Server
 from tools.chaos.violation import Violation
 from tools.chaos.workload import User
 
-RACES, RACING_MESSAGES = 6, 200
+RACES = 6
+# As many as are stored together with others', and as are stored by themselves.
+RACING_MESSAGES = (100, 200)
 NEIGHBOURS, ROUNDS = 8, 5
 VERSIONS = 6
 # What a statement is recognised by.
@@ -68,7 +70,7 @@ class BatchScenarios:
         """Two processes add many messages to one session at a time, and somebody reads it meanwhile."""
         conversation = await self._open()
         for race in range(RACES):
-            numbers = range(RACING_MESSAGES)
+            numbers = range(RACING_MESSAGES[race % 2])
             await asyncio.gather(
                 *(
                     self._append(conversation, [f"{race} {server.number} {number}" for number in numbers], server)

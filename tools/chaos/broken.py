@@ -235,7 +235,10 @@ BREAKS = {
     "swallowed-cancellation": Break(_swallow_cancellation, "slow"),
     "acknowledge-batch-before-commit": Break(broken_batches.acknowledge_batch_before_commit, "lost"),
     "repeat-write": Break(broken_batches.repeat_write, "duplicate"),
-    "no-session-lock": Break(_sql(insert_messages=(b"", broken_batches.UNLOCKED_INSERT)), "disordered"),
+    "no-session-lock": Break(
+        _sql(insert_messages=(b"", broken_batches.UNLOCKED_INSERT), lock_session=(b"FOR UPDATE OF sessions", b"")),
+        "disordered",
+    ),
     "two-versions-in-a-batch": Break(broken_batches.two_versions_in_a_batch, "lost"),
     "swap-answers": Break(broken_batches.swap_answers, "leak"),
     "split-append": Break(broken_batches.split_append, "torn"),

@@ -25,7 +25,7 @@ WITH wanted AS (
 INSERT INTO messages (session_id, role, content, metadata, created_at)
 SELECT wanted.session_id, message.role, message.content, message.metadata, clock_timestamp()
 FROM wanted
-INNER JOIN unnest(%(numbers)s::INT[], %(roles)s::TEXT[], %(contents)s::TEXT[], %(metadata)s::JSONB[])
+INNER JOIN unnest(%(session_numbers)s::INT[], %(roles)s::TEXT[], %(contents)s::TEXT[], %(documents)s::JSONB[])
     WITH ORDINALITY AS message (session_number, role, content, metadata, number)
     ON message.session_number = wanted.number
 ORDER BY message.number

@@ -23,7 +23,7 @@ APPEND_EVERY, READ_EVERY, CHANGE_EVERY = (0.0, 0.06), (0.05, 0.3), (0.1, 0.5)
 # How many versions of a profile are delivered at once, in any order.
 VERSIONS = 5
 # How often a message is one that the service stores by itself: a long one, or one with an escape of JSON in it.
-ALONE, LONG, ESCAPE = 0.1, "x" * 20_001, r"\u0000"
+ALONE, LONG, ESCAPE = 0.1, "x" * 8_001, r"\u0000"
 
 
 @dataclass(frozen=True, slots=True)
