@@ -86,7 +86,8 @@ def run(rig: Rig) -> Iterator[Figure]:
         large, small = (_filled(rig, stack, count) for count in (many, fewer))
         yield from _sizes(large)
         yield from _statements(rig, large, small, f"among {fewer:,}")
-        yield from _search_index(rig, large)
+        yield from _append_with_search_index(rig, large)
+        yield from _search_without_index(rig, large)
 
 
 def _filled(rig: Rig, stack: ExitStack, messages: int) -> Chat:
@@ -120,12 +121,12 @@ def _statements(rig: Rig, large: Chat, small: Chat, against: str) -> Iterator[Fi
             f"append to {BATCH} sessions in one statement": (partial(chat.append, BATCH), asked // 3),
             f"history of {PAGE}": (chat.history, asked),
             "sessions of a user": (chat.list, asked),
-            "search, one in a million, user of 500 messages": (
+            "search, a rare text, user of 500": (
                 partial(chat.search, heavy=False, rare=True),
                 asked // 3,
             ),
             "search, a common word, user of 500": (partial(chat.search, heavy=False, rare=False), asked // 30),
-            "search, one in a million, user of a hundredth": (partial(chat.search, heavy=True, rare=True), asked // 3),
+            "search, a rare text, user of a hundredth": (partial(chat.search, heavy=True, rare=True), asked // 3),
             "search, a common word, user of a hundredth": (partial(chat.search, heavy=True, rare=False), asked // 100),
         }
 
@@ -152,7 +153,7 @@ class AppendCost(NamedTuple):
     log: float
 
 
-def _search_index(rig: Rig, chat: Chat) -> Iterator[Figure]:
+def _append_with_search_index(rig: Rig, chat: Chat) -> Iterator[Figure]:
     """With and without the index, in transactions that are rolled back, so without their COMMIT.
 
     Without images of whole pages in the write-ahead log, which come after each checkpoint and hide the rest.
@@ -165,6 +166,25 @@ def _search_index(rig: Rig, chat: Chat) -> Iterator[Figure]:
     for what, unit, name in (("CPU time", "us", "cpu"), ("longest", "ms", "longest"), ("log", "B", "log")):
         ours, others = ([getattr(one, name) for one in samples[indexed]] for indexed in (True, False))
         yield compared(f"append with the search index: {what}", unit, ours, others, against="without it")
+
+
+def _search_without_index(rig: Rig, chat: Chat) -> Iterator[Figure]:
+    """Postgres then reads a user's own messages, session by session."""
+    for heavy, who in ((False, "user of 500"), (True, "user of a hundredth")):
+        for rare, text in ((True, "rare text"), (False, "common word")):
+            search = partial(chat.search, heavy=heavy, rare=rare)
+            samples = interleaved(
+                {indexed: partial(_search_cost, chat, search, indexed=indexed) for indexed in (False, True)},
+                rig.sizes.rounds,
+            )
+            yield compared(f"{text}, {who}, no search index", "ms", samples[False], samples[True], against="with it")
+
+
+def _search_cost(chat: Chat, search: Callable[[], Statement], *, indexed: bool) -> float:
+    with chat.connection.transaction(force_rollback=True):
+        if not indexed:
+            chat.connection.execute(f"DROP INDEX {large_chat.SEARCH_INDEX}".encode())
+        return chat.milliseconds(search, 5)
 
 
 def _set_page_images(connection: Connection, value: str) -> None:
