@@ -31,7 +31,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and its children; 0 where there is no /proc."""
-        return sum(cpu_seconds(pid) for pid in self._processes())
+        return sum(_cpu_seconds(pid) for pid in self._processes())
 
     def memory(self) -> int:
         """Resident bytes of the process alone; 0 where there is no /proc."""
@@ -84,8 +84,7 @@ def bare(cores: frozenset[int]) -> Iterator[Server]:
         yield server
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process; 0 where there is no /proc."""
+def _cpu_seconds(pid: int) -> float:
     try:
         # The name before these may hold blanks and ends with the last bracket.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
