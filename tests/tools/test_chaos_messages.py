@@ -17,7 +17,7 @@ def operation(kind: str, began: float, *texts: str, result: Result = "ok") -> Op
 
 @dataclass
 class Books:
-    """Two appends that were acknowledged, one whose answer was lost, and two readers."""
+    """Two appends that were acknowledged, one without an answer, and two readers."""
 
     operations: list[Operation] = field(
         default_factory=lambda: [
@@ -75,7 +75,7 @@ def test_a_session_without_a_message_has_its_place() -> None:
     ],
 )
 def test_messages_that_do_not_stand_as_acknowledged_are_found(stored: str, kind: str) -> None:
-    """Also what one append stores around another's; nobody has read them."""
+    """Also what one append stores around another's, without a reader."""
     books = Books(stored={SESSION: [*stored]})
     books.operations = [one for one in books.operations if one.kind != READ]
 
@@ -83,8 +83,8 @@ def test_messages_that_do_not_stand_as_acknowledged_are_found(stored: str, kind:
 
 
 @pytest.mark.parametrize("stored", ["adebc", "deabc"])
-def test_nothing_comes_to_stand_before_what_somebody_has_read(stored: str) -> None:
-    """An append that was sent before all others, and whose answer was lost, could stand anywhere otherwise."""
+def test_nothing_comes_to_stand_before_what_was_read(stored: str) -> None:
+    """An append that was sent before all others, and got no answer, could stand anywhere otherwise."""
     books = Books(stored={SESSION: [*stored]})
     books.operations[4] = replace(books.operations[4], began=9.5)
     books.operations.append(operation(READ, 13, "a", "b", "c"))
@@ -100,8 +100,8 @@ def test_appends_that_overlap_may_stand_in_either_order() -> None:
     assert Books(overlapping, {SESSION: ["b", "a"]}).violations() == set()
 
 
-def test_a_message_that_somebody_read_may_not_go() -> None:
-    """Its writer has no answer, so it may be missing; but then nobody may have seen it."""
+def test_a_message_that_was_read_may_not_go() -> None:
+    """Its writer has no answer, so it may be missing; but then no reader may have seen it."""
     books = Books(stored={SESSION: [*"abc"]})
     books.operations.append(operation(READ, 13, *"abcde"))
 

@@ -1,4 +1,4 @@
-"""A burst of sign-ups as discrete events, to find out when everybody is in, with so many processes and this sender.
+"""A burst of sign-ups as discrete events, to find out when all users are in, with so many processes and this sender.
 
 Each delivery reaches a random process. It takes a free slot, or waits for one in the order of arrival, or is answered
 503; the sender then repeats it by its schedule. The processor is left out: a sign-up takes a process about a

@@ -67,7 +67,7 @@ class BatchScenarios:
             await self._sender.ensure(clerk_id, self._rng, to=server)
 
     async def _two_writers(self) -> None:
-        """Two processes add many messages to one session at a time, and somebody reads it meanwhile."""
+        """Two processes add many messages to one session at a time, while others read it."""
         conversation = await self._open()
         for race in range(RACES):
             numbers = range(RACING_MESSAGES[race % 2])

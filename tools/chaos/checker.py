@@ -4,7 +4,7 @@ lost            accepted with a 2xx, but its effect is not there, or has overwri
 duplicate       two living assistants of one user, two rows, two sessions under one key, or a message twice
 dangling        a live row with the id of a deleted assistant
 orphan          a living assistant that no live row names
-phantom         a row or an assistant of a user outside the workload, or a message that nobody sent
+phantom         a row or an assistant of a user outside the workload, or a message that was never sent
 resurrected     a live row beside a tombstone, or ensure-user served a deleted user
 stuck           an event, an attempt or a process that never ended
 slow            a response after more than 12.5 s, or none within 15 s
@@ -13,7 +13,7 @@ reset           no response, although the process that had the request was not k
 starved         an existing user was not served because Backboard hangs
 unexpected      a status outside the contract, a bug in a log, a process that ended by itself
 leak            a secret or personal data in a log or a response
-disordered      messages of a session in another order than they were acknowledged, or than somebody had read
+disordered      messages of a session in another order than they were acknowledged, or than a reader had seen
 torn            a part of the messages of one append
 """
 

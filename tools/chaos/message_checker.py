@@ -50,7 +50,7 @@ class _Session:
                 whole.append(append)
         sent = {text for append in self._appends for text in append.texts}
         if unsent := [place for place, text in enumerate(self._texts) if text not in sent]:
-            yield Violation("phantom", f"{self._name}, {len(unsent)} messages that nobody sent")
+            yield Violation("phantom", f"{self._name}, {len(unsent)} messages that were never sent")
         yield from self._check_order(sorted(whole, key=self._first_place))
         for read in self._reads:
             yield from self._check_read(read)
@@ -82,11 +82,11 @@ class _Session:
         """A page is what still stands there, and ends behind everything that had been acknowledged before."""
         missing = [text for text in read.texts if not self._places[text]]
         if missing:
-            yield Violation("lost", f"{self._name}, {len(missing)} messages that somebody had read")
+            yield Violation("lost", f"{self._name}, {len(missing)} messages that a reader had seen")
             return
         first = self._places[read.texts[0]][0] if len(read.texts) == PAGE else 0
         if tuple(self._texts[first : first + len(read.texts)]) != read.texts:
-            yield Violation("disordered", f"{self._name}, not as somebody had read it")
+            yield Violation("disordered", f"{self._name}, not as a reader had seen it")
         end = first + len(read.texts)
         known = [one for one in self._appends if one.result == "ok" and one.ended < read.began]
         if any(place >= end for one in known for text in one.texts for place in self._places[text]):
