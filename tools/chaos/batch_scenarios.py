@@ -7,14 +7,16 @@ from tools.chaos import postgres_faults, workload
 from tools.chaos.chat import ESCAPE, Conversation
 from tools.chaos.cluster import Cluster
 from tools.chaos.servers import Server
-from tools.chaos.violation import Violation
 from tools.chaos.workload import User
+from tools.processes import NotReady
 
 RACES = 6
 # As many as are stored together with others', and as are stored by themselves.
 RACING_MESSAGES = (100, 200)
 NEIGHBOURS, ROUNDS = 8, 5
 VERSIONS = 6
+# How often a session is asked for.
+OPENINGS = 30
 # What a statement is recognised by.
 _UPDATE = "UPDATE users"
 
@@ -31,7 +33,6 @@ class BatchScenarios:
     def __init__(self, cluster: Cluster) -> None:
         self._workload, self._sender = cluster.workload, cluster.sender
         self._postgres = cluster.postgres_faults
-        self._noticed = cluster.noticed
         self._servers = cluster.servers.all[2:4]
         self._rng = cluster.workload.random_for("batches")
 
@@ -97,13 +98,15 @@ class BatchScenarios:
             await self._sender.ensure(clerk_id, self._rng, to=server)
 
     async def _open(self) -> Conversation:
-        """A new user with a session; without faults this succeeds, and without it nothing else can be tried."""
+        """A new user with a session; repeated, since other scenarios take Backboard away for a while."""
         clerk_id = self._workload.new_clerk_id()
         self._workload.add(User(clerk_id, (), ensured=True))
-        opened = await self._sender.open_session(clerk_id, self._rng)
-        if opened.result != "ok":
-            self._noticed.append(Violation("stuck", f"the session of {clerk_id}: {opened.status}"))
-        return Conversation(clerk_id, opened.session_id)
+        for number in range(OPENINGS):
+            opened = await self._sender.open_session(clerk_id, self._rng, to=self._servers[number % 2])
+            if opened.result == "ok":
+                return Conversation(clerk_id, opened.session_id)
+            await asyncio.sleep(1)
+        raise NotReady(f"the session of {clerk_id} was never opened")
 
     async def _append(self, conversation: Conversation, words: Sequence[str], server: Server) -> None:
         """One message for each word, or words, by which it is known in its session."""
