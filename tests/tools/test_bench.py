@@ -21,8 +21,10 @@ TINY = Sizes(
     many_users=40,
     sign_ups=4,
     burst=8,
+    wave=200,
     messages=2000,
     asked=3,
+    many_messages=2000,
     requests=20,
 )
 

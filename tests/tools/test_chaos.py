@@ -19,7 +19,7 @@ from tools.chaos.broken import BREAKS
 from tools.chaos.campaign import read_logs
 from tools.chaos.checker import Evidence, Row, check
 from tools.chaos.faults import Faults, Tally
-from tools.chaos.history import DELETED, ENSURE, Operation
+from tools.chaos.history import APPEND, DELETED, ENSURE, READ, Operation
 from tools.chaos.postgres_faults import PostgresFaults
 from tools.chaos.workload import FIRST_VERSION, Event, User, Workload, created, deleted, updated
 from tools.processes import ROOT
@@ -77,7 +77,7 @@ def consistent_evidence() -> Evidence:
         operations=[
             ok("user.created", LIVING_USER, version=FIRST_VERSION),
             ok("user.updated", LIVING_USER, version=version),
-            ok(ENSURE, LIVING_USER, assistant_id=ASSISTANT),
+            ok(ENSURE, LIVING_USER, assistant_id=ASSISTANT, version=version, began=20.0),
             ok("user.created", DELETED_USER, version=FIRST_VERSION),
             ok(DELETED, DELETED_USER),
             ok(ENSURE, DELETED_USER, status=410, began=20.0),
@@ -117,6 +117,11 @@ def another_profile(evidence: Evidence) -> None:
 
 def another_assistant_returned(evidence: Evidence) -> None:
     evidence.operations.append(ok(ENSURE, LIVING_USER, assistant_id="another"))
+
+
+def older_profile_returned(evidence: Evidence) -> None:
+    """The row is right at the end, but was not in between."""
+    evidence.operations.append(ok(ENSURE, LIVING_USER, assistant_id=ASSISTANT, version=FIRST_VERSION, began=20.0))
 
 
 def no_tombstone(evidence: Evidence) -> None:
@@ -172,6 +177,10 @@ def server_error(evidence: Evidence) -> None:
     evidence.operations.append(replace(ok("user.updated", LIVING_USER, status=500), result="fail"))
 
 
+def session_not_found(evidence: Evidence) -> None:
+    evidence.operations.append(replace(ok(APPEND, LIVING_USER, status=404), result="fail"))
+
+
 def reset_by_a_running_process(evidence: Evidence) -> None:
     evidence.operations.append(replace(ok("user.updated", LIVING_USER, status=0, reset=True), result="unknown"))
 
@@ -191,6 +200,7 @@ def name_of_a_deleted_user(evidence: Evidence) -> None:
         (older_version, "lost"),
         (another_profile, "lost"),
         (another_assistant_returned, "lost"),
+        (older_profile_returned, "lost"),
         (no_tombstone, "lost"),
         (second_row, "duplicate"),
         (second_assistant, "duplicate"),
@@ -204,6 +214,7 @@ def name_of_a_deleted_user(evidence: Evidence) -> None:
         (late_response, "slow"),
         (no_retry_after, "silent"),
         (server_error, "unexpected"),
+        (session_not_found, "unexpected"),
         (reset_by_a_running_process, "reset"),
         (canary_in_a_response, "leak"),
         (name_of_a_deleted_user, "leak"),
@@ -262,6 +273,37 @@ def test_a_response_with_data_of_another_user_is_a_leak(kind: str, status: int, 
     response = httpx.Response(status, json=content)
 
     assert sender.leaks(response, Event("msg_1", kind, LIVING_USER, b"")) is leaked
+
+
+SAID, SESSION = workload.text(LIVING_USER, "said"), "0b7d8a3e-0000-4000-8000-000000000002"
+OWN_MESSAGE = {"session_id": SESSION, "content": SAID}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "content", "leaked"),
+    [
+        (APPEND, 201, OWN_MESSAGE, False),
+        (APPEND, 201, {"messages": [OWN_MESSAGE]}, False),
+        (APPEND, 201, {"session_id": SESSION, "content": workload.text(LIVING_USER, "something else")}, True),
+        (APPEND, 201, {"messages": [OWN_MESSAGE, OWN_MESSAGE]}, True),
+        (APPEND, 201, {"session_id": "another", "content": SAID}, True),
+        (APPEND, 503, {"detail": SAID}, True),
+        (READ, 200, {"messages": []}, False),
+        (READ, 200, {"messages": [OWN_MESSAGE]}, False),
+        (READ, 200, {"messages": [{"session_id": "another", "content": SAID}]}, True),
+        (READ, 200, {"messages": [{"session_id": SESSION, "content": workload.text(DELETED_USER, "said")}]}, True),
+    ],
+)
+def test_a_response_with_messages_of_another_request_is_a_leak(
+    kind: str,
+    status: int,
+    content: object,
+    leaked: bool,  # noqa: FBT001
+) -> None:
+    """One statement serves many callers, and each gets what is theirs."""
+    call = Event("", kind, LIVING_USER, b"", session_id=SESSION, texts=(SAID,))
+
+    assert sender.leaks(httpx.Response(status, json=content), call) is leaked
 
 
 # --- the proxies -----------------------------------------------------------------------------------------------------
@@ -374,8 +416,8 @@ async def test_an_exchange_with_backboard_is_cut_before_in_or_after_it(
 
 
 def test_each_break_names_the_violation_that_shows_it() -> None:
-    """Ten rules; `./dev chaos --break all` finds this violation without any one of them."""
-    assert len(BREAKS) == 10
+    """Sixteen rules; `./dev chaos --break all` finds this violation without any one of them."""
+    assert len(BREAKS) == 16
     assert {broken.caught_as for broken in BREAKS.values()} == {
         "lost",
         "duplicate",
@@ -383,6 +425,9 @@ def test_each_break_names_the_violation_that_shows_it() -> None:
         "resurrected",
         "starved",
         "slow",
+        "disordered",
+        "torn",
+        "leak",
     }
 
 

@@ -17,12 +17,14 @@ from tools.bench import (
     footprint,
     interference,
     isolation,
+    messages,
     paths,
     peers,
     plot,
     provision,
     refused,
     scale,
+    sign_ups,
 )
 from tools.bench.cores import Cores, placed_on
 from tools.bench.figures import Figure, heading
@@ -46,11 +48,13 @@ SUITES: dict[str, Suite] = {
     "interference": interference.run,
     "backfill": backfill.run,
     "chat": chat.run,
+    "messages": messages.run,
+    "sign-ups": sign_ups.run,
 }
 # They first fill tables, or take minutes, so they run only if they are named.
-LONG = {"chat", "paths", "interference"}
+LONG = {"chat", "paths", "interference", "messages", "sign-ups"}
 # The sizes that the bars are written for; the usual ones keep a whole run at about four minutes.
-LARGE = Sizes(many_users=10_000_000, burst=2_000)
+LARGE = Sizes(many_users=10_000_000, burst=2_000, many_messages=10_000_000)
 
 
 def main(words: list[str]) -> int:
@@ -99,7 +103,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         help=f"of {', '.join(SUITES)}; all but {', '.join(sorted(LONG))} by default",
     )
     parser.add_argument("--rounds", type=int, default=Sizes().rounds, help="of each measurement (default %(default)s)")
-    parser.add_argument("--large", action="store_true", help="10 million users and a burst of 2,000")
+    parser.add_argument("--large", action="store_true", help="10 million users or messages, and a burst of 2,000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and curves there as well")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw throughput.svg and latency.svg there")
     given = parser.parse_args(words)

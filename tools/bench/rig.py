@@ -20,9 +20,13 @@ class Sizes:
     # Sign-ups one at a time, and in the burst.
     sign_ups: int = 100
     burst: int = 400
+    # Sign-ups of the wave that is simulated.
+    wave: int = 60_000
     # In the chat's tables, and how often each request is made.
     messages: int = 1_000_000
     asked: int = 300
+    # In the suite that compares a large table of messages with a small one.
+    many_messages: int = 1_000_000
     # Between the two measurements of memory.
     requests: int = 50_000
 

@@ -1,4 +1,4 @@
-"""The ten rules, and how to switch each of them off in a server process, before it serves.
+"""The rules of the service, and how to switch each of them off in a server process, before it serves.
 
 Every one is a mistake that somebody could make in the service; `caught_as` is the violation by which the campaign has
 to notice it. Nothing in the service knows of this.
@@ -25,6 +25,7 @@ from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
 from app.users.provisioning import Ensured, ProfileUpdate, Provisioning
+from tools.chaos import broken_batches
 
 # mypy sees no sense in assigning to what is imported, and it is right: so that is done under other names.
 _service: Any = Provisioning
@@ -232,4 +233,13 @@ BREAKS = {
     ),
     "shared-pool": Break(_shared_pool, "starved"),
     "swallowed-cancellation": Break(_swallow_cancellation, "slow"),
+    "acknowledge-batch-before-commit": Break(broken_batches.acknowledge_batch_before_commit, "lost"),
+    "repeat-write": Break(broken_batches.repeat_write, "duplicate"),
+    "no-session-lock": Break(
+        _sql(insert_messages=(b"", broken_batches.UNLOCKED_INSERT), lock_session=(b"FOR UPDATE OF sessions", b"")),
+        "disordered",
+    ),
+    "two-versions-in-a-batch": Break(broken_batches.two_versions_in_a_batch, "lost"),
+    "swap-answers": Break(broken_batches.swap_answers, "leak"),
+    "split-append": Break(broken_batches.split_append, "torn"),
 }

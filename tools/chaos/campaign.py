@@ -11,13 +11,16 @@ from pathlib import Path
 from time import monotonic
 
 from tools.chaos import workload
-from tools.chaos.checker import Evidence, Violation, check
+from tools.chaos.batch_scenarios import BatchScenarios
+from tools.chaos.chat import Chat
+from tools.chaos.checker import Evidence, check
 from tools.chaos.cluster import Cluster, running_cluster
 from tools.chaos.faults import Tally
 from tools.chaos.history import History
 from tools.chaos.nemesis import Nemesis
 from tools.chaos.scenarios import Scenarios
 from tools.chaos.sender import SECRETS
+from tools.chaos.violation import Violation
 from tools.chaos.workload import Event, User
 from tools.processes import NotReady
 
@@ -61,7 +64,8 @@ class Campaign:
         reporting = asyncio.create_task(self._report_progress())
         try:
             self._say("exact faults ...")
-            await Scenarios(self._cluster).run()
+            await asyncio.gather(Scenarios(self._cluster).run(), BatchScenarios(self._cluster).run())
+            self._cluster.postgres_faults.forget_plans()
             if seconds:
                 self._say("the storm ...")
                 await self._storm(seconds)
@@ -100,15 +104,17 @@ class Campaign:
         until = monotonic() + seconds
         rng = self._cluster.workload.random_for("sign-ups")
         limit = asyncio.Semaphore(USERS_AT_ONCE)
-        ensuring = asyncio.create_task(self._ensure_known_users(until))
+        beside = [
+            asyncio.create_task(self._ensure_known_users(until)),
+            asyncio.create_task(Chat(self._cluster).run(until)),
+        ]
         async with asyncio.TaskGroup() as delivering:
             while monotonic() < until:
                 await limit.acquire()
                 user = self._cluster.workload.new_user(rng)
                 delivering.create_task(self._deliver(user)).add_done_callback(lambda _: limit.release())
                 await asyncio.sleep(rng.uniform(*SIGN_UP_EVERY))
-        await ensuring
-        await nemesis
+        await asyncio.gather(*beside, nemesis)
 
     async def _ensure_known_users(self, until: float) -> None:
         """The chat backend calls ensure-user for some of the latest users."""
@@ -219,6 +225,7 @@ class Campaign:
                 tombstones=cluster.database.tombstones(),
                 attempts=cluster.database.attempts(),
                 alive=self._alive(),
+                messages=cluster.database.messages(),
                 noticed=[
                     *cluster.noticed,
                     *read_logs(cluster.logs),

@@ -1,10 +1,10 @@
 """Decides at the end whether the promises were kept, from Backboard's ledger and the tables alone.
 
 lost            accepted with a 2xx, but its effect is not there, or has overwritten a newer one
-duplicate       two living assistants of one user, or two rows
+duplicate       two living assistants of one user, two rows, two sessions under one key, or a message twice
 dangling        a live row with the id of a deleted assistant
 orphan          a living assistant that no live row names
-phantom         a row or an assistant of a user outside the workload
+phantom         a row or an assistant of a user outside the workload, or a message that was never sent
 resurrected     a live row beside a tombstone, or ensure-user served a deleted user
 stuck           an event, an attempt or a process that never ended
 slow            a response after more than 12.5 s, or none within 15 s
@@ -13,25 +13,24 @@ reset           no response, although the process that had the request was not k
 starved         an existing user was not served because Backboard hangs
 unexpected      a status outside the contract, a bug in a log, a process that ended by itself
 leak            a secret or personal data in a log or a response
+disordered      messages of a session in another order than they were acknowledged, or than a reader had seen
+torn            a part of the messages of one append
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tools.chaos import workload
-from tools.chaos.history import DELETED, ENSURE, Operation
+from tools.chaos.history import APPEND, DELETED, ENSURE, OPEN, Operation
+from tools.chaos.message_checker import check_messages
+from tools.chaos.violation import Violation
 from tools.chaos.workload import PREFIX, User
 
 SLOW_SECONDS = 12.5
-
-
-class Violation(NamedTuple):
-    """A broken promise; `what` holds ids only."""
-
-    kind: str
-    what: str
+# 0 without a response.
+STATUSES = {ENSURE: (0, 200, 201, 410, 503), OPEN: (0, 201, 503), APPEND: (0, 201, 503)}
+OTHER_STATUSES = (0, 200, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,8 @@ class Evidence:
     attempts: set[str]
     # The ids of the living assistants, by the name under which they were made.
     alive: dict[str, set[str]]
+    # The texts of each session's messages, in their order.
+    messages: dict[str, list[str]] = field(default_factory=dict)
     # What was noticed during the campaign.
     noticed: list[Violation] = field(default_factory=list)
 
@@ -70,6 +71,7 @@ def check(evidence: Evidence) -> list[Violation]:
     found += _check_tables(evidence)
     found += _check_assistants(evidence)
     found += _check_effects(evidence)
+    found += check_messages(evidence.operations, evidence.messages)
     found += [Violation("stuck", f"an attempt of {clerk_id} is left") for clerk_id in sorted(evidence.attempts)]
     return found
 
@@ -80,7 +82,7 @@ def _check_response(one: Operation) -> Iterator[Violation]:
         yield Violation("slow", what)
     if one.status == 503 and not (one.retry_after or "").isdigit():
         yield Violation("silent", what)
-    if one.status not in ((0, 200, 201, 410, 503) if one.kind == ENSURE else (0, 200, 503)):
+    if one.status not in STATUSES.get(one.kind, OTHER_STATUSES):
         yield Violation("unexpected", what)
     if one.reset:
         yield Violation("reset", what)
@@ -127,6 +129,7 @@ def _check_effects(evidence: Evidence) -> Iterator[Violation]:
         accepted = operations[clerk_id]
         yield from _check_newest(clerk_id, user, row, accepted, gone=clerk_id in evidence.tombstones)
         yield from _check_deletion(clerk_id, row, accepted, gone=clerk_id in evidence.tombstones)
+        yield from _check_reads(clerk_id, accepted)
         for one in accepted:
             if one.assistant_id and (row is None or row.assistant_id != one.assistant_id):
                 yield Violation("lost", f"the assistant that ensure-user answered for {clerk_id}")
@@ -145,8 +148,18 @@ def _check_newest(
         yield Violation("lost", f"the profile of {clerk_id} is not that of its version")
 
 
+def _check_reads(clerk_id: str, accepted: list[Operation]) -> Iterator[Violation]:
+    """ensure-user never returns an older profile than one that was accepted, or returned, before it was asked."""
+    for read in accepted:
+        if not read.assistant_id:
+            continue
+        newest = max((one.version for one in accepted if one.ended < read.began), default=0)
+        if read.version < newest:
+            yield Violation("lost", f"version {newest} of {clerk_id}, ensure-user then said {read.version}")
+
+
 def _check_deletion(clerk_id: str, row: Row | None, accepted: list[Operation], *, gone: bool) -> Iterator[Violation]:
-    ends = [one.began + one.seconds for one in accepted if one.kind == DELETED]
+    ends = [one.ended for one in accepted if one.kind == DELETED]
     if not ends:
         return
     if not gone:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tools.chaos import backboard_proxy, postgres_faults, workload
 from tools.chaos.backboard_proxy import BackboardProxy
-from tools.chaos.checker import Violation
 from tools.chaos.database import Database
 from tools.chaos.faults import Faults, Tally
 from tools.chaos.history import History
 from tools.chaos.postgres_faults import PostgresFaults
 from tools.chaos.sender import Sender
 from tools.chaos.servers import Servers
+from tools.chaos.violation import Violation
 from tools.chaos.workload import Workload
 from tools.processes import ROOT
 from tools.sandbox.backboard import Sandbox

@@ -21,6 +21,11 @@ _ROWS = (
     "SELECT clerk_id, assistant_id, email, name, round(extract(epoch FROM clerk_updated_at) * 1000)::bigint,"
     " deleted_at IS NOT NULL FROM users"
 )
+_MESSAGES = (
+    "SELECT sessions.id::TEXT, coalesce("
+    "array_agg(messages.content ORDER BY messages.position) FILTER (WHERE messages.id IS NOT NULL), '{}')"
+    " FROM sessions LEFT JOIN messages ON messages.session_id = sessions.id GROUP BY sessions.id"
+)
 BACKENDS_SECONDS = 10.0
 # Every connection of four servers while they provision as much as they may, and a few of the dead.
 POOLED_CONNECTIONS = 40
@@ -91,6 +96,11 @@ class Database:
     def rows(self) -> list[Row]:
         with psycopg.connect(self.url) as connection:
             return [Row(*row) for row in connection.execute(_ROWS)]
+
+    def messages(self) -> dict[str, list[str]]:
+        """The messages of each session in their order."""
+        with psycopg.connect(self.url) as connection:
+            return {session_id: list(texts) for session_id, texts in connection.execute(_MESSAGES)}
 
     def tombstones(self) -> set[str]:
         return self._clerk_ids("deleted_users")

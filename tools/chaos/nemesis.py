@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tools.chaos.checker import Violation
 from tools.chaos.cluster import Cluster
 from tools.chaos.servers import Server
+from tools.chaos.violation import Violation
 from tools.sandbox.backboard.faults import status
 
 KILL = "kill -9 of a server"

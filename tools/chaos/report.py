@@ -3,9 +3,11 @@
 from collections import Counter
 
 from tools.chaos.campaign import Result
+from tools.chaos.history import APPEND, READ
 
 # Of each kind.
 MOST_EXAMPLES = 10
+SHOWN = {"changes of a profile": "user.updated", "appends": APPEND, "histories": READ}
 
 
 def lines(result: Result) -> list[str]:
@@ -23,6 +25,7 @@ def lines(result: Result) -> list[str]:
         f"{'operations':<50} {len(history.operations):>8,}",
     ]
     rows += [f"  {word:<48} {history.count(word):>8,}" for word in ("ok", "fail", "unknown")]
+    rows += [f"  {f'of them {word}, ok':<48} {history.count('ok', kind):>8,}" for word, kind in SHOWN.items()]
     rows += [
         f"{'slowest response, seconds':<50} {history.slowest():>8.2f}",
         f"{'all servers ready after the last fault, seconds':<50} {result.recovered:>8.2f}",

@@ -4,11 +4,11 @@ import asyncio
 from time import monotonic
 
 from tools.chaos import backboard_proxy, postgres_faults
-from tools.chaos.checker import Violation
 from tools.chaos.cluster import Cluster
 from tools.chaos.faults import Faults
 from tools.chaos.nemesis import KILL_BUSY
 from tools.chaos.servers import Server
+from tools.chaos.violation import Violation
 from tools.chaos.workload import PREFIX, Event, User, created, deleted, updated
 
 # Longer than a second delivery takes to reach the lock, shorter than the lock's limit.

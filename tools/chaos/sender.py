@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import httpx
 
 from app.clerk.signatures import sign
 from tools.chaos import workload
-from tools.chaos.history import ENSURE, History, Operation, Result
+from tools.chaos.history import APPEND, ENSURE, OPEN, PAGE, READ, History, Operation, Result
 from tools.chaos.servers import Server, Servers
 from tools.chaos.workload import Event, Workload
 
@@ -23,6 +24,7 @@ SCHEDULE = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 4.0)
 TIMEOUT_SECONDS = 15.0
 # After a timeout Svix waits for longer than after a 503.
 TIMED_OUT_FACTOR = 2.0
+AUTHORIZED = {"Authorization": f"Bearer {workload.TOKEN}"}
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 SECRETS = (
     workload.API_KEY,
@@ -65,26 +67,47 @@ class Sender:
     async def try_once(self, event: Event, rng: random.Random, *, to: Server | None = None) -> Operation:
         """One delivery, signed with one of the two secrets that are good during a rotation."""
         headers = sign(rng.choice(workload.SECRETS), event.svix_id, int(time.time()), event.body)
-        done = await self._ask(self._route(rng, to), "/webhooks/clerk", event, headers, event.body)
+        done = await self._ask(self._route(rng, to), "/webhooks/clerk", event, headers)
         if done.result == "ok":
             self.accepted.add(event)
         return done
 
     async def ensure(self, clerk_id: str, rng: random.Random, *, to: Server | None = None) -> Operation:
         """Call ensure-user, as the chat backend does."""
-        call = Event("", ENSURE, clerk_id, b"")
         profile = {"clerk_id": clerk_id, "email": workload.email(clerk_id), "name": workload.name(clerk_id, 0)}
-        headers = {"Authorization": f"Bearer {workload.TOKEN}"}
-        body = json.dumps(profile).encode()
-        return await self._ask(self._route(rng, to), "/ensure-user", call, headers, body)
+        call = Event("", ENSURE, clerk_id, json.dumps(profile).encode())
+        return await self._ask(self._route(rng, to), "/ensure-user", call, dict(AUTHORIZED))
+
+    async def open_session(self, clerk_id: str, rng: random.Random, *, to: Server | None = None) -> Operation:
+        """Open the one session of a user; a repetition means the same one."""
+        call = Event("", OPEN, clerk_id, b"{}")
+        headers = {**AUTHORIZED, "Idempotency-Key": "conversation"}
+        return await self._ask(self._route(rng, to), f"/users/{clerk_id}/sessions", call, headers)
+
+    async def append(
+        self, clerk_id: str, session_id: str, texts: Sequence[str], rng: random.Random, *, to: Server | None = None
+    ) -> Operation:
+        """Append one message or several, once."""
+        messages = [{"role": "user", "content": text} for text in texts]
+        path, content = ("", messages[0]) if len(messages) == 1 else ("/batch", {"messages": messages})
+        call = Event("", APPEND, clerk_id, json.dumps(content).encode(), session_id=session_id, texts=tuple(texts))
+        return await self._ask(self._route(rng, to), f"/sessions/{session_id}/messages{path}", call, dict(AUTHORIZED))
+
+    async def read(self, clerk_id: str, session_id: str, rng: random.Random, *, to: Server | None = None) -> Operation:
+        """Read the last messages of a session."""
+        call = Event("", READ, clerk_id, b"", session_id=session_id)
+        return await self._ask(
+            self._route(rng, to), f"/sessions/{session_id}/messages?limit={PAGE}", call, dict(AUTHORIZED)
+        )
+
+    def any_server(self, rng: random.Random) -> Server:
+        return rng.choice(self._servers.all)
 
     def _route(self, rng: random.Random, to: Server | None) -> list[Server]:
         """The servers for a request, in this order: the next one if nothing listens at the one before."""
         return [to] if to else rng.sample(self._servers.all, len(self._servers.all))
 
-    async def _ask(
-        self, route: list[Server], path: str, event: Event, headers: dict[str, str], body: bytes
-    ) -> Operation:
+    async def _ask(self, route: list[Server], path: str, event: Event, headers: dict[str, str]) -> Operation:
         began = time.monotonic()
         response: httpx.Response | None = None
         result: Result = "unknown"
@@ -92,7 +115,7 @@ class Sender:
         headers |= {"Content-Type": "application/json"}
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                response = await self._post(route, path, headers, body)
+                response = await self._send(route, path, headers, event.body)
             gone = event.kind == ENSURE and response.status_code == httpx.codes.GONE
             result = "ok" if response.is_success or gone else "fail"
         except NOT_SENT:
@@ -103,12 +126,14 @@ class Sender:
             reset = True
         return self._history.add(replace(_operation(event, result, response, began), reset=reset))
 
-    async def _post(self, route: list[Server], path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+    async def _send(self, route: list[Server], path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+        """A POST, or a GET without a body."""
         server, *others = route
         pid = server.pid
         server.in_flight += 1
         try:
-            return await self._client.post(server.url + path, content=body, headers=headers)
+            method = "POST" if body else "GET"
+            return await self._client.request(method, server.url + path, content=body, headers=headers)
         except NOT_SENT:
             if not others:
                 raise
@@ -118,10 +143,11 @@ class Sender:
             raise
         finally:
             server.in_flight -= 1
-        return await self._post(others, path, headers, body)
+        return await self._send(others, path, headers, body)
 
 
 def _operation(event: Event, result: Result, response: httpx.Response | None, began: float) -> Operation:
+    content = response.json() if response is not None and response.is_success else {}
     return Operation(
         kind=event.kind,
         clerk_id=event.clerk_id,
@@ -129,24 +155,34 @@ def _operation(event: Event, result: Result, response: httpx.Response | None, be
         status=response.status_code if response else 0,
         began=began,
         seconds=time.monotonic() - began,
-        version=event.version,
-        assistant_id=_assistant_id(response) if response and event.kind == ENSURE else None,
+        version=workload.version_of(content.get("name")) if event.kind == ENSURE else event.version,
+        assistant_id=content.get("assistant_id") if event.kind == ENSURE else None,
         retry_after=response.headers.get("Retry-After") if response else None,
+        session_id=content["id"] if event.kind == OPEN and content else event.session_id,
+        texts=tuple(one["content"] for one in content.get("messages", ())) if event.kind == READ else event.texts,
         leaked=response is not None and leaks(response, event),
     )
 
 
-def _assistant_id(response: httpx.Response) -> str | None:
-    content: dict[str, Any] = response.json() if response.is_success else {}
-    return content.get("assistant_id")
-
-
 def leaks(response: httpx.Response, event: Event) -> bool:
-    """Only ensure-user returns personal data, and only of the user in its request."""
+    """Only ensure-user and the chat's routes return personal data, and only what was asked for."""
     text = response.text + str(response.headers)
-    if event.kind == ENSURE and response.is_success:
+    if response.is_success and event.kind == ENSURE:
         user = response.json()
         text = text.replace(str(user["email"]), "").replace(str(user["name"]), "")
         if user["clerk_id"] != event.clerk_id or user["email"] not in (None, workload.email(event.clerk_id)):
             return True
+    elif response.is_success and event.kind in (APPEND, READ):
+        return _is_of_another_session(response.json(), event)
     return "canary" in text.lower() or any(canary in text for canary in SECRETS)
+
+
+def _is_of_another_session(content: dict[str, Any], event: Event) -> bool:
+    """Whether messages are others than those appended, or of another session than the one that was read."""
+    messages = content.get("messages", [content])
+    texts = tuple(message["content"] for message in messages)
+    if event.kind == APPEND and texts != event.texts:
+        return True
+    return any(message["session_id"] != event.session_id for message in messages) or not all(
+        workload.is_text_of(event.clerk_id, text) for text in texts
+    )

@@ -3,7 +3,8 @@
 import base64
 import json
 import random
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tools.chaos.history import DELETED
@@ -23,13 +24,18 @@ def signing_secrets() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; its id stays the same at every attempt to deliver it."""
+    """One event; its id stays the same at every attempt to deliver it. Or one call of the chat backend, without an id.
+
+    `texts` are the messages of an append.
+    """
 
     svix_id: str
     kind: str
     clerk_id: str
     body: bytes
     version: int = 0
+    session_id: str = ""
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,14 @@ class Workload:
             rng.shuffle(events)
         return self.add(User(clerk_id, tuple(events), rng.random() < 0.4, rng.random() < 0.5))
 
+    def change(self, clerk_id: str, count: int) -> list[Event]:
+        """So many further versions of a user's profile, the oldest first."""
+        user = self.users[clerk_id]
+        step = max(user.newest - FIRST_VERSION, 0)
+        events = [updated(clerk_id, step + number) for number in range(1, count + 1)]
+        self.add(replace(user, events=(*user.events, *events)))
+        return events
+
 
 def created(clerk_id: str) -> Event:
     return _event("user.created", clerk_id, _user(clerk_id, FIRST_VERSION), FIRST_VERSION)
@@ -107,6 +121,21 @@ def email(clerk_id: str) -> str:
 
 def name(clerk_id: str, version: int) -> str:
     return f"Canary{version} {clerk_id}"
+
+
+def version_of(user_name: str | None) -> int:
+    """The version of the profile that a name comes from."""
+    match = re.match(r"Canary(\d+) ", user_name or "")
+    return int(match[1]) if match else 0
+
+
+def text(clerk_id: str, *words: object) -> str:
+    """A message of a user's session; the words make it the only one."""
+    return " ".join(map(str, ("Canary", clerk_id, *words)))
+
+
+def is_text_of(clerk_id: str, content: str) -> bool:
+    return content.startswith(f"Canary {clerk_id} ")
 
 
 def _user(clerk_id: str, version: int) -> dict[str, Any]:
