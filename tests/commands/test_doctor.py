@@ -98,6 +98,17 @@ async def test_all_is_well(ask: Ask, clerk: Clerk) -> None:
     assert report.lines[-1].startswith("All is well")
 
 
+async def test_what_is_taken_with_advice_is_said_and_is_no_fault(ask: Ask, database_url: str) -> None:
+    """A parameter that only an ORM knows is left out."""
+    mark = "&" if "?" in database_url else "?"
+
+    report = await ask(DATABASE_URL=f"{database_url}{mark}pgbouncer=true&connection_limit=1")
+
+    assert report.code == 0, report.text
+    assert report.states("configuration") == ["ok", "ok"]
+    assert "pgbouncer, connection_limit mean nothing here" in report.text
+
+
 async def test_the_command_prints_to_stdout_and_exits_with_the_code(variables: dict[str, str]) -> None:
     code, stdout, stderr = commands.run("doctor", checkout=commands.ROOT, **variables)
 
