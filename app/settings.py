@@ -175,7 +175,7 @@ class Settings(DatabaseSettings, SenderSettings):
         found = []
         if isinstance(self.database_url, DatabaseUrl) and self.database_url.left_out:
             names = ", ".join(self.database_url.left_out)
-            found.append(f"the database's address: {names} mean nothing here and are left out")
+            found.append(f"what means nothing here is left out of the database's address: {names}")
         lengths = [len(secret.get_secret_value()) for secret in self.clerk_webhook_signing_secret]
         if short := [length for length in lengths if length < SHORTEST_KEY_BYTES]:
             found.append(

@@ -150,7 +150,9 @@ def test_a_parameter_that_was_left_out_is_named(monkeypatch: pytest.MonkeyPatch)
     for host in ("localhost", "db.example.com"):
         monkeypatch.setenv("DATABASE_URL", f"postgresql://app@{host}/app?pgbouncer=true&supa=canary")
 
-        assert load(Settings).advice() == ["the database's address: pgbouncer, supa mean nothing here and are left out"]
+        assert load(Settings).advice() == [
+            "what means nothing here is left out of the database's address: pgbouncer, supa"
+        ]
 
 
 def test_an_environment_variable_wins_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ async def test_what_is_taken_with_advice_is_said_and_is_no_fault(ask: Ask, datab
 
     assert report.code == 0, report.text
     assert report.states("configuration") == ["ok", "ok"]
-    assert "pgbouncer, connection_limit mean nothing here" in report.text
+    assert "address: pgbouncer, connection_limit" in report.text
 
 
 async def test_the_command_prints_to_stdout_and_exits_with_the_code(variables: dict[str, str]) -> None:
