@@ -17,9 +17,9 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from app.postgres.errors import explain_connect_error
 from app.postgres.pipeline import Connection
 from app.postgres.pool import connection_string
+from app.postgres.refusals import why_refused
 from app.settings import is_local
 
 FOLDER = Path(__file__).parents[2] / "sql" / "migrations"
@@ -98,7 +98,7 @@ async def _connect(url: str) -> Connection:
                 connection_string(url), autocommit=True, prepare_threshold=None
             )
         except psycopg.OperationalError as error:
-            why = explain_connect_error(error)
+            why = await why_refused(url)
             if monotonic() > give_up_at:
                 raise MigrationError(f"The database cannot be used: {why}. Check DATABASE_URL.") from error
             if why != reported:

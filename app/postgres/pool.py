@@ -45,15 +45,6 @@ def connection_string(url: str) -> str:
     )
 
 
-async def why_refused(url: str) -> str:
-    """Try to connect, and return why it fails."""
-    try:
-        await (await psycopg.AsyncConnection.connect(connection_string(url))).close()
-    except psycopg.Error as error:
-        return explain_connect_error(error)
-    return "it was busy"
-
-
 class Pool:
     """Connections of one purpose, so that no purpose can starve another.
 
