@@ -38,10 +38,9 @@ class Conversation:
         return list(self.request("GET", f"/sessions/{self.session['id']}/messages?limit=50")["messages"])
 
 
-def main(clerk_id: str) -> None:
-    headers = {"Authorization": f"Bearer {os.environ['SERVICE_TOKEN']}"}
+def main(clerk_id: str, token: str) -> None:
     url = os.environ.get("SERVICE_URL", "http://127.0.0.1:8000")
-    with httpx.Client(base_url=url, headers=headers, timeout=15) as client:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=15) as client:
         conversation = Conversation(client, clerk_id)
         for message in conversation.history():
             print(f"{message['role']}: {message['content']}")
@@ -53,11 +52,9 @@ def main(clerk_id: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not os.environ.get("SERVICE_TOKEN"):  # noqa: PLR2004  # The program and USER_ID.
-        sys.exit(__doc__)
     try:
-        main(sys.argv[1])
+        main(sys.argv[1], os.environ["SERVICE_TOKEN"])
     except KeyboardInterrupt:
         sys.exit(130)
     except (httpx.HTTPError, httpx.InvalidURL, LookupError, TypeError, ValueError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}\nLook at SERVICE_URL and SERVICE_TOKEN, and at the service's log.")
+        sys.exit(f"{type(error).__name__}: {error}\n\n{__doc__}")

@@ -54,12 +54,11 @@ async def test_a_conversation_continues_after_a_restart(
 
 MISTAKES = {
     "no user": ([], {"SERVICE_TOKEN": "x"}, "SERVICE_TOKEN holds one"),
-    "a word too many": (["user_1", "hello"], {"SERVICE_TOKEN": "x"}, "SERVICE_TOKEN holds one"),
     "no token": (["user_1"], {}, "SERVICE_TOKEN holds one"),
-    "a token that no header takes": (["user_1"], {"SERVICE_TOKEN": "\u00e4\n"}, "Look at SERVICE_URL"),
-    "no address": (["user_1"], {"SERVICE_TOKEN": "x", "SERVICE_URL": "nowhere"}, "Look at SERVICE_URL"),
-    "no server": (["user_1"], {"SERVICE_TOKEN": "x", "SERVICE_URL": "http://127.0.0.1:9"}, "Look at SERVICE_URL"),
-    "a port that is none": (["user_1"], {"SERVICE_TOKEN": "x", "SERVICE_URL": "http://a:b"}, "Look at SERVICE_URL"),
+    "a token that no header takes": (["user_1"], {"SERVICE_TOKEN": "\u00e4\n"}, "SERVICE_URL its address"),
+    "no address": (["user_1"], {"SERVICE_TOKEN": "x", "SERVICE_URL": "nowhere"}, "SERVICE_URL its address"),
+    "no server": (["user_1"], {"SERVICE_TOKEN": "x", "SERVICE_URL": "http://127.0.0.1:9"}, "SERVICE_URL its address"),
+    "a port that is none": (["user_1"], {"SERVICE_TOKEN": "x", "SERVICE_URL": "http://a:b"}, "SERVICE_URL its address"),
 }
 
 
@@ -81,7 +80,7 @@ async def test_a_refusal_or_another_program_is_a_sentence(lasting_server: Server
         done = run("user_1", SERVICE_URL=url, SERVICE_TOKEN="canary-token-of-nobody")
 
         assert (done.returncode, done.stdout) == (1, "")
-        assert "Look at SERVICE_URL and SERVICE_TOKEN" in done.stderr
+        assert "SERVICE_TOKEN holds one of" in done.stderr
         assert "Traceback" not in done.stderr
 
 
