@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings
 
 from app.database_url import LAST_PORT, DatabaseUrl, read_database_url
-from app.environment import Environment, UnusableEnvFile
+from app.environment import QUOTES, Environment, UnusableEnvFile
 from app.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
 
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
@@ -176,12 +176,14 @@ class Settings(DatabaseSettings, SenderSettings):
         if isinstance(self.database_url, DatabaseUrl) and self.database_url.left_out:
             names = ", ".join(self.database_url.left_out)
             found.append(f"what means nothing here is left out of the database's address: {names}")
-        lengths = [len(secret.get_secret_value()) for secret in self.clerk_webhook_signing_secret]
-        if short := [length for length in lengths if length < SHORTEST_KEY_BYTES]:
+        shortest = min(len(secret.get_secret_value()) for secret in self.clerk_webhook_signing_secret)
+        if shortest < SHORTEST_KEY_BYTES:
             found.append(
-                f"CLERK_WEBHOOK_SIGNING_SECRET holds {short[0]} bytes, and {SHORTEST_KEY_BYTES} are recommended:"
+                f"CLERK_WEBHOOK_SIGNING_SECRET holds {shortest} bytes, and {SHORTEST_KEY_BYTES} are recommended:"
                 " if it is from documentation, copy yours from Clerk's dashboard"
             )
+        if any(token.get_secret_value().startswith(QUOTES) for token in self.service_tokens):
+            found.append("SERVICE_TOKENS has a quote at its beginning, which counts as part of the token")
         return found
 
 

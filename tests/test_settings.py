@@ -112,7 +112,9 @@ def test_quotes_round_a_value_are_named(name: str, quotes: str, monkeypatch: pyt
 def test_a_text_of_the_operators_own_keeps_its_quotes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, '"a-text-in-quotes"')
 
-    load(Settings)
+    value = getattr(load(Settings), name.lower())
+    assert (value if isinstance(value, str) else value[0].get_secret_value()) == '"a-text-in-quotes"'
+    assert len(load(Settings).advice()) == (name == "SERVICE_TOKENS")
 
 
 @pytest.mark.parametrize(
