@@ -1,27 +1,18 @@
 """The environment, read here and nowhere else; all problems are reported at once, by variable name."""
 
-import base64
-import binascii
 import re
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretBytes, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from app.database_address import demand_tls, is_local
+from app.database_url import LAST_PORT, DatabaseUrl, read_database_url
+from app.environment import QUOTES, Environment, UnusableEnvFile
+from app.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
 
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
-# Standard Webhooks 1.0.0: 24 to 64 bytes.
-KEY_LENGTHS = (24, 64)
-# RFC 7518, section 3.3.
-SHORTEST_KEY_BITS = 2048
-LAST_PORT = 65_535
 
 Text = TypeVar("Text", str, SecretStr)
 
@@ -50,36 +41,9 @@ def _split(text: str) -> list[str]:
     return [part for piece in text.split(",") if (part := piece.strip())]
 
 
-def _database_url(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    if text.startswith(("prisma://", "prisma+postgres://")):
-        raise ValueError("is a Prisma Accelerate address, which speaks Prisma's own protocol; give the postgres:// one")
-    if not text.startswith(("postgres://", "postgresql://")):
-        raise ValueError("must begin with postgres:// or postgresql://")
-    try:
-        parts = conninfo_to_dict(text)
-    except ProgrammingError:
-        raise ValueError(
-            "cannot be read by libpq: look for a character that needs percent-encoding, and take out parameters"
-            " that only an ORM knows (schema, pgbouncer, connection_limit)"
-        ) from None
-    # libpq checks a port only when it connects. One of several hosts may leave its port empty.
-    ports = str(parts.get("port") or "").split(",")
-    if not all(re.fullmatch(r"[0-9]{0,5}", port) and 0 < int(port or "1") <= LAST_PORT for port in ports):
-        raise ValueError(f"must have a port of 1 to {LAST_PORT}, or none")
-    return SecretStr(demand_tls(text))
-
-
-def _signing_key(secret: str) -> SecretBytes:
-    """The key of a `whsec_` secret, strictly: Svix's library accepts almost any text."""
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        key = b""
-    shortest, longest = KEY_LENGTHS
-    if not secret.startswith("whsec_") or not shortest <= len(key) <= longest:
-        raise ValueError("must be whsec_ and base64, exactly as Clerk's dashboard shows it")
-    return SecretBytes(key)
+def _database_url(url: SecretStr) -> DatabaseUrl:
+    address = read_database_url(url.get_secret_value())
+    return address.changed_to(demand_tls(address.get_secret_value()))
 
 
 def _not_empty(secrets: list[SecretBytes]) -> list[SecretBytes]:
@@ -111,16 +75,10 @@ def _api_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _public_key(pem: str) -> str:
-    r"""PEM on several lines, or on one line with \n for each line break."""
-    text = pem.replace("\\n", "\n").strip()
-    try:
-        key = load_pem_public_key(text.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("must be the PEM public key that Clerk's dashboard shows under API keys") from None
-    if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY_BITS:
-        raise ValueError(f"must be an RSA key of {SHORTEST_KEY_BITS} bits or more")
-    return text
+def _clerk_api_url(text: str) -> str:
+    """Clerk's own SDKs take an address without the version, which they add."""
+    url = _api_url(text)
+    return url if urlsplit(url).path else f"{url}/v1"
 
 
 _HeaderValue = Annotated[SecretStr, _matching(r"[!-~]+", "must be printable ASCII without blanks")]
@@ -145,22 +103,12 @@ _InstanceId = Annotated[
 ]
 _ApiUrl = Annotated[str, AfterValidator(_api_url)]
 _SigningSecrets = Annotated[
-    list[Annotated[SecretBytes, BeforeValidator(_signing_key)]], BeforeValidator(_split), AfterValidator(_not_empty)
+    list[Annotated[SecretBytes, BeforeValidator(read_signing_key)]], BeforeValidator(_split), AfterValidator(_not_empty)
 ]
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(Environment):
     """For the commands that use only the database."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        extra="ignore",
-        env_ignore_empty=True,
-        enable_decoding=False,
-        hide_input_in_errors=True,
-        validate_default=False,
-        frozen=True,
-    )
 
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         validation_alias=AliasChoices(*DATABASE_VARIABLES)
@@ -174,10 +122,8 @@ class PsqlSettings(DatabaseSettings):
     postgres_bin: str | None = None
 
 
-class SenderSettings(BaseSettings):
+class SenderSettings(Environment):
     """For `trigger`, which sends events to a server on this machine."""
-
-    model_config = DatabaseSettings.model_config
 
     clerk_webhook_signing_secret: _SigningSecrets
     port: int = Field(default=8000, ge=1, le=LAST_PORT)
@@ -188,20 +134,36 @@ class Settings(DatabaseSettings, SenderSettings):
 
     backboard_api_key: _HeaderValue
     backboard_api_url: _ApiUrl = "https://app.backboard.io/api"
-    service_tokens: Annotated[list[_Token], BeforeValidator(_split)] = []
+    service_tokens: Annotated[list[_Token], BeforeValidator(_split)] = Field(default=[])
     assistant_name_prefix: _NamePrefix = "clerk:"
     assistant_system_prompt: _SystemPrompt | None = None
     clerk_secret_key: _ClerkKey | None = None
-    clerk_api_url: _ApiUrl = "https://api.clerk.com/v1"
+    clerk_api_url: Annotated[str, AfterValidator(_clerk_api_url)] = "https://api.clerk.com/v1"
     clerk_issuer: _ApiUrl | None = None
-    clerk_authorized_parties: Annotated[list[_Origin], BeforeValidator(_split)] = []
-    clerk_jwt_key: Annotated[str, AfterValidator(_public_key)] | None = None
+    clerk_authorized_parties: Annotated[list[_Origin], BeforeValidator(_split)] = Field(default=[])
+    clerk_jwt_key: Annotated[str, AfterValidator(read_public_key)] | None = None
     clerk_instance_id: _InstanceId | None = None
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
     query_connections: int = Field(default=3, ge=3, le=50)
     web_concurrency: int = Field(default=1, ge=1, le=64)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["logfmt", "json", "console"] = "logfmt"
+
+    def advice(self) -> list[str]:
+        """Sentences about values that are taken although there is something to say about them."""
+        found = []
+        if isinstance(self.database_url, DatabaseUrl) and self.database_url.left_out:
+            names = ", ".join(self.database_url.left_out)
+            found.append(f"what means nothing here is left out of the database's address: {names}")
+        shortest = min(len(secret.get_secret_value()) for secret in self.clerk_webhook_signing_secret)
+        if shortest < SHORTEST_KEY_BYTES:
+            found.append(
+                f"CLERK_WEBHOOK_SIGNING_SECRET holds {shortest} bytes, and {SHORTEST_KEY_BYTES} are recommended:"
+                " if it is from documentation, copy yours from Clerk's dashboard"
+            )
+        if any(token.get_secret_value().startswith(QUOTES) for token in self.service_tokens):
+            found.append("SERVICE_TOKENS has a quote at its beginning, which counts as part of the token")
+        return found
 
 
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
@@ -211,8 +173,8 @@ def load(settings: type[SettingsType]) -> SettingsType:
     """Read the environment; ConfigurationError names every problem."""
     try:
         return settings()
-    except UnicodeDecodeError:
-        raise ConfigurationError([".env is not text in UTF-8"]) from None
+    except UnusableEnvFile as error:
+        raise ConfigurationError([str(error)]) from None
     except ValidationError as error:
         problems = [_sentence(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors()]
         raise ConfigurationError(list(dict.fromkeys(problems))) from None

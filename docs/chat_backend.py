@@ -1,6 +1,7 @@
 """A chat backend on top of the service: python docs/chat_backend.py USER_ID, then a line for each thing to say.
 
 It keeps nothing itself. Stop it or the service at any time: the conversation continues from its last message.
+SERVICE_TOKEN holds one of the service's SERVICE_TOKENS, and SERVICE_URL its address, by default this machine's.
 """
 
 import os
@@ -28,32 +29,32 @@ class Conversation:
                 return response.json()
             time.sleep(int(response.headers["Retry-After"]))
 
+    def say(self, role: str, content: str) -> list[dict[str, Any]]:
+        """Add a message; returns the last ones, oldest first: the context for a model."""
+        self.request("POST", f"/sessions/{self.session['id']}/messages", {"role": role, "content": content})
+        return self.history()
+
     def history(self) -> list[dict[str, Any]]:
-        """The last messages, oldest first: the context for a model."""
         return list(self.request("GET", f"/sessions/{self.session['id']}/messages?limit=50")["messages"])
 
-    def say(self, role: str, content: str) -> None:
-        self.request("POST", f"/sessions/{self.session['id']}/messages", {"role": role, "content": content})
 
-
-def reply_to(history: list[dict[str, Any]]) -> str:
-    """Call your model here; this one only counts."""
-    return f"You said {history[-1]['content']!r}; that is message {len(history)}."
-
-
-def main(clerk_id: str) -> None:
+def main(clerk_id: str, token: str) -> None:
     url = os.environ.get("SERVICE_URL", "http://127.0.0.1:8000")
-    headers = {"Authorization": f"Bearer {os.environ['SERVICE_TOKEN']}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=15) as client:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=15) as client:
         conversation = Conversation(client, clerk_id)
         for message in conversation.history():
             print(f"{message['role']}: {message['content']}")
         for line in filter(str.strip, sys.stdin):
-            conversation.say("user", line.strip())
-            reply = reply_to(conversation.history())
+            said = conversation.say("user", line.strip())
+            reply = f"You said {said[-1]['content']!r}; that is message {len(said)}."  # Call your model here.
             conversation.say("assistant", reply)
             print(f"user: {line.strip()}\nassistant: {reply}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1], os.environ["SERVICE_TOKEN"])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (httpx.HTTPError, httpx.InvalidURL, LookupError, TypeError, ValueError, OSError) as error:
+        sys.exit(f"{type(error).__name__}: {error}\n\n{__doc__}")

@@ -25,7 +25,8 @@ ORDER = [
     ("backboard",),
     ("postgres",),
     ("http",),
-    ("database_address", "deadline", "errors", "log", "log_format", "metrics", "reasons", "settings"),
+    ("deadline", "errors", "log", "log_format", "metrics", "reasons", "settings"),
+    ("database_address", "database_url", "environment", "keys"),
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(ORDER)) for name in names}
 
@@ -127,13 +128,13 @@ def test_modules_import_each_other_without_circles() -> None:
         ("svix", r"clerk\.signatures"),
         ("httpx", r"http\.client|backboard\.(calls|client)|clerk\.(api|jwks)|commands\.trigger|settings"),
         ("jwt", r"clerk\.(session_tokens|jwks)"),
-        ("cryptography", r"clerk\.jwks|settings"),
-        ("psycopg", r"postgres\..*|commands\.psql|settings|database_address"),
+        ("cryptography", r"clerk\.jwks|keys"),
+        ("psycopg", r"postgres\..*|commands\.psql|database_(address|url)|settings"),
         ("psycopg_pool", r"postgres\.(pool|migrations)"),
         ("uvicorn", r"http\..*"),
         ("httptools", r"http\..*"),
         ("click", r"__main__|commands\..*"),
-        ("pydantic_settings", r"settings"),
+        ("pydantic_settings", r"environment|settings"),
         ("starlette", r"application|api\..*|http\..*"),
         ("tools", r""),
         ("tests", r""),
@@ -146,7 +147,8 @@ def test_a_library_is_imported_only_where_it_is_wrapped(library: str, allowed: s
 
 def test_the_settings_use_psycopg_only_to_parse_addresses() -> None:
     """They import libpq's parser and the error that it raises; app/database_address.py connects to nothing either."""
-    names = {imported for imported in imports(TREES["app.settings"]) if imported.startswith("psycopg")}
+    trees = (TREES["app.settings"], TREES["app.database_url"])
+    names = {imported for tree in trees for imported in imports(tree) if imported.startswith("psycopg")}
 
     assert {name for name in names if not name.startswith("psycopg.conninfo.")} <= {"psycopg.ProgrammingError"}
 

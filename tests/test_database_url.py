@@ -1,6 +1,7 @@
 """The database's address: its variables, its form, and TLS for another machine."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -105,12 +106,85 @@ def test_both_schemes_and_an_encoded_password_are_accepted(url: str, monkeypatch
     assert "sslmode" not in parts
 
 
-@pytest.mark.parametrize("parameter", ["schema=public", "pgbouncer=true", "connection_limit=1"])
-def test_a_parameter_that_only_an_orm_knows_is_refused(parameter: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence says what to take out."""
-    monkeypatch.setenv("DATABASE_URL", f"{URL}?{parameter}")
+LEFT_OUT = [
+    "pgbouncer=true",
+    "connection_limit=1",
+    "schema=public",
+    "supa=base-pooler.x",
+    "workaround=supabase-pooler.vercel",
+    "uselibpqcompat=true",
+    "pool=5",
+    "statement_cache_size=0",
+    "pool_max_conns=4",
+    "prepareThreshold=0",
+]
 
-    assert parameter.partition("=")[0] in problems()[0]
+
+@pytest.mark.parametrize("parameter", LEFT_OUT)
+@pytest.mark.parametrize("query", ["?{}", "?{}&sslmode=require", "?sslmode=require&{}&application_name=a", "?{}&"])
+def test_a_parameter_that_means_nothing_here_is_left_out(
+    parameter: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Prisma, Supabase's integration with Vercel and other drivers write; all others are kept."""
+    kept = query.replace("{}&", "").replace("{}", "").rstrip("?&")
+
+    assert database(URL + query.format(parameter), monkeypatch) == dict(conninfo_to_dict(URL + kept))
+    assert parameter.partition("=")[0] in " ".join(load(Settings).advice())
+
+
+FAULTS = {
+    "postgresql://app:can/ary@db.example.com/app": "%2F",
+    "postgresql://app:1234/canary@db.example.com/app": "%2F",
+    "postgresql://app:can@ary@db.example.com/app": "%40",
+    "postgresql://app:canary%@localhost/app": "%25",
+    "postgresql://app:100%zz@localhost/app": "%25",
+    "postgresql://app:can ary@localhost/app": "%20",
+    "postgresql://app:can\u00a0ary@localhost/app": "%20",
+    "postgresql://app:can/a@ry?x@db.example.com/app": "%2F",
+    "postgresql://app:can\nary@localhost/app": "line end",
+    "postgresql://app:canary%00@localhost/app": "%00",
+    "postgresql://app:[YOUR-PASSWORD]@localhost/app": "placeholder",
+    "postgresql://app:canary@localhost/app?canary": "%3F",
+    "postgresql://app:canary@localhost/app?sslmode=no-verify": "sslmode=require",
+    "postgresql://app:canary@localhost/app?sslmode=verify_full": "verify-full",
+    "postgresql://app:canary@localhost/app?SSLMODE=require": "SSLMODE",
+    "postgresql://app:canary@localhost/app?ssl=1": "sslmode=require",
+    "postgresql://app:canary@localhost/app?sslaccept=strict": "sslmode=verify-full",
+    "postgresql://app:canary@localhost/app?schema=chat": "options=-csearch_path%3D",
+    "postgresql://app:canary@localhost/app?search_path=chat": "options=-csearch_path%3D",
+    "postgresql://app:canary@localhost/app?statement_timeout=5": "statement_timeout",
+    "psql 'postgresql://app:canary@localhost/app'": "quote",
+    "psql postgresql://app:canary@localhost/app": "psql",
+    "postgresql+asyncpg://app:canary@localhost/app": "driver",
+    "jdbc:postgresql://localhost/app": "driver",
+    "postgres:app:canary@localhost/app": "://",
+}
+
+
+@pytest.mark.parametrize(("url", "words"), FAULTS.items())
+def test_a_fault_of_the_address_is_named(url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the encoding or the parameter that it needs, and without a part of the password."""
+    monkeypatch.setenv("DATABASE_URL", url)
+
+    (problem,) = problems()
+    assert words in problem
+    assert "canary" not in problem.replace("DATABASE_URL", "")
+
+
+def test_every_byte_of_a_password_can_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the sentences say."""
+    password = "".join(map(chr, range(0x20, 0x7F))) + "\u00e4\u4e2d"
+
+    assert database(f"postgresql://app:{quote(password, safe='')}@localhost/app", monkeypatch)["password"] == password
+
+
+@pytest.mark.parametrize("character", "!$&'()*+,;=:?#[]\\^|{}<>~\"")
+def test_a_character_that_libpq_takes_as_it_is_needs_no_encoding(
+    character: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"postgresql://app:p{character}w@localhost/app?pgbouncer=true"
+
+    assert database(url, monkeypatch)["password"] == f"p{character}w"
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "99999", "-1", "%D9%A5"])

@@ -16,10 +16,20 @@ from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
 ClerkId = Annotated[
     str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])
 ]
-# One line that is not blank.
+# What is not seen: controls, blanks of every width, joiners, fillers, variation selectors, tags.
+_UNSEEN = (
+    r"\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb" + "\U000e0000-\U000e0fff"
+)
+# One line in which there is something to see.
 Title = Annotated[
     str,
-    Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"),
+    Field(
+        strict=True,
+        min_length=1,
+        max_length=200,
+        pattern=rf"^[^\x00-\x1f\x7f]*[^{_UNSEEN}][^\x00-\x1f\x7f]*$",
+    ),
 ]
 # A text of Postgres holds every character but NUL.
 Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000, pattern=r"^[^\x00]*$")]

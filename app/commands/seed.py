@@ -30,14 +30,16 @@ def seed(*, force: bool) -> None:
     """Fill the database with sample users, sessions and messages, to develop on; a second run changes nothing."""
     url = development_url(force=force)
     try:
-        asyncio.run(insert_samples(url))
+        present = asyncio.run(insert_samples(url))
     except ServiceError as error:
         raise click.ClickException(f"Nothing was inserted ({error.reason}); doctor says what is wrong.") from None
-    click.echo(f"{len(NAMES)} sample users are there; Clerk and Backboard do not know them.")
+    click.echo(f"{present} sample users are there; Clerk and Backboard do not know them.")
+    if present < len(NAMES):
+        click.echo(f"{len(NAMES) - present} were deleted or erased, and stay deleted; reset makes room for all.")
 
 
-async def insert_samples(url: str) -> None:
-    """Insert the missing samples in one transaction."""
+async def insert_samples(url: str) -> int:
+    """Insert the missing samples in one transaction; returns how many sample users there are now."""
     # Without a handler, Python prints the pool's warnings, and they quote the address.
     logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
     pool = Pool(url, name="seed", size=1)
@@ -47,12 +49,15 @@ async def insert_samples(url: str) -> None:
         (queries.insert_sample_users, _users()),
         (queries.insert_sample_sessions, _sessions()),
         (queries.insert_sample_messages, _messages()),
+        (queries.find_users, {"clerk_ids": _users()["clerk_ids"]}),
     )
     try:
         async with pool.connection(SECONDS) as connection:
-            await run_transaction(connection, queries, *statements, seconds=SECONDS)
+            *_, found = await run_transaction(connection, queries, *statements, seconds=SECONDS)
     finally:
         await pool.close()
+    # A tombstone has no id, and a deleted user's row has the time of the deletion.
+    return sum(user_id is not None and deleted_at is None for user_id, *_, deleted_at in found)
 
 
 def _users() -> dict[str, Any]:

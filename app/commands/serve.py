@@ -13,6 +13,8 @@ def serve() -> None:
     """Run the web process on PORT."""
     settings = load_settings(Settings)
     log.configure(settings.log_format, settings.log_level)
+    for advice in settings.advice():
+        log.warning("configuration", hint=advice)
     if not settings.service_tokens:
         log.info("ensure_user_closed", reason="SERVICE_TOKENS is not set")
     per_process = settings.query_connections + settings.provisioning_concurrency

@@ -23,7 +23,7 @@ SENDER_SECONDS = 15.0
 
 @click.command()
 @click.argument("event", required=False)
-@click.option("--url", help="The server's address; this machine's PORT by default.")
+@click.option("--url", help="The address of the server or of its endpoint; this machine's PORT by default.")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many different users.")
 @click.option("--duplicate", is_flag=True, help="Deliver each event twice, under one message id.")
 @click.option("--clerk-id", help="The user's Clerk id; made up by default.")
@@ -34,13 +34,22 @@ def trigger(
     """Sign a sample EVENT (user.created, ...) and deliver it as Clerk's sender would."""
     if clerk_id is not None and count > 1:
         raise click.UsageError("--clerk-id names one user; leave --count out.")
+    if file is not None and (event is not None or clerk_id is not None):
+        raise click.UsageError("--file brings an event and its user with it; leave EVENT and --clerk-id out.")
 
     settings = load_settings(SenderSettings)
     messages = [Message(file.read_bytes() if file else sample(event, clerk_id)) for _ in range(count)]
     deliveries = [message for message in messages for _ in range(2 if duplicate else 1)]
     secret = settings.clerk_webhook_signing_secret[0].get_secret_value()
-    if not deliver(deliveries, secret=secret, url=url or f"http://127.0.0.1:{settings.port}", echo=click.echo):
+    if not deliver(
+        deliveries, secret=secret, url=_server_of(url) or f"http://127.0.0.1:{settings.port}", echo=click.echo
+    ):
         sys.exit(1)
+
+
+def _server_of(url: str | None) -> str:
+    """The server's address, also where the endpoint's is given, as Clerk's dashboard has it."""
+    return (url or "").rstrip("/").removesuffix(PATH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ import psycopg
 from psycopg import sql
 
 from app.errors import DatabaseUnavailable
-from app.postgres.errors import explain_connect_error
 from app.postgres.migration_files import Migration, read_migrations
 from app.postgres.pipeline import Connection, execute
 from app.postgres.pool import connection_string
 from app.postgres.queries import Queries
+from app.postgres.refusals import why_refused
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES, FoundTable, find_tables, quote, read_tables
 from app.reasons import meaning_of
 
@@ -108,7 +108,7 @@ async def _connect(url: str) -> Connection:
                 connection_string(url), autocommit=True, prepare_threshold=None
             )
         except psycopg.OperationalError as error:
-            why = explain_connect_error(error)
+            why = await why_refused(url)
             if monotonic() > give_up_at:
                 raise MigrationError(f"The database cannot be used: {why}. Check DATABASE_URL.") from error
             if why != reported:

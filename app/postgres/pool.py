@@ -61,15 +61,6 @@ def connect_seconds(url: str) -> int:
     return int(given) if re.fullmatch(r"-?[0-9]{1,6}", given) else CONNECT_SECONDS
 
 
-async def why_refused(url: str) -> str:
-    """Try to connect, and return why it fails."""
-    try:
-        await (await psycopg.AsyncConnection.connect(connection_string(url))).close()
-    except psycopg.Error as error:
-        return explain_connect_error(error)
-    return "it was busy"
-
-
 class Pool:
     """Connections of one purpose, so that no purpose can starve another.
 

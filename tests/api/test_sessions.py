@@ -39,6 +39,52 @@ async def test_opening_a_session_makes_a_row_and_a_thread(chat: Chat, database: 
     assert database.execute("SELECT * FROM session_attempts").fetchall() == []
 
 
+UNSEEN = [
+    "",
+    " ",
+    "\t",
+    "\n",
+    "\x7f",
+    "\x85",
+    "\xa0",
+    "\xad",
+    "\u034f",
+    "\u061c",
+    "\u115f",
+    "\u1680",
+    "\u180e",
+    "\u2003",
+]
+UNSEEN += [
+    "\u200b",
+    "\u200d",
+    "\u2028",
+    "\u202e",
+    "\u2060",
+    "\u2800",
+    "\u3000",
+    "\u3164",
+    "\ufe0f",
+    "\ufeff",
+    "\U000e0020",
+]
+
+
+@pytest.mark.parametrize("blank", UNSEEN, ids=ascii)
+async def test_a_title_in_which_there_is_nothing_to_see_is_refused(chat: Chat, blank: str) -> None:
+    """Nor when there are several, or blanks round it."""
+    person = Person()
+    for title in (blank, blank * 3, f" {blank}\u200b"):
+        assert (await chat.open(person, title=title)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "title", ["x", "\xa0x\u200b", "\u4e2d", "\u0e01", "\U0001f468\u200d\U0001f469", "\u2014", ".", "0"], ids=ascii
+)
+async def test_a_title_with_something_to_see_is_kept_as_it_is(chat: Chat, title: str) -> None:
+    assert (await chat.open(Person(), title=title)).json()["title"] == title
+
+
 async def test_a_session_without_a_title_is_called_new_trip(chat: Chat) -> None:
     assert (await chat.open(Person())).json()["title"] == "New Trip"
 

@@ -37,11 +37,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "trigger user.created --count 0",
         "trigger user.created --count many",
         "trigger --file missing.json",
+        "trigger user.created --file {file}",
+        "trigger --file {file} --clerk-id user_1",
     ],
 )
 def test_wrong_arguments_are_a_usage_error(words: str) -> None:
-    """Exit 2, the usage on stderr and nothing on stdout."""
-    result = CliRunner().invoke(main, words.split())
+    """Exit 2, the usage on stderr and nothing on stdout; no word is ignored."""
+    result = CliRunner().invoke(main, words.format(file=__file__).split())
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Usage:" in result.stderr

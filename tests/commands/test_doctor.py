@@ -112,6 +112,17 @@ async def test_all_is_well(ask: Ask, clerk: Clerk) -> None:
     assert report.lines[-1].startswith("All is well")
 
 
+async def test_what_is_taken_with_advice_is_said_and_is_no_fault(ask: Ask, database_url: str) -> None:
+    """A parameter that only an ORM knows is left out."""
+    mark = "&" if "?" in database_url else "?"
+
+    report = await ask(DATABASE_URL=f"{database_url}{mark}pgbouncer=true&connection_limit=1")
+
+    assert report.code == 0, report.text
+    assert report.states("configuration") == ["ok", "ok"]
+    assert "address: pgbouncer, connection_limit" in report.text
+
+
 async def test_the_command_prints_to_stdout_and_exits_with_the_code(variables: dict[str, str]) -> None:
     code, stdout, stderr = commands.run("doctor", checkout=commands.ROOT, **variables)
 
@@ -232,7 +243,9 @@ async def test_a_database_name_that_does_not_exist(
     report = await ask(DATABASE_URL=changed(database_url, path="/canary"))
 
     assert report.code == 1
-    assert "no such database" in report.text
+    # PgBouncer has one SQLSTATE for whatever it refuses.
+    assert re.search("no such database|its pooler refuses", report.text)
+    assert "`python -m app psql` shows the host's own words" in report.todos[0]
 
 
 async def test_a_database_that_is_not_postgres(ask: Ask, backboard: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

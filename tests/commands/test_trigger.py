@@ -224,11 +224,23 @@ def test_a_server_that_is_not_there_is_one_sentence(address: str, receiver: Rece
     assert "is the server running at" in line
 
 
-def test_url_names_another_server(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["", "/", "/webhooks/clerk", "/webhooks/clerk/"])
+def test_url_names_another_server_or_its_endpoint(
+    path: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint's address is what Clerk's dashboard shows."""
     monkeypatch.setenv("PORT", "1")
 
-    assert run(f"user.created --url http://127.0.0.1:{receiver.port}/").exit_code == 0
+    assert run(f"user.created --url http://127.0.0.1:{receiver.port}{path}").exit_code == 0
     assert receiver.deliveries[0].path == "/webhooks/clerk"
+
+
+def test_a_path_in_front_of_the_endpoint_is_kept(receiver: Receiver) -> None:
+    """A proxy may serve the service under one."""
+    for path in ("/chat", "/chat/", "/chat/webhooks/clerk"):
+        run(f"user.created --url http://127.0.0.1:{receiver.port}{path}")
+
+    assert [delivery.path for delivery in receiver.deliveries] == ["/chat/webhooks/clerk"] * 3
 
 
 def test_it_needs_only_the_secret_and_the_port(receiver: Receiver) -> None:

@@ -58,8 +58,11 @@ def test_the_numbers_of_the_readme_fit_the_smallest_plan() -> None:
     readme = section(page("README.md"), "## Deploy it to Heroku")
     processes, concurrency = (int(re.search(rf"{name}=([0-9]+)", readme)[1]) for name in NUMBERS)  # type: ignore[index]
 
-    assert "20 connections" in " ".join(readme.split())
+    assert "heroku-postgresql:essential-0" in readme
+    assert "20 connections of the Essential-0 plan" in " ".join(readme.split())
     assert ConnectionBudget(processes, concurrency, FEWEST_QUERY_CONNECTIONS).needed() <= 20
+    # What Heroku's buildpack would set does not fit, so the recipe has to set it.
+    assert ConnectionBudget(2, concurrency, FEWEST_QUERY_CONNECTIONS).needed() > 20
 
 
 def test_every_finding_of_reconcile_is_explained() -> None:

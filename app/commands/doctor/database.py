@@ -7,8 +7,9 @@ from app.errors import DatabaseDown, DatabaseOutage, DatabaseUnavailable, Schema
 from app.postgres.connection_budget import ConnectionBudget
 from app.postgres.migration_files import newest
 from app.postgres.pipeline import Rows, Statement, execute
-from app.postgres.pool import Pool, connect_seconds, why_refused
+from app.postgres.pool import Pool, connect_seconds
 from app.postgres.queries import Queries
+from app.postgres.refusals import why_refused
 from app.reasons import REASONS, meaning_of
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
 
@@ -40,7 +41,8 @@ async def check_database(report: Report, settings: Settings | None) -> None:
         await _check_server(report, pool, ask, settings)
     except DatabaseUnavailable as error:
         why = await why_refused(url) if isinstance(error, DatabaseDown) else meaning_of(error)
-        report.wrong("database", f"it cannot be used: {why}", "Compare DATABASE_URL with what its host says.")
+        todo = "Compare DATABASE_URL with what its host says; `python -m app psql` shows the host's own words."
+        report.wrong("database", f"it cannot be used: {why}", todo)
         report.skip("connections", *OF_SESSION, *OF_ROWS, because_of="database")
     else:
         await _check_inside(report, ask)
