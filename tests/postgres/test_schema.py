@@ -22,6 +22,7 @@ HASHES = {
     "0001_create_users.sql": "416d3067445c365448ff74b7217e14e87ba5b4917ba6e4b6a43540401bc689b3",
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
+    "0004_add_event_times.sql": "020a56a8f3018be9e5b1a04f9fd6c26a730bf671138c9bd8484b90a6e4d0ca44",
 }
 
 # Type, whether NULL is allowed, default.
@@ -37,6 +38,7 @@ COLUMNS = {
         "clerk_updated_at": ("timestamp with time zone", False, "'1970-01-01 00:00:00+00'::timestamp with time zone"),
         "last_sign_in_at": ("timestamp with time zone", True, None),
         "deleted_at": ("timestamp with time zone", True, None),
+        "clerk_event_at": ("timestamp with time zone", True, None),
     },
     "deleted_users": {
         "clerk_id": ("text", False, None),
@@ -53,7 +55,7 @@ COLUMNS = {
         "id": ("uuid", False, "gen_random_uuid()"),
         "title": ("text", False, "'New Trip'::text"),
         "user_id": ("uuid", False, None),
-        "thread_id": ("text", False, None),
+        "thread_id": ("text", True, None),
         "created_at": ("timestamp with time zone", False, "now()"),
         "status": ("text", False, "'active'::text"),
         "ended_at": ("timestamp with time zone", True, None),

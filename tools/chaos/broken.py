@@ -143,7 +143,16 @@ def _no_fence() -> None:
 
 def _no_order_check() -> None:
     """Whatever comes last is stored."""
-    _sql(update_users=(b"AND users.clerk_updated_at <= profile.clerk_updated_at", b""))()
+    _sql(
+        update_users=(
+            b"""AND users.clerk_updated_at <= profile.clerk_updated_at
+    AND (
+        users.clerk_updated_at < profile.clerk_updated_at
+        OR (users.clerk_event_at <= profile.clerk_event_at) IS NOT FALSE
+    )""",
+            b"",
+        )
+    )()
 
     async def apply(self: Any, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
         if state.is_deleted or state.user is None:
