@@ -3,7 +3,7 @@
     0  the Idempotency-Key    is there a session of that key?                 -> that session
     1  record the attempt     committed by itself, before anything is sent
     2  BEGIN                  lock the user's sessions; then tombstone, key and other attempts; with 1 in one round trip
-    3  another attempt        adopt a thread of its time that is empty and belongs to no session
+    3  another attempt        adopt a thread of its time that belongs to no session and, asked for alone, is empty
        else, or none          create the thread
     4  INSERT                 and clear the attempt
     5  COMMIT
@@ -38,6 +38,8 @@ from app.users.repository import UserRepository
 CLOCK_SKEW = timedelta(minutes=1)
 # After this long, a request that a try has sent to Backboard has arrived or never will.
 IN_FLIGHT_SECONDS = 600
+# So many threads are asked for alone. The chat backend may have made many of its own, without a session.
+MOST_LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,22 +125,27 @@ class CreateSession:
         """Step 3. A listing that failed is an error, never "none"."""
         if attempted_since is None:
             return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline))
-        unused = await self._find_unused(transaction, assistant_id, attempted_since - CLOCK_SKEW, deadline)
-        if unused:
-            log.bind(adopted=True)
-            return ThreadChoice(unused[0], is_only_unused=len(unused) == 1)
-        return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline), is_only_unused=True)
+        candidates = await self._find_candidates(transaction, assistant_id, attempted_since - CLOCK_SKEW, deadline)
+        for number, thread in enumerate(candidates[:MOST_LOOKS], start=1):
+            if await self._backboard.is_empty_thread(thread.id, deadline):
+                log.bind(adopted=True)
+                return ThreadChoice(thread, is_only_unused=number == len(candidates))
+        created = await self._backboard.create_thread(assistant_id, deadline)
+        return ThreadChoice(created, is_only_unused=len(candidates) <= MOST_LOOKS)
 
-    async def _find_unused(
+    async def _find_candidates(
         self, transaction: Transaction, assistant_id: str, since: datetime, deadline: Deadline
     ) -> list[Thread]:
-        """The threads that lost tries may have left, without those of sessions and deletions, the oldest first."""
+        """The threads that lost tries may have left, the oldest first: those of no session and of no deletion.
+
+        A listing may show no messages of a thread that has some, so each is still to be looked at alone.
+        """
         threads = await self._backboard.list_threads(assistant_id, deadline)
-        empty = [thread for thread in threads if thread.is_empty and thread.created_at >= since]
-        query = (self._queries.find_taken_threads, {"thread_ids": [thread.id for thread in empty]})
+        possible = [thread for thread in threads if not thread.has_messages and thread.created_at >= since]
+        query = (self._queries.find_taken_threads, {"thread_ids": [thread.id for thread in possible]})
         (rows,) = await transaction.execute(query)
         taken = {thread_id for (thread_id,) in rows}
-        return [thread for thread in empty if thread.id not in taken]
+        return [thread for thread in possible if thread.id not in taken]
 
     async def _insert_and_commit(
         self,

@@ -56,15 +56,15 @@ def _without_depths(text: str) -> str:
     closing: list[str] = []
     begin = 0
     for match in _STRING_OR_BRACKET.finditer(text):
-        token = match[0]
-        if token in "[{":
-            closing.append("]" if token == "[" else "}")
+        mark = match[0]
+        if mark in "[{":
+            closing.append("]" if mark == "[" else "}")
             if len(closing) == DEPTH + 1:
                 kept.append(text[begin : match.start()] + "null")
             elif len(closing) > MOST_DEPTH:
                 raise ValueError("nested too deeply")
-        elif token in "]}":
-            if not closing or closing.pop() != token:
+        elif mark in "]}":
+            if not closing or closing.pop() != mark:
                 raise ValueError("brackets do not match")
             if len(closing) == DEPTH:
                 begin = match.end()

@@ -307,7 +307,7 @@ def test_a_body_that_parsers_could_read_differently_is_invalid(body: bytes) -> N
 
 DECORATIONS = {
     "a number beyond floats": b'{"x": 1e400}',
-    "a number below floats": b'[-1e400, 1e-400]',
+    "a number below floats": b"[-1e400, 1e-400]",
     "a number of 5,000 digits": b"9" * 5000,
     "a negative one": b"-" + b"9" * 5000,
     "1,000 objects in each other": b'{"a":' * 1000 + b"1" + b"}" * 1000,
