@@ -1,5 +1,6 @@
 """One call to Backboard: it is sent, its status is judged, and the circuit breaker learns of the outcome."""
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx

@@ -8,13 +8,15 @@
     4  INSERT                 and clear the attempt
     5  COMMIT
 
+An assistant that Backboard has lost is replaced (app.users.replacement), and the session is tried once more.
+
 Threads have no name, and Backboard knows no idempotency key. But an empty thread is as good as any other: a thread
 that a lost answer left behind goes to the next session of its user. So each try has an attempt row of its own, and a
 try that finds another's under the lock looks before it creates. Anything wrong rolls back and leaves the row.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4
@@ -26,12 +28,13 @@ from app.backboard.slots import ProvisioningSlots
 from app.chat.models import Session
 from app.chat.repository import SessionRepository, read_session
 from app.deadline import Deadline
-from app.errors import DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
+from app.errors import AssistantMissing, DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
+from app.users.replacement import AssistantReplacement
 from app.users.repository import UserRepository
 
 # How far Backboard's clock and the database's may be apart.
@@ -69,13 +72,22 @@ class UnderLock(NamedTuple):
 class CreateSession:
     """Creates sessions, each in a provisioning slot, since Backboard answers while its transaction is open."""
 
-    def __init__(self, *, queries: Queries, query_pool: Pool, slots: ProvisioningSlots, backboard: Backboard) -> None:
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        query_pool: Pool,
+        slots: ProvisioningSlots,
+        backboard: Backboard,
+        replacement: AssistantReplacement,
+    ) -> None:
         self._queries = queries
         self._users = UserRepository(queries)
         self._sessions = SessionRepository(queries)
         self._query_pool = query_pool
         self._slots = slots
         self._backboard = backboard
+        self._replacement = replacement
 
     async def create(self, request: SessionRequest, deadline: Deadline) -> Session:
         """The session of a request, created now or before.
@@ -87,6 +99,15 @@ class CreateSession:
             (existing,) = await self._query_pool.execute(self._find_by_key(request), deadline=deadline)
             if existing:
                 return _read_existing(request, existing)
+        try:
+            return await self._try(request, deadline)
+        except AssistantMissing:
+            # The slot is free again, so that no request needs two.
+            user = request.user
+            replaced = await self._replacement.replace(user.clerk_id, user.assistant_id, deadline)
+            return await self._try(replace(request, user=replaced.user), deadline)
+
+    async def _try(self, request: SessionRequest, deadline: Deadline) -> Session:
         async with self._slots.provisioning_slot(deadline) as connection:
             # Anything wrong on the way is rolled back when the slot is left; the attempt row stays.
             transaction = Transaction(connection, self._queries, deadline)
@@ -101,7 +122,14 @@ class CreateSession:
             if not locked.existing:
                 raise UserDeleted
             return _read_existing(request, locked.existing)
-        choice = await self._adopt_or_create(transaction, request.user.assistant_id, locked.attempted_since, deadline)
+        try:
+            # As read under the lock: the assistant may have been replaced since the user was looked up.
+            assistant_id = (locked.user.user or request.user).assistant_id
+            choice = await self._adopt_or_create(transaction, assistant_id, locked.attempted_since, deadline)
+        except AssistantMissing:
+            # Nothing can be left below an assistant that is not there.
+            await transaction.commit(self._delete_attempt(session_id, sent=False))
+            raise
         return await self._insert_and_commit(transaction, request, session_id, choice, deadline)
 
     async def _record_attempt_and_lock(

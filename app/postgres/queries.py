@@ -27,6 +27,7 @@ class Queries:
     delete_user_messages: bytes
     delete_user_sessions: bytes
     delete_user_threads: bytes
+    clear_threads: bytes
     clear_user_profile: bytes
     find_deleted_thread: bytes
     find_assistant_owners: bytes
@@ -54,6 +55,7 @@ class Queries:
     insert_user: bytes
     list_attempts: bytes
     list_messages: bytes
+    list_neighbours: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
     list_users: bytes
@@ -66,6 +68,7 @@ class Queries:
     resolve_attempt: bytes
     set_local_timeouts: bytes
     set_preferences: bytes
+    update_assistant: bytes
     update_session: bytes
     update_users: bytes
 
