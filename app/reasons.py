@@ -142,7 +142,7 @@ REASONS: Mapping[str, Reason] = {
     "backboard_listing_repeats": Reason("503", "Backboard's listing repeats itself.", "Tell Backboard."),
     "assistant_missing": Reason(
         "503",
-        "Backboard does not have the assistant of the user's row, nor that of any other user that was asked for.",
+        "Backboard said that it does not have the assistant of the user's row, and a second look was not sure of it.",
         "Compare BACKBOARD_API_KEY: it may be another account's. If it is right, `doctor` says which users have"
         " lost theirs, and `reconcile --apply` makes new ones.",
     ),

@@ -105,6 +105,9 @@ class CreateSession:
             # The slot is free again, so that no request needs two.
             user = request.user
             replaced = await self._replacement.replace(user.clerk_id, user.assistant_id, deadline)
+            if replaced.user.assistant_id == user.assistant_id:
+                # The look has found it.
+                raise
             return await self._try(replace(request, user=replaced.user), deadline)
 
     async def _try(self, request: SessionRequest, deadline: Deadline) -> Session:

@@ -37,6 +37,7 @@ class Queries:
     find_taken_threads: bytes
     find_users: bytes
     get_attempt: bytes
+    count_doubts: bytes
     count_user_data: bytes
     get_user_counts: bytes
     get_user_state: bytes
@@ -54,6 +55,7 @@ class Queries:
     insert_tombstone: bytes
     insert_user: bytes
     list_attempts: bytes
+    list_deleted_threads: bytes
     list_messages: bytes
     list_neighbours: bytes
     list_sessions: bytes

@@ -57,6 +57,7 @@ class Repair:
         self._backboard = components.backboard
         self._provisioning = components.provisioning
         self._deletion = components.deletion
+        self._replacement = components.replacement
         self._names = names
         self._grace_periods = grace_periods
         self._started_at = started_at
@@ -71,6 +72,7 @@ class Repair:
             try:
                 await self._provision(drift)
                 is_deleted = await self._delete_user(drift)
+                await self._replace_assistant(drift)
                 is_clean = not drift.needs_clean_up() or await self._clean_up(drift, result)
                 done = is_deleted and is_clean
             except ServiceError as error:
@@ -102,6 +104,11 @@ class Repair:
             return False
         await self._deletion.delete(drift.clerk_id, Deadline())
         return True
+
+    async def _replace_assistant(self, drift: UserDrift) -> None:
+        """Replace an assistant that Backboard has lost, by the path of the user's next session."""
+        if drift.lost_assistant is not None and not drift.missing_in_clerk:
+            await self._replacement.replace(drift.clerk_id, drift.lost_assistant, Deadline())
 
     async def _clean_up(self, drift: UserDrift, result: RepairResult) -> bool:
         """Under the lock, take the next step with each surplus assistant; then delete the attempt row if none is left.
