@@ -112,5 +112,5 @@ class AssistantReplacement:
                 raise
             log.error("backboard_id_twice", clerk_id=user.clerk_id, assistant_id=assistant.id)
             raise IdTaken from error
-        log.warning("assistant_replaced", **ids)
+        log.warning("assistant_replaced", clerk_id=user.clerk_id, lost_id=user.assistant_id, assistant_id=assistant.id)
         return Replaced(User(*updated[0]), is_new=True)
