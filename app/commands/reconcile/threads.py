@@ -25,7 +25,7 @@ class ThreadResult:
 async def finish_deletions(components: Components, grace_periods: GracePeriods, *, apply: bool) -> ThreadResult:
     """Delete the threads of sessions that were deleted longer ago than the minimum age, if `apply`.
 
-    The session is gone, so nobody can adopt its thread: no lock is needed, and a repetition does no harm.
+    The session is gone, so nothing can adopt its thread: no lock is needed, and a repetition does no harm.
     """
     queries, pool = components.queries, components.query_pool
     values = {"min_age": grace_periods.min_age.total_seconds(), "page_size": THREADS_PER_RUN}
