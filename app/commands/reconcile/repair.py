@@ -1,9 +1,10 @@
 """The writing half of reconcile: one user at a time, everything read again under that user's lock.
 
-An assistant is renamed or deleted only where a committed fact already keeps it from being adopted: a live row with
-another assistant, which Backboard has just confirmed, or a tombstone. Such a fact never goes away, so losing the lock
-does no harm. The lock alone would not justify a deletion, because a process that has lost it without noticing still
-sends its DELETE.
+An assistant is renamed or deleted only where a committed fact already keeps it from being adopted. The lock alone would
+not justify a deletion, because a process that has lost it without noticing still sends its DELETE. A tombstone never
+goes away. A live row with another assistant, which Backboard has just confirmed, is a weaker fact: that one may vanish,
+and a session then adopts the duplicate by its name (app.users.replacement). So beside a live row one run renames, which
+takes no assistant away, and another deletes what no lookup by name can find any more.
 """
 
 from dataclasses import dataclass, field
