@@ -24,8 +24,8 @@ from app.clerk.signatures import SignatureVerifier
 from app.components import Components, build_components, open_components
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
+from app.postgres.connection_budget import ConnectionBudget, warn_if_too_small
 from app.postgres.migrations import newest
-from app.postgres.pool import warn_if_too_small
 from app.settings import Settings
 from app.users.service import UserService
 
@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> Starlette:
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))
     app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, stopping))
-    # A redirect to a path with a slash would name whatever host the request claimed.
+    # A redirect to a path with a slash would name the host that the request claimed.
     app.router.redirect_slashes = False
     # In the place of Starlette's own middleware: every error is answered in one way.
     app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics)
@@ -110,11 +110,9 @@ async def _lifespan(
     settings: Settings, components: Components, stopping: asyncio.Event
 ) -> AsyncIterator[dict[str, asyncio.Event]]:
     """Open what the web process needs, and close it; the state that it yields goes to the server."""
-    processes, concurrency = settings.web_concurrency, settings.provisioning_concurrency
+    budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
     async with open_components(components):
-        check = asyncio.create_task(
-            warn_if_too_small(components.query_pool, components.queries, processes=processes, concurrency=concurrency)
-        )
+        check = asyncio.create_task(warn_if_too_small(components.query_pool, components.queries, budget))
         try:
             yield {"stopping": stopping}
         finally:

@@ -11,7 +11,7 @@ from app.backboard.slots import DeletionSlots, ProvisioningSlots
 from app.clerk.api import ClerkApi, build_clerk_client
 from app.clerk.session_tokens import SessionTokens, build_session_tokens
 from app.postgres.kept_connection import KeptConnection
-from app.postgres.pool import QUERY_CONNECTIONS, Pool
+from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.settings import Settings
 from app.users.deletion import UserDeletion
@@ -51,7 +51,7 @@ def build_components(settings: Settings) -> Components:
     """Build what the web process and the commands share; nothing is connected yet."""
     queries = Queries.load()
     url, concurrency = settings.database_url.get_secret_value(), settings.provisioning_concurrency
-    query_pool = Pool(url, name="lookup", size=QUERY_CONNECTIONS)
+    query_pool = Pool(url, name="lookup", size=settings.query_connections)
     provisioning_pool = Pool(url, name="provisioning", size=concurrency, waiting=concurrency * WAITING_PER_SLOT)
     reads, writes = KeptConnection(query_pool, queries), KeptConnection(query_pool, queries)
     backboard = _build_backboard(settings)

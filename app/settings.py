@@ -216,6 +216,7 @@ class Settings(DatabaseSettings, SenderSettings):
     clerk_jwt_key: Annotated[str, AfterValidator(_public_key)] | None = None
     clerk_instance_id: _InstanceId | None = None
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
+    query_connections: int = Field(default=3, ge=3, le=50)
     web_concurrency: int = Field(default=1, ge=1, le=64)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["logfmt", "json", "console"] = "logfmt"

@@ -24,7 +24,7 @@ _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
 
 @dataclass(slots=True)
 class AuthenticatedRequest:
-    """`owner_id` is the only user whose data the caller may reach; None, for a service token, means every user."""
+    """`owner_id` is the only user that the caller may reach; None, for a service token, means every user."""
 
     scope: Scope
     receive: Receive
@@ -78,7 +78,7 @@ class Authenticator:
         self._session_tokens = session_tokens
 
     def route(self, path: str, **handlers: Handler) -> Route:
-        """A route whose handlers, one for each method, are called with authenticated requests only."""
+        """A route with a handler for each method, called with authenticated requests only."""
         endpoints = {method: self._authenticated(handler) for method, handler in handlers.items()}
         return Route(path, MethodRouter(**endpoints), methods=list(handlers))
 
@@ -95,7 +95,7 @@ class Authenticator:
         """The user of a session token, or None for a service token, which may act for every user.
 
         Takes exactly one bearer token and compares it with every service token in constant time. The answer is the
-        same whatever is wrong with a token; only the log says more.
+        same for every wrong token; only the log says more.
         """
         values = headers_named(scope, b"authorization")
         match = _BEARER.fullmatch(values[0]) if len(values) == 1 else None

@@ -30,7 +30,7 @@ class LastEvent:
         self._received_at: float | None = None
 
     def record(self) -> None:
-        """An event with a valid signature has come in, whatever its outcome."""
+        """An event with a valid signature has come in, with any outcome."""
         self._received_at = monotonic()
 
     def age_seconds(self) -> int | None:

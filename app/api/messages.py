@@ -65,9 +65,9 @@ class Messages:
         """The last messages, in chronological order."""
         session_id, query = request.path_id("session_id"), pagination.Query(request.scope)
         limit, before = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.message_cursor()
-        newest_first, is_more = await self.chat.history(session_id, request.owner_id, before, limit)
-        earlier = pagination.encode_message_cursor(newest_first[-1]) if is_more else None
-        messages = [_content(one) for one in reversed(newest_first)]
+        page = await self.chat.history(session_id, request.owner_id, before, limit, request.deadline)
+        earlier = pagination.encode_message_cursor(page.messages[-1]) if page.has_more else None
+        messages = [_content(one) for one in reversed(page.messages)]
         await answer_json(request.send, HTTPStatus.OK, {"messages": messages, "before": earlier})
 
     @Operation(answers={204: None})

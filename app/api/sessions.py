@@ -76,9 +76,12 @@ class Sessions:
         clerk_id, query = request.clerk_id(), pagination.Query(request.scope)
         limit, text = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.search()
         after = query.session_cursor()
-        user = await self.users.find(clerk_id)
         # One more than asked for shows whether there is another page.
-        sessions = await self.chat.list_sessions(user.id, text, after, limit + 1, request.deadline)
+        if text is None:
+            sessions = await self.chat.list_sessions(clerk_id, after, limit + 1)
+        else:
+            user = await self.users.find(clerk_id)
+            sessions = await self.chat.search_sessions(user.id, text, after, limit + 1, request.deadline)
         page = sessions[:limit]
         more = pagination.encode_session_cursor(page[-1]) if len(sessions) > limit else None
         await answer_json(request.send, HTTPStatus.OK, {"sessions": [_content(one) for one in page], "next": more})

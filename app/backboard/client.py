@@ -47,7 +47,7 @@ class Backboard:
         await self._calls.close()
 
     def name_of(self, clerk_id: str) -> str:
-        """The name of a user's assistant, by which one is found again whose row did not commit."""
+        """The name of a user's assistant, by which one without a committed row is found again."""
         return self._name_prefix + clerk_id
 
     async def create_assistant(self, clerk_id: str, deadline: Deadline) -> Assistant:

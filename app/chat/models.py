@@ -9,8 +9,7 @@ from uuid import UUID
 from app.deadline import Deadline
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A session with a preview of its latest message, in the order of the columns in every query.
 
     `is_deleted` says that the user was deleted: the session is out of reach. `thread_id` is None where Backboard has
@@ -65,10 +64,11 @@ class Message(NamedTuple):
 
 
 class MessagePage(NamedTuple):
-    """Messages, the newest first, and whether there are earlier ones."""
+    """Messages, the newest first, whether there are earlier ones, and whether the page is cut because they are long."""
 
     messages: list[Message]
     has_more: bool
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,14 @@ class Append(NamedTuple):
     messages: Sequence[NewMessage]
     deadline: Deadline
 
+    def texts(self) -> list[str]:
+        return [text for message in self.messages for text in (message.content, message.metadata or "")]
+
+    @property
+    def length(self) -> int:
+        """Characters in all."""
+        return sum(map(len, self.texts()))
+
 
 class HistoryRequest(NamedTuple):
     """The last messages of a session before a position."""
@@ -96,11 +104,12 @@ class HistoryRequest(NamedTuple):
     owner_id: str | None
     before: int | None
     page_size: int
+    deadline: Deadline
 
 
 class SessionsRequest(NamedTuple):
     """A page of a user's sessions."""
 
-    user_id: UUID
+    clerk_id: str
     after: SessionCursor | None
     page_size: int

@@ -24,9 +24,9 @@ class SessionRepository:
 
     def list(self, requests: Sequence[SessionsRequest]) -> Statement:
         return self._queries.list_sessions, {
-            "user_ids": [one.user_id for one in requests],
-            "last_active_at": [one.after.last_active_at if one.after else None for one in requests],
-            "session_ids": [one.after.session_id if one.after else None for one in requests],
+            "clerk_ids": [one.clerk_id for one in requests],
+            "active_befores": [one.after.last_active_at if one.after else None for one in requests],
+            "id_befores": [one.after.session_id if one.after else None for one in requests],
             "page_sizes": [one.page_size for one in requests],
         }
 
@@ -49,6 +49,23 @@ def escape_like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
+def read_session_lists(rows: Rows, requests: Sequence[SessionsRequest]) -> list[list[Session] | NotFound | UserDeleted]:
+    """Read the pages of list_sessions; an error for a user who is unknown or deleted."""
+    by_request: list[Rows] = [[] for _ in requests]
+    for row in rows:
+        by_request[row[-1] - 1].append(row)
+    return [_read_session_list(one) for one in by_request]
+
+
+def _read_session_list(rows: Rows) -> list[Session] | NotFound | UserDeleted:
+    session_id, _, assistant_id, *_, is_deleted, _ = rows[0]
+    if is_deleted:
+        return UserDeleted()
+    if assistant_id is None:
+        return NotFound("unknown_user")
+    return [] if session_id is None else [Session._make(row[:-1]) for row in rows]
+
+
 def read_session(rows: Rows) -> Session:
     """The session in the rows of find_session; NotFound without one, UserDeleted when its user was deleted."""
     if not rows:
@@ -59,7 +76,7 @@ def read_session(rows: Rows) -> Session:
     return session
 
 
-# A page holds so much of the messages' text and at most one message more: as much as a batch may bring.
+# A page holds so much of the messages' text and metadata and at most one message more: as much as a batch may bring.
 PAGE_BYTES = 4 * 1024 * 1024
 
 
@@ -74,20 +91,20 @@ class MessageRepository:
         return self._queries.insert_messages, {
             "session_ids": [one.session_id for one in appends],
             "owner_ids": [one.owner_id for one in appends],
-            "numbers": [number for number, _ in numbered],
+            "session_numbers": [number for number, _ in numbered],
             "roles": [message.role for _, message in numbered],
             "contents": [message.content for _, message in numbered],
-            "metadata": [message.metadata for _, message in numbered],
+            "documents": [message.metadata for _, message in numbered],
         }
 
-    def list(self, requests: Sequence[HistoryRequest]) -> Statement:
+    def list(self, requests: Sequence[HistoryRequest], *, page_bytes: int) -> Statement:
         """Ask for one message more than fits on each page, to see whether there are earlier ones."""
         return self._queries.list_messages, {
             "session_ids": [one.session_id for one in requests],
             "owner_ids": [one.owner_id for one in requests],
             "befores": [one.before for one in requests],
             "page_sizes": [one.page_size + 1 for one in requests],
-            "page_bytes": PAGE_BYTES,
+            "page_bytes": page_bytes,
         }
 
     def delete(self, message_id: UUID, session_id: UUID, owner_id: str | None) -> Statement:
@@ -107,7 +124,7 @@ def read_appended(rows: Rows, appends: Sequence[Append]) -> dict[UUID, list[Mess
 
 
 def read_pages(rows: Rows, requests: Sequence[HistoryRequest]) -> list[MessagePage | NotFound | UserDeleted]:
-    """Read the pages of list_messages; an error for a session that is not there or whose user was deleted."""
+    """Read the pages of list_messages; an error for a session that is missing or of a deleted user."""
     by_request: list[Rows] = [[] for _ in requests]
     for row in rows:
         by_request[row[0] - 1].append(row)
@@ -126,4 +143,5 @@ def _read_page(rows: Rows, request: HistoryRequest) -> MessagePage | NotFound | 
         if content is not None
     ][: request.page_size]
     found = sum(row[1] is not None for row in rows)
-    return MessagePage(messages, has_more=len(messages) < found)
+    is_cut = len(messages) < min(found, request.page_size)
+    return MessagePage(messages, has_more=len(messages) < found, is_cut=is_cut)

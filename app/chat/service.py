@@ -24,7 +24,15 @@ from app.chat.models import (
     SessionsRequest,
     Stats,
 )
-from app.chat.repository import MessageRepository, SessionRepository, read_appended, read_pages, read_session
+from app.chat.repository import (
+    PAGE_BYTES,
+    MessageRepository,
+    SessionRepository,
+    read_appended,
+    read_pages,
+    read_session,
+    read_session_lists,
+)
 from app.deadline import Deadline
 from app.errors import ConstraintViolated, DatabaseUnavailable, InvalidRequest, NotFound, PoolSaturated, UserDeleted
 from app.postgres.batcher import Batcher
@@ -40,10 +48,16 @@ LONG_MS = 1000
 LOCK_MS = 800
 TURN_SECONDS = 3.0
 
-# Longer messages are stored by themselves, so that short ones do not wait for them.
-BATCHABLE_LENGTH = 20_000
-# Half a surrogate pair, or an escape in JSON that may stand for one or for NUL.
-_UNSTORABLE = re.compile(r"[\ud800-\udfff]|\\u(?:0000|[dD][89a-fA-F])").search
+# Longer messages, in characters, are stored by themselves, so that short ones do not wait for them.
+BATCHABLE_LENGTH = 8_000
+# What the messages of a batch may add up to: characters, and for each message the work of storing a row.
+APPEND_CAPACITY, MESSAGE_WEIGHT = 64_000, 500
+# How many messages the pages of a batch may hold.
+HISTORY_CAPACITY = 1_000
+# A longer page is loaded by itself, so that short ones, and the lookups of users, do not wait for it.
+BATCHABLE_PAGE_BYTES = 64 * 1024
+# Half a surrogate pair, an escape in JSON that may stand for one or for NUL, or a number that Postgres would write out.
+_DOUBTFUL = re.compile(r"[\ud800-\udfff]|\\u(?:0000|[dD][89a-fA-F])|[0-9.][eE][-+]?[0-9]+[],} ]").search
 
 # Checks of the schema that a caller's document can fail, however short it was written.
 _TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
@@ -59,9 +73,17 @@ class ChatService:
         self._query_pool = query_pool
         self._reads = reads
         self._writes = writes
-        self._appends = Batcher(self._append_batch, self._append_alone, key=lambda one: one.session_id)
+        self._appends = Batcher(
+            self._append_batch,
+            self._append_alone,
+            key=lambda one: one.session_id,
+            weight=lambda one: MESSAGE_WEIGHT * len(one.messages) + one.length,
+            capacity=APPEND_CAPACITY,
+        )
         self._session_lists = Batcher(self._load_sessions, self._load_sessions_alone)
-        self._histories = Batcher(self._load_pages, self._load_page)
+        self._histories = Batcher(
+            self._load_pages, self._load_page, weight=lambda one: one.page_size, capacity=HISTORY_CAPACITY
+        )
         self._long_statement = asyncio.Semaphore(1)
         self._is_failing = False
 
@@ -69,12 +91,17 @@ class ChatService:
         (rows,) = await self._send(self._sessions.find(session_id, owner_id), deadline=deadline)
         return read_session(rows)
 
-    async def list_sessions(
-        self, user_id: UUID, text: str | None, after: SessionCursor | None, page_size: int, deadline: Deadline
+    async def list_sessions(self, clerk_id: str, after: SessionCursor | None, page_size: int) -> list[Session]:
+        """A page of a user's sessions, newest activity first."""
+        page = await self._session_lists.submit(SessionsRequest(clerk_id, after, page_size))
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    async def search_sessions(
+        self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int, deadline: Deadline
     ) -> list[Session]:
-        """A page of a user's sessions, newest activity first; with `text`, only those that contain it."""
-        if text is None:
-            return await self._session_lists.submit(SessionsRequest(user_id, after, page_size))
+        """A page of a user's sessions with `text` in title or messages, newest activity first."""
         (rows,) = await self._send_long(self._sessions.search(user_id, text, after, page_size), deadline=deadline)
         return [Session(*row) for row in rows]
 
@@ -90,24 +117,24 @@ class ChatService:
     ) -> list[Message]:
         """Add messages to a session, all or nothing, in their order."""
         append = Append(session_id, owner_id, messages, deadline)
-        if not _is_batchable(messages):
+        if append.length > BATCHABLE_LENGTH or any(map(_DOUBTFUL, append.texts())):
+            # One that Postgres refuses would fail its neighbours' statement too, and they would be stored one by one.
             return await self._append_alone(append)
         return await self._appends.submit(append)
 
-    async def history(self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int) -> MessagePage:
+    async def history(
+        self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int, deadline: Deadline
+    ) -> MessagePage:
         """The last messages before a position."""
-        page = await self._histories.submit(HistoryRequest(session_id, owner_id, before, page_size))
+        page = await self._histories.submit(HistoryRequest(session_id, owner_id, before, page_size, deadline))
         if isinstance(page, Exception):
             raise page
         return page
 
-    async def _load_sessions(self, requests: Sequence[SessionsRequest]) -> list[list[Session]]:
-        pages: list[list[Session]] = [[] for _ in requests]
-        for *columns, number in await self._reads.read(self._sessions.list(requests)):
-            pages[number - 1].append(Session(*columns))
-        return pages
+    async def _load_sessions(self, requests: Sequence[SessionsRequest]) -> list[list[Session] | NotFound | UserDeleted]:
+        return read_session_lists(await self._reads.read(self._sessions.list(requests)), requests)
 
-    async def _load_sessions_alone(self, request: SessionsRequest) -> list[Session]:
+    async def _load_sessions_alone(self, request: SessionsRequest) -> list[Session] | NotFound | UserDeleted:
         return (await self._load_sessions([request]))[0]
 
     async def _append_batch(self, appends: Sequence[Append]) -> list[list[Message] | None]:
@@ -127,11 +154,16 @@ class ChatService:
             raise UserDeleted
         return read_appended(rows, [append])[append.session_id]
 
-    async def _load_pages(self, requests: Sequence[HistoryRequest]) -> list[MessagePage | NotFound | UserDeleted]:
-        return read_pages(await self._reads.read(self._messages.list(requests)), requests)
+    async def _load_pages(
+        self, requests: Sequence[HistoryRequest]
+    ) -> list[MessagePage | NotFound | UserDeleted | None]:
+        rows = await self._reads.read(self._messages.list(requests, page_bytes=BATCHABLE_PAGE_BYTES))
+        pages = read_pages(rows, requests)
+        return [None if isinstance(page, MessagePage) and page.is_cut else page for page in pages]
 
     async def _load_page(self, request: HistoryRequest) -> MessagePage | NotFound | UserDeleted:
-        return (await self._load_pages([request]))[0]
+        (rows,) = await self._send(self._messages.list([request], page_bytes=PAGE_BYTES), deadline=request.deadline)
+        return read_pages(rows, [request])[0]
 
     async def delete_message(
         self, message_id: UUID, session_id: UUID, owner_id: str | None, deadline: Deadline
@@ -158,7 +190,7 @@ class ChatService:
         return str(rows[0][0])
 
     async def _send(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
-        """Run statements without a transaction or, after a failure, in one whose waits the server bounds.
+        """Run statements without a transaction or, after a failure, in one with waits that the server bounds.
 
         The server does not notice that we gave up waiting for a lock. The bounds cost short statements a quarter of
         their time, so they pay for them only after a failure: an outage leaves one such wait behind and not many.
@@ -200,9 +232,3 @@ class ChatService:
             self._is_failing = True
             raise
         self._is_failing = False
-
-
-def _is_batchable(messages: Sequence[NewMessage]) -> bool:
-    """Whether messages are small, and surely storable: one that is not would fail the others' statement too."""
-    texts = [text for message in messages for text in (message.content, message.metadata or "")]
-    return sum(map(len, texts)) <= BATCHABLE_LENGTH and not any(map(_UNSTORABLE, texts))

@@ -71,7 +71,7 @@ class RequestMiddleware:
 
 
 class ResponseDeadline:
-    """Cancels requests whose response has not begun in time.
+    """Cancels requests that have no response in time.
 
     As asyncio.timeout does, which sets a timer for each request and takes 7 % of an ensure-user. All may take equally
     long, so the oldest is always due first, and one timer is enough.

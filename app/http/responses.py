@@ -19,7 +19,7 @@ from app.reasons import REASONS
 
 Headers = list[tuple[bytes, bytes]]
 
-# An answer sent before the body was read leaves bytes in the connection that nobody may take for a request.
+# An answer sent before the body was read leaves bytes in the connection that must not be taken for a request.
 CLOSE: Headers = [(b"connection", b"close")]
 
 

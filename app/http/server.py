@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
 
 
 def enforce_limits(state: ServerState) -> None:
-    """End what takes too long on any connection. One whose limits fail, by a bug, is reset; the others keep theirs."""
+    """End what takes too long on any connection. A bug in the limits of one resets it, and the others keep theirs."""
     now = asyncio.get_running_loop().time()
     for connection in list(state.connections):
         protocol = cast("LimitedProtocol", connection)

@@ -14,8 +14,9 @@ from app.errors import DatabaseOutage, DatabaseSlow, ServiceError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# More would make the callers of a batch wait for each other's rows longer than a round trip takes.
-BATCH_ITEMS = 100
+# What a batch may weigh, where an item weighs 1: more would make its callers wait for each other's rows longer than a
+# round trip takes.
+CAPACITY = 100
 
 
 class Batcher(Generic[Item, Result]):
@@ -23,7 +24,7 @@ class Batcher(Generic[Item, Result]):
 
     `run` serves a batch; it returns a result for each item in order, or None for an item that has to be served alone,
     for instance because another transaction holds its row. `run_alone` serves one item, in its own time. Items with the
-    same `key` are never in one batch.
+    same `key` are never in one batch. A batch weighs at most `capacity`, but for a single item that weighs more.
     """
 
     def __init__(
@@ -32,10 +33,14 @@ class Batcher(Generic[Item, Result]):
         run_alone: Callable[[Item], Awaitable[Result]],
         *,
         key: Callable[[Item], Hashable] | None = None,
+        weight: Callable[[Item], int] | None = None,
+        capacity: int = CAPACITY,
     ) -> None:
         self._run = run
         self._run_alone = run_alone
         self._key = key
+        self._weight = weight
+        self._capacity = capacity
         self._queue: list[tuple[Item, asyncio.Future[Result | None]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -57,17 +62,19 @@ class Batcher(Generic[Item, Result]):
             self._task = None
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result | None]]]:
-        if self._key is None and len(self._queue) <= BATCH_ITEMS:
+        """The oldest items that fit. What does not fit ends the batch, so that items of one key stay in their order."""
+        if self._key is None and self._weight is None and len(self._queue) <= self._capacity:
             batch, self._queue = self._queue, []
             return batch
-        batch, rest, keys = [], [], set()
-        for entry in self._queue:
-            key = self._key(entry[0]) if self._key else None
-            if len(batch) < BATCH_ITEMS and (key is None or key not in keys):
-                keys.add(key)
-                batch.append(entry)
-            else:
-                rest.append(entry)
+        batch, rest, keys, left = [], [], set(), self._capacity
+        for number, entry in enumerate(self._queue):
+            left -= self._weight(entry[0]) if self._weight else 1
+            if left < 0 and batch:
+                rest += self._queue[number:]
+                break
+            key = self._key(entry[0]) if self._key else number
+            (rest if key in keys else batch).append(entry)
+            keys.add(key)
         self._queue = rest
         return batch
 

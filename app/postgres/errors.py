@@ -85,6 +85,7 @@ _ERRORS: Mapping[str, Callable[..., DatabaseUnavailable]] = {
     "28": partial(DatabaseOutage, "database_refused"),
     "42P01": SchemaMissing,
     "42703": SchemaMissing,
+    "42883": SchemaMissing,
     "55P03": LockTimeout,
 }
 

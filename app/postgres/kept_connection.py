@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.errors import DatabaseSlow, DatabaseUnavailable
+from app.errors import ConstraintViolated, DatabaseSlow, DatabaseUnavailable
 from app.postgres.pipeline import Connection, Rows, Statement
 from app.postgres.pool import Pool, is_closed_by_server
 from app.postgres.queries import Queries
@@ -40,7 +40,7 @@ class KeptConnection:
             await self._release(broken=False)
 
     async def _run(self, statement: Statement, *, is_repeatable: bool) -> Rows:
-        """The first statement on a connection runs in a transaction whose waits the server bounds.
+        """The first statement on a connection runs in a transaction with waits that the server bounds.
 
         In an outage every statement is a first one. Without the bounds the server would go on waiting for a lock after
         we closed the connection, and would soon have no connection left.
@@ -49,6 +49,9 @@ class KeptConnection:
         if self._connection and self._reader and not is_closed_by_server(self._connection):
             try:
                 return await self._reader.read(statement, seconds=STATEMENT_SECONDS)
+            except ConstraintViolated:
+                # The statement's own fault: the connection is good, and a repetition would meet the same.
+                raise
             except DatabaseUnavailable:
                 if not is_repeatable:
                     await self._release(broken=True)

@@ -37,7 +37,7 @@ async def execute(connection: Connection, *statements: Statement, seconds: float
     """Send statements in one round trip and return the rows of each; the first error ends them all.
 
     Raises DatabaseUnavailable, or InvalidRequest for a value that Postgres cannot hold. After `seconds` the
-    connection is aborted, so this returns in time whatever the server does.
+    connection is aborted, so this returns in time with a silent server too.
     """
     with time_limit(connection, seconds):
         try:
@@ -81,7 +81,7 @@ def _has_fired(timer: asyncio.TimerHandle) -> bool:
 
 
 def abort(connection: Connection) -> None:
-    """End whatever the connection waits for, at once.
+    """End what the connection waits for, at once.
 
     A cancelled psycopg query still waits for the server, 5 s and more with a silent one; shutting the socket
     down under it makes it fail immediately.

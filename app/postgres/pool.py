@@ -1,4 +1,4 @@
-"""Connections to Postgres: a pool for each purpose, and how many the service needs at most.
+"""Connections to Postgres: a pool for each purpose.
 
 Nothing in app/postgres keeps session state, so a pooler in transaction mode (PgBouncer, Neon, Heroku) may stand in
 between: no prepared statements, no SET without LOCAL, no lock that outlives its transaction.
@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app import log
 from app.deadline import Deadline
-from app.errors import DatabaseDown, DatabaseUnavailable, PoolSaturated
+from app.errors import DatabaseDown, PoolSaturated
 from app.postgres.errors import explain_connect_error, from_psycopg
 from app.postgres.pipeline import (
     Connection,
@@ -26,12 +26,10 @@ from app.postgres.pipeline import (
     rollback,
 )
 from app.postgres.queries import Queries
-from app.postgres.transaction import LOCK_SECONDS, STATEMENT_SECONDS, run_transaction
+from app.postgres.transaction import LOCK_MS, LOCK_SECONDS, STATEMENT_SECONDS, run_transaction
 
 # How long a caller waits for a connection; the pool's own checks and reconnects happen inside it.
 CHECKOUT_SECONDS = 2.0
-# The query pool: one connection kept for batched reads, one for batched writes, one for everything else.
-QUERY_CONNECTIONS = 3
 
 
 def connection_string(url: str) -> str:
@@ -121,11 +119,14 @@ class Pool:
             with log.timed("db_ms"):
                 return await execute(connection, *statements, seconds=deadline.left(seconds))
 
-    async def run_transaction(self, queries: Queries, *statements: Statement, deadline: Deadline) -> list[Rows]:
+    async def run_transaction(
+        self, queries: Queries, *statements: Statement, deadline: Deadline, lock_ms: int = LOCK_MS
+    ) -> list[Rows]:
         """Run a whole transaction on a free connection, in one round trip; returns the rows of `statements`."""
         async with self.connection(deadline.left(CHECKOUT_SECONDS)) as connection:
+            seconds = deadline.left(LOCK_SECONDS)
             with log.timed("db_ms"):
-                return await run_transaction(connection, queries, *statements, seconds=deadline.left(LOCK_SECONDS))
+                return await run_transaction(connection, queries, *statements, seconds=seconds, lock_ms=lock_ms)
 
     async def acquire(self, seconds: float = CHECKOUT_SECONDS) -> Connection:
         """Take a connection that the server has not closed; PoolSaturated or DatabaseDown after `seconds`."""
@@ -174,35 +175,3 @@ def is_closed_by_server(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-CHECK_SECONDS = 5.0
-AGAIN_SECONDS = 30.0
-
-
-def connections_needed(*, processes: int, concurrency: int, dynos: int = 1) -> int:
-    """The most connections that the service can have at a time.
-
-    Twice, because old and new processes overlap in a restart; 5 for a release, a backfill and psql; 3 that Postgres
-    reserves for superusers.
-    """
-    return 2 * dynos * processes * (concurrency + QUERY_CONNECTIONS) + 5 + 3
-
-
-async def warn_if_too_small(pool: Pool, queries: Queries, *, processes: int, concurrency: int) -> None:
-    """Log once, as soon as the database answers, if one machine like this may need more connections than it allows."""
-    while True:
-        try:
-            async with pool.connection(CHECK_SECONDS) as connection:
-                (rows,) = await execute(connection, (queries.get_server_facts, {}), seconds=CHECK_SECONDS)
-            break
-        except DatabaseUnavailable:
-            await asyncio.sleep(AGAIN_SECONDS)
-    _, _, allowed = rows[0]
-    needed = connections_needed(processes=processes, concurrency=concurrency)
-    if needed > allowed:
-        formula = (
-            f"2 x {processes} (WEB_CONCURRENCY) x ({concurrency} (PROVISIONING_CONCURRENCY) + {QUERY_CONNECTIONS})"
-            " + 5 + 3"
-        )
-        log.warning("too_few_connections", needed=needed, allowed=allowed, reason=formula)

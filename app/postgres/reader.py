@@ -1,4 +1,4 @@
-"""Single reading statements through libpq, on a connection whose socket the event loop watches all the time.
+"""Single reading statements through libpq, on a connection that the event loop watches all the time.
 
 Every chat message has such a statement on its path. `run_pipeline` adds and removes the socket for each exchange and
 asks psycopg how to encode each value, which takes twice the CPU; this takes texts and lists of texts, and nothing else.

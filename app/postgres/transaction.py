@@ -1,4 +1,4 @@
-"""Transactions whose waits the server bounds: BEGIN, the timeouts, the lock and the first reads leave in one flush.
+"""Transactions with waits that the server bounds: BEGIN, the timeouts, the lock and the first reads leave in one flush.
 
 The lock and what is read under it have to be two statements: in one, the reading would see what stood before the wait.
 """

@@ -28,7 +28,7 @@ from app.postgres.batcher import Batcher
 from app.postgres.kept_connection import KeptConnection
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.postgres.transaction import Transaction
+from app.postgres.transaction import SHORT_LOCK_MS, Transaction
 from app.users.models import User, UserState
 from app.users.repository import UserRepository
 from app.users.single_flight import SingleFlight
@@ -104,7 +104,7 @@ class Provisioning:
         await self._single_flight.close(seconds)
 
     async def _apply(self, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
-        """Answer for a user whose row or tombstone stands, storing the profile where it is newer."""
+        """Answer for a user with a row or a tombstone, storing the profile where it is newer."""
         user = state.user
         if state.is_deleted or user is None:
             return Ensured("gone", None)
@@ -139,6 +139,8 @@ class Provisioning:
             self._users.update([update.profile]),
             self._users.get_state(clerk_id),
             deadline=update.deadline,
+            # The one connection for everything short is taken while this waits.
+            lock_ms=SHORT_LOCK_MS,
         )
         if updated:
             return Ensured("updated", User(*updated[0]))
@@ -202,7 +204,7 @@ class Provisioning:
         """Find out under the same lock what a failed step 4 or 5 left.
 
         COMMIT holds the lock until it is decided, so the next holder of the lock sees the decision. A row there is
-        the truth, whichever try made it; otherwise nothing is deleted, and the next try adopts. It is ours only if it
+        the truth, also another try's; otherwise nothing is deleted, and the next try adopts. It is ours only if it
         holds our profile as well: another try may have adopted the same assistant meanwhile, for an older event.
         """
         clerk_id = profile.clerk_id

@@ -34,9 +34,9 @@ class UserRepository:
             "clerk_ids": [profile.clerk_id for profile in profiles],
             "emails": [profile.email for profile in profiles],
             "names": [profile.name for profile in profiles],
-            "clerk_updated_at": [profile.updated_at or EPOCH for profile in profiles],
-            "last_sign_in_at": [profile.last_sign_in_at for profile in profiles],
-            "clerk_event_at": [profile.event_at for profile in profiles],
+            "versions": [profile.updated_at or EPOCH for profile in profiles],
+            "last_sign_ins": [profile.last_sign_in_at for profile in profiles],
+            "event_times": [profile.event_at for profile in profiles],
         }
 
     def record_attempt(self, clerk_id: str) -> Statement:

@@ -2,9 +2,4 @@
 -- A tombstone comes as a row of its own in which only clerk_id and deleted_at are set.
 -- clerk_ids: the Clerk ids asked for.
 SELECT id, clerk_id, assistant_id, email, name, created_at, clerk_updated_at, last_sign_in_at, deleted_at
-FROM users
-WHERE clerk_id = ANY(%(clerk_ids)s::TEXT[])
-UNION ALL
-SELECT NULL, clerk_id, NULL, NULL, NULL, NULL, NULL, NULL, deleted_at
-FROM deleted_users
-WHERE clerk_id = ANY(%(clerk_ids)s::TEXT[]);
+FROM find_users(%(clerk_ids)s::TEXT[]);

@@ -280,6 +280,7 @@ async def test_too_few_connections(ask: Ask, empty: str) -> None:
     assert "24 may be needed of 24; enough for 1 machine" in enough.text
     assert short.states("connections") == ["wrong"]
     assert "26 may be needed and 24 are allowed" in short.text
+    assert short.todos[0].lstrip(" 1.").startswith("Set PROVISIONING_CONCURRENCY=5;")
 
 
 async def test_open_attempts_are_counted(ask: Ask, database: Database) -> None:

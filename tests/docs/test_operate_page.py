@@ -10,7 +10,7 @@ from app.__main__ import COMMANDS, LazyGroup, main
 from app.commands.reconcile.models import KINDS
 from app.commands.runtime import Misconfigured, RefusedExit
 from app.metrics import Metrics
-from app.postgres.pool import connections_needed
+from app.postgres.connection_budget import FEWEST_QUERY_CONNECTIONS, ConnectionBudget
 from tests.docs.pages import ROOT, code, page, rows, section
 
 PAGE = page("docs/operate.md")
@@ -51,7 +51,7 @@ def test_the_exit_codes_are_those_of_the_commands() -> None:
 def test_the_connections_of_the_table_are_those_that_serve_computes(row: list[str]) -> None:
     dynos, processes, concurrency, connections = map(int, row)
 
-    assert connections_needed(dynos=dynos, processes=processes, concurrency=concurrency) == connections
+    assert ConnectionBudget(processes, concurrency, FEWEST_QUERY_CONNECTIONS).needed(dynos=dynos) == connections
 
 
 def test_the_numbers_of_the_readme_fit_the_smallest_plan() -> None:
@@ -59,7 +59,7 @@ def test_the_numbers_of_the_readme_fit_the_smallest_plan() -> None:
     processes, concurrency = (int(re.search(rf"{name}=([0-9]+)", readme)[1]) for name in NUMBERS)  # type: ignore[index]
 
     assert "20 connections" in " ".join(readme.split())
-    assert connections_needed(processes=processes, concurrency=concurrency) <= 20
+    assert ConnectionBudget(processes, concurrency, FEWEST_QUERY_CONNECTIONS).needed() <= 20
 
 
 def test_every_finding_of_reconcile_is_explained() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.errors import DatabaseDown, InvalidRequest
-from app.postgres.batcher import BATCH_ITEMS, Batcher
+from app.postgres.batcher import CAPACITY, Batcher
 
 pytestmark = pytest.mark.anyio
 
@@ -71,9 +71,29 @@ async def test_a_batch_is_bounded() -> None:
     recorder = Recorder()
     batcher = recorder.batcher()
 
-    await asyncio.gather(*(batcher.submit(number) for number in range(BATCH_ITEMS + 3)))
+    await asyncio.gather(*(batcher.submit(number) for number in range(CAPACITY + 3)))
 
-    assert [len(batch) for batch in recorder.batches] == [BATCH_ITEMS, 3]
+    assert [len(batch) for batch in recorder.batches] == [CAPACITY, 3]
+
+
+async def test_a_batch_is_bounded_by_the_weight_of_its_items() -> None:
+    """An item that alone weighs more is a batch by itself."""
+    recorder = Recorder()
+    batcher = recorder.batcher(weight=lambda number: number, capacity=10)
+
+    await asyncio.gather(*(batcher.submit(number) for number in (4, 6, 1, 30, 2, 3)))
+
+    assert recorder.batches == [[4, 6], [1], [30], [2, 3]]
+
+
+async def test_items_of_one_key_keep_their_order_where_one_does_not_fit() -> None:
+    """The lighter one, which would fit, waits behind the heavier one of its key."""
+    recorder = Recorder()
+    batcher = recorder.batcher(key=lambda number: number % 10, weight=lambda number: number, capacity=30)
+
+    await asyncio.gather(*(batcher.submit(number) for number in (21, 12, 2, 1)))
+
+    assert recorder.batches == [[21], [12, 1], [2]]
 
 
 async def test_an_item_that_its_batch_leaves_out_is_served_alone() -> None:

@@ -100,6 +100,20 @@ async def test_an_error_of_the_commit_is_an_error_of_the_write(
         database.execute("DROP TABLE deferred")
 
 
+async def test_a_violated_constraint_costs_no_connection(
+    kept: KeptConnection, database: psycopg.Connection[dict[str, object]]
+) -> None:
+    """It is the statement's own fault, so a read is not repeated for it either."""
+    pid: Statement = (b"SELECT pg_backend_pid()", {})
+    before = await kept.read(pid)
+    for send in (kept.read, kept.write):
+        with pytest.raises(ConstraintViolated):
+            await send((b"INSERT INTO deleted_users (clerk_id) VALUES ('no id')", {}))
+
+    assert await kept.read(pid) == before
+    assert database.execute("SELECT 1 FROM deleted_users").fetchall() == []
+
+
 async def test_values_arrive_as_they_were(kept: KeptConnection) -> None:
     await kept.read(ONE)
     values = ["plain", 'quote " backslash \\', "comma, {brace}", "", "NULL", None, "ä\n"]

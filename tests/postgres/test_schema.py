@@ -22,7 +22,8 @@ HASHES = {
     "0001_create_users.sql": "416d3067445c365448ff74b7217e14e87ba5b4917ba6e4b6a43540401bc689b3",
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
-    "0004_add_event_times.sql": "020a56a8f3018be9e5b1a04f9fd6c26a730bf671138c9bd8484b90a6e4d0ca44",
+    "0004_create_functions.sql": "a22f08439fcb87566da6cc8bea66cbd51a8016c007cb9235ae2518e4de1f7b45",
+    "0005_add_event_times.sql": "b994eac3ed4b163ad9b78be8a0cd7eb02f8b4c521edf8472dd55a717fe03aec1",
 }
 
 # Type, whether NULL is allowed, default.

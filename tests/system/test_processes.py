@@ -235,7 +235,8 @@ def test_a_server_says_when_the_database_allows_too_few_connections(
     assert all(
         "level=warning" in line
         and "needed=24 allowed=23" in line
-        and "2 x 1 (WEB_CONCURRENCY) x (5 (PROVISIONING_CONCURRENCY) + 3) + 5 + 3" in line
+        and "2 x 1 (WEB_CONCURRENCY) x (5 (PROVISIONING_CONCURRENCY) + 3 (QUERY_CONNECTIONS)) + 5 + 3" in line
+        and 'hint="set PROVISIONING_CONCURRENCY=4"' in line
         for line in lines
     )
 

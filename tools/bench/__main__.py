@@ -15,6 +15,7 @@ from tools.bench import (
     chat,
     ensure,
     footprint,
+    interference,
     isolation,
     paths,
     peers,
@@ -42,11 +43,12 @@ SUITES: dict[str, Suite] = {
     "refused": refused.run,
     "peers": peers.run,
     "paths": paths.run,
+    "interference": interference.run,
     "backfill": backfill.run,
     "chat": chat.run,
 }
-# It first fills a table with a million messages, so it runs only if it is named.
-LONG = {"chat", "paths"}
+# They first fill tables, or take minutes, so they run only if they are named.
+LONG = {"chat", "paths", "interference"}
 # The sizes that the bars are written for; the usual ones keep a whole run at about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000)
 
@@ -90,7 +92,12 @@ def _record(rig: Rig, figures: dict[str, list[Figure]]) -> dict[str, object]:
 
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; all but chat by default")
+    parser.add_argument(
+        "suites",
+        nargs="*",
+        metavar="SUITE",
+        help=f"of {', '.join(SUITES)}; all but {', '.join(sorted(LONG))} by default",
+    )
     parser.add_argument("--rounds", type=int, default=Sizes().rounds, help="of each measurement (default %(default)s)")
     parser.add_argument("--large", action="store_true", help="10 million users and a burst of 2,000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and curves there as well")

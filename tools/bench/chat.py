@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 
 from app.chat.models import Append, HistoryRequest, NewMessage, SessionsRequest
-from app.chat.repository import MessageRepository, SessionRepository
+from app.chat.repository import PAGE_BYTES, MessageRepository, SessionRepository
 from app.deadline import Deadline
 from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
@@ -89,13 +89,13 @@ def _fill(client: HTTPConnection, connection: psycopg.Connection[Any], messages:
         ),
         Case(
             "sessions", "GET", f"/users/{CLERK_ID}/sessions?limit={PAGE}", None,
-            sessions.list([SessionsRequest(user_id, None, PAGE + 1)]),
+            sessions.list([SessionsRequest(CLERK_ID, None, PAGE + 1)]),
         ),
     ]  # fmt: skip
 
 
 def _history(name: str, session: dict[str, str], said: MessageRepository) -> Case:
-    statement = said.list([HistoryRequest(UUID(session["id"]), None, None, PAGE)])
+    statement = said.list([HistoryRequest(UUID(session["id"]), None, None, PAGE, Deadline())], page_bytes=PAGE_BYTES)
     return Case(f"history, {name} session", "GET", f"/sessions/{session['id']}/messages?limit={PAGE}", None, statement)
 
 

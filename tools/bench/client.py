@@ -2,15 +2,17 @@
 
 The time runs from when all connections are open. Every connection sends at least one request, and the next one after
 the last response or, at a rate, when it is due; a latency counts from the time when its request was due, so a stall is
-not hidden by the requests that it delayed.
+not hidden by the requests that it delayed. The file's requests are sent in their order, over and over.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import re
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +23,9 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
-    """One connection that repeats requests; `latencies` in seconds."""
+    """One of the connections that share `requests`; `latencies` in seconds."""
 
-    def __init__(self, requests: list[bytes], interval: float) -> None:
+    def __init__(self, requests: Iterator[bytes], interval: float) -> None:
         self._requests = requests
         self._end = 0.0
         self._interval = interval
@@ -74,7 +76,7 @@ class Connection(asyncio.Protocol):
             self._send()
 
     def _send(self) -> None:
-        self._transport.write(random.choice(self._requests))
+        self._transport.write(next(self._requests))
 
 
 def _itself(connection: Connection) -> Connection:
@@ -85,7 +87,8 @@ def _itself(connection: Connection) -> Connection:
 async def load(port: int, requests: list[bytes], connections: int, seconds: float, rate: float) -> dict[str, object]:
     """Send requests on so many connections for so many seconds; `rate` a second in all, 0 for as many as possible."""
     loop = asyncio.get_running_loop()
-    made = [Connection(requests, connections / rate if rate else 0.0) for _ in range(connections)]
+    shared = itertools.cycle(requests)
+    made = [Connection(shared, connections / rate if rate else 0.0) for _ in range(connections)]
     await asyncio.gather(*(loop.create_connection(partial(_itself, one), "127.0.0.1", port) for one in made))
     began = time.perf_counter()
     for one in made:

@@ -34,9 +34,14 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "tools/bench/client.py"
 
 
-def put_load(rig: Rig, server: Server, requests: Path, connections: int, *, refused: bool = False) -> Sample:
-    """Keep so many connections busy for the rig's seconds. SystemExit if a response is not the expected one."""
-    command = _command(server.port, requests, connections, rig.sizes.seconds)
+def put_load(
+    rig: Rig, server: Server, requests: Path, connections: int, *, refused: bool = False, rate: float = 0.0
+) -> Sample:
+    """Keep so many connections busy for the rig's seconds, or send at a `rate` a second on them.
+
+    SystemExit if a response is not the expected one.
+    """
+    command = _command(server.port, requests, connections, rig.sizes.seconds, rate)
     before, own = server.cpu_seconds(), _children_seconds()
     with placed_on(rig.cores.others):
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -61,9 +66,9 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _command(port: int, requests: Path, connections: int, seconds: float) -> list[str]:
-    if generator() == "wrk":
+def _command(port: int, requests: Path, connections: int, seconds: float, rate: float) -> list[str]:
+    if generator() == "wrk" and not rate:
         how = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "15s"]
         return ["wrk", *how, "-s", str(_WRK_SCRIPT), f"http://127.0.0.1:{port}", "--", str(requests)]
-    how = ["--connections", str(connections), "--seconds", str(seconds)]
+    how = ["--connections", str(connections), "--seconds", str(seconds), "--rate", str(rate)]
     return [sys.executable, "-m", "tools.bench.client", str(port), str(requests), *how]

@@ -1,41 +1,62 @@
 """Every path of a chat product's day beside what one would write instead: Fastify and pg, on the same tables.
 
 One process each, rounds in turn. The peer takes the same steps: it checks the token or the signature, commits what it
-answers for, keeps the messages of a session in one order, and writes a log line for each request.
+answers for, keeps the messages of a session in one order, and writes a log line for each request. It makes as many
+assistants at a time as it is asked for, where ours keeps to PROVISIONING_CONCURRENCY; so that is set to 32.
 """
 
 import json
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
 from app.clerk.signatures import sign
+from app.commands.trigger import sample
 from tools.bench import database, peers, servers, traffic
 from tools.bench.ensure import BUSY
 from tools.bench.figures import Figure, at_least, at_most, compared, interleaved
 from tools.bench.load import Sample, put_load
 from tools.bench.rig import Rig
 from tools.bench.servers import SECRET, TOKEN, Server
+from tools.sandbox.backboard import Sandbox
+from tools.sandbox.postgres import Postgres
 
-SESSIONS = 2_000
-MESSAGES = 25
+SESSIONS, MESSAGES = 2_000, 25
+LONG_SESSIONS, LONG_MESSAGES = 200, 225
 PEER = "fastify-chat"
+NEW_USERS = 3_000
+# Of Backboard, in seconds.
+LATENCY = 0.3
+COMMITTING = ("event that changes a row", "append")
 CONTENT = "I have three days in Lisbon and I like walking along the river. "
 
 _FILL_SESSIONS = """
 INSERT INTO sessions (user_id, title, thread_id)
 SELECT id, 'New Trip', gen_random_uuid()::TEXT FROM users ORDER BY clerk_id LIMIT %s
+RETURNING id
 """
 _FILL_MESSAGES = """
 INSERT INTO messages (session_id, role, content)
 SELECT sessions.id, CASE number %% 2 WHEN 0 THEN 'assistant' ELSE 'user' END, repeat(%s, 2) || number
 FROM sessions CROSS JOIN generate_series(1, %s) AS number
+WHERE sessions.id = ANY(%s)
 """
+
+
+class Filled(NamedTuple):
+    """The ids of the sessions, and of those that have more than 200 messages."""
+
+    sessions: list[str]
+    long_sessions: list[str]
+
 
 # Makes the file of requests for one measurement.
 Requests = Callable[[Path], Path]
@@ -48,32 +69,50 @@ def run(rig: Rig) -> Iterator[Figure]:
         print(f"{'paths':<10} {PEER} is passed over, and the suite with it: {reason}")
         return
     url = database.populated(rig, rig.sizes.users)
-    sessions = _fill(url)
-    variables = servers.variables(url)
+    paths = _paths(rig, fill(url))
+    with Sandbox() as sandbox, _both(rig, url, command, sandbox) as running:
+        for what, requests in paths.items():
+            for connections in rig.sizes.connections:
+                yield from _figures(rig, what, requests, running, connections)
+        sandbox.switches.latency = LATENCY
+        what = f"sign-up, partner at {round(1000 * LATENCY)} ms"
+        yield from _figures(rig, what, _sign_ups, running, BUSY)
+    yield from _without_sync(rig, command)
+
+
+@contextmanager
+def _both(rig: Rig, url: str, command: Sequence[str], sandbox: Sandbox) -> Iterator[dict[str, Server]]:
+    variables = servers.variables(url, sandbox.url, PROVISIONING_CONCURRENCY=str(BUSY))
+    theirs = {**variables, **peers.connection(url), "NODE_ENV": "production"}
     with (
         servers.started(servers.OURS, variables, rig.cores.server) as ours,
-        servers.started(
-            command,
-            {**variables, **peers.connection(url), "NODE_ENV": "production"},
-            rig.cores.server,
-            folder=peers.folder(PEER),
-        ) as peer,
+        servers.started(command, theirs, rig.cores.server, folder=peers.folder(PEER)) as peer,
     ):
-        for what, requests in _paths(rig, sessions).items():
-            for connections in rig.sizes.connections:
-                yield from _figures(rig, what, requests, {"ours": ours, PEER: peer}, connections)
+        yield {"ours": ours, PEER: peer}
 
 
-def _paths(rig: Rig, sessions: list[str]) -> dict[str, Requests]:
-    events = _Events(rig.sizes.users)
+def _without_sync(rig: Rig, command: Sequence[str]) -> Iterator[Figure]:
+    """The paths that commit, where a commit does not wait for the disk."""
+    with Postgres(rig.folder / "unsynced", durable=False) as postgres, Sandbox() as sandbox:
+        rig = replace(rig, postgres=postgres)
+        url = database.populated(rig, rig.sizes.users)
+        paths = _paths(rig, fill(url))
+        with _both(rig, url, command, sandbox) as running:
+            for what in COMMITTING:
+                yield from _figures(rig, f"{what}, no fsync", paths[what], running, BUSY)
+
+
+def _paths(rig: Rig, filled: Filled) -> dict[str, Requests]:
+    events = Events(rig.sizes.users)
     return {
         "existing user": lambda file: traffic.existing_users(file, rig.sizes.users),
         "event that changes a row": events.changing,
         "event that changes nothing": events.repeated,
-        "append": lambda file: _appends(file, sessions),
-        "history of 20": lambda file: _histories(file, sessions, 20),
-        "history of 200": lambda file: _histories(file, sessions, 200),
+        "append": lambda file: appends(file, filled.sessions),
+        "history of 20": lambda file: histories(file, filled.sessions, 20),
+        "history of 200": lambda file: histories(file, filled.long_sessions, 200),
         "sessions of a user": lambda file: _session_lists(file, rig.sizes.users),
+        "sign-up, partner at 0 ms": _sign_ups,
     }
 
 
@@ -96,17 +135,29 @@ def _figures(rig: Rig, what: str, requests: Requests, running: dict[str, Server]
         yield compared("  p99", "ms", *tails, against="its own p50", bar=at_most(4))
 
 
-def _fill(url: str) -> list[str]:
-    """Sessions with messages; returns their ids."""
+def fill(url: str) -> Filled:
+    """Add sessions with messages, for the first users one each."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_FILL_SESSIONS, [SESSIONS])
-        connection.execute(_FILL_MESSAGES, [CONTENT, MESSAGES])
+        ids = [row[0] for row in connection.execute(_FILL_SESSIONS, [SESSIONS]).fetchall()]
+        connection.execute(_FILL_MESSAGES, [CONTENT, MESSAGES, ids])
+        connection.execute(_FILL_MESSAGES, [CONTENT, LONG_MESSAGES - MESSAGES, ids[:LONG_SESSIONS]])
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
-        return [str(row[0]) for row in connection.execute("SELECT id FROM sessions").fetchall()]
+    return Filled([str(one) for one in ids], [str(one) for one in ids[:LONG_SESSIONS]])
 
 
-class _Events:
+def _sign_ups(file: Path) -> Path:
+    """Webhooks for new users, more than can be sent in a measurement."""
+    return traffic.write(file, [_created() for _ in range(NEW_USERS)])
+
+
+def _created() -> bytes:
+    body = sample("user.created")
+    headers = sign(SECRET, f"msg_{secrets.token_hex(12)}", int(time.time()), body)
+    return traffic.request("POST", "/webhooks/clerk", headers, body)
+
+
+class Events:
     """Webhooks for known users, each newer than the one before."""
 
     def __init__(self, users: int) -> None:
@@ -137,21 +188,21 @@ class _Events:
         return traffic.request("POST", "/webhooks/clerk", headers, body)
 
 
-def _appends(file: Path, sessions: list[str]) -> Path:
+def appends(file: Path, sessions: list[str]) -> Path:
     body = json.dumps({"role": "user", "content": CONTENT * 2, "metadata": {"model": "example"}}).encode()
     return traffic.write(
-        file, [_authorized("POST", f"/sessions/{random.choice(sessions)}/messages", body) for _ in range(5_000)]
+        file, [authorized("POST", f"/sessions/{random.choice(sessions)}/messages", body) for _ in range(5_000)]
     )
 
 
-def _histories(file: Path, sessions: list[str], limit: int) -> Path:
-    return traffic.write(file, [_authorized("GET", f"/sessions/{one}/messages?limit={limit}") for one in sessions])
+def histories(file: Path, sessions: list[str], limit: int) -> Path:
+    return traffic.write(file, [authorized("GET", f"/sessions/{one}/messages?limit={limit}") for one in sessions])
 
 
 def _session_lists(file: Path, people: int) -> Path:
     users = [database.clerk_id(number) for number in range(1, min(SESSIONS, people) + 1)]
-    return traffic.write(file, [_authorized("GET", f"/users/{user}/sessions?limit=20") for user in users])
+    return traffic.write(file, [authorized("GET", f"/users/{user}/sessions?limit=20") for user in users])
 
 
-def _authorized(method: str, path: str, body: bytes = b"") -> bytes:
+def authorized(method: str, path: str, body: bytes = b"") -> bytes:
     return traffic.request(method, path, {"authorization": f"Bearer {TOKEN}"}, body)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from app.postgres.pool import QUERY_CONNECTIONS
+from app.postgres.connection_budget import FEWEST_QUERY_CONNECTIONS
 from tools.bench import database, servers, traffic
 from tools.bench.ensure import BUSY
 from tools.bench.figures import Figure, at_least, at_most, compared, interleaved
@@ -11,7 +11,7 @@ from tools.bench.load import put_load
 from tools.bench.rig import Rig
 
 _CONNECTIONS = 5
-_A_PROCESS = QUERY_CONNECTIONS + _CONNECTIONS
+_A_PROCESS = FEWEST_QUERY_CONNECTIONS + _CONNECTIONS
 
 
 def run(rig: Rig) -> Iterator[Figure]:

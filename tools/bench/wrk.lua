@@ -1,5 +1,6 @@
--- Sends the requests of a file at random and says as JSON what came of it.
+-- Sends the requests of a file one after the other, and says as JSON what came of it.
 local requests = {}
+local sent = 0
 
 function init(arguments)
   local file = io.open(arguments[1], "rb")
@@ -10,7 +11,8 @@ function init(arguments)
 end
 
 function request()
-  return requests[math.random(#requests)]
+  sent = sent + 1
+  return requests[(sent - 1) % #requests + 1]
 end
 
 function done(summary, latency, _)

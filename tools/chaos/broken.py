@@ -21,7 +21,6 @@ from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import OutcomeUnknown, ServiceError
 from app.http import client
-from app.postgres.pool import QUERY_CONNECTIONS
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
@@ -141,18 +140,23 @@ def _no_fence() -> None:
     _service._after_lost_commit = believe
 
 
+_UPDATE_REGARDLESS = b"""
+UPDATE users
+SET email = profile.email, name = profile.name, clerk_updated_at = profile.version, updated_at = now(),
+    last_sign_in_at = coalesce(profile.last_sign_in, users.last_sign_in_at)
+FROM unnest(
+    %(clerk_ids)s::TEXT[], %(emails)s::TEXT[], %(names)s::TEXT[],
+    %(versions)s::TIMESTAMPTZ[], %(last_sign_ins)s::TIMESTAMPTZ[], %(event_times)s::TIMESTAMPTZ[]
+) AS profile (clerk_id, email, name, version, last_sign_in, event_time)
+WHERE users.clerk_id = profile.clerk_id AND users.deleted_at IS NULL
+RETURNING users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.created_at,
+    users.clerk_updated_at, users.last_sign_in_at, users.deleted_at
+"""
+
+
 def _no_order_check() -> None:
     """Whatever comes last is stored."""
-    _sql(
-        update_users=(
-            b"""AND users.clerk_updated_at <= profile.clerk_updated_at
-    AND (
-        users.clerk_updated_at < profile.clerk_updated_at
-        OR (users.clerk_event_at <= profile.clerk_event_at) IS NOT FALSE
-    )""",
-            b"",
-        )
-    )()
+    _sql(update_users=(b"", _UPDATE_REGARDLESS))()
 
     async def apply(self: Any, profile: Profile, state: UserState, deadline: Deadline) -> Ensured:
         if state.is_deleted or state.user is None:
@@ -172,7 +176,7 @@ def _shared_pool() -> None:
 
     def shared(url: str, *, name: str, size: int, waiting: int = 0) -> Any:  # noqa: ARG001  # As the original.
         if not made:
-            made.append(make(url, name=name, size=QUERY_CONNECTIONS + 5, waiting=20))
+            made.append(make(url, name=name, size=8, waiting=20))
         return made[0]
 
     _wiring.Pool = shared

@@ -4,9 +4,10 @@ from typing import Any
 
 from app.commands.doctor.report import Report
 from app.errors import DatabaseDown, DatabaseOutage, DatabaseUnavailable, SchemaMissing
+from app.postgres.connection_budget import ConnectionBudget
 from app.postgres.migrations import newest
 from app.postgres.pipeline import Statement, execute
-from app.postgres.pool import Pool, connections_needed, why_refused
+from app.postgres.pool import Pool, why_refused
 from app.postgres.queries import Queries
 from app.reasons import REASONS, meaning_of
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
@@ -71,10 +72,11 @@ async def _check_server(report: Report, pool: Pool, settings: Settings | None) -
 
 def _check_connections(report: Report, settings: Settings, allowed: int) -> None:
     """Check that the connections suffice for one machine, and count the machines that they suffice for."""
-    processes, concurrency = settings.web_concurrency, settings.provisioning_concurrency
-    none, one = (connections_needed(processes=processes, concurrency=concurrency, dynos=dynos) for dynos in (0, 1))
+    budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
+    none, one = budget.needed(dynos=0), budget.needed()
     if one > allowed:
-        todo = "Lower WEB_CONCURRENCY or PROVISIONING_CONCURRENCY, or take a database with more connections."
+        remedy = budget.remedy(allowed)
+        todo = f"{remedy[0].upper()}{remedy[1:]}; with more connections they may stay."
         report.wrong("connections", f"{one} may be needed and {allowed} are allowed", todo)
     else:
         machines = (allowed - none) // (one - none)
@@ -89,7 +91,7 @@ async def _check_schema(report: Report, pool: Pool) -> bool:
     except DatabaseUnavailable as error:
         report.wrong("schema", f"it cannot be read: {meaning_of(error)}", "Look at the database's own log.")
         return False
-    migrate = f"Run `python -m app migrate`; it applies {newest()} and whatever comes before."
+    migrate = f"Run `python -m app migrate`; it applies {newest()} and what comes before."
     if version is None:
         report.wrong("schema", "there is none yet", migrate)
     elif version < newest():

@@ -160,7 +160,7 @@ class Repair:
         if own is None and not is_deleted:
             return None
         if own is not None and locked.had_tombstone:
-            # It belongs to the deleted user's row, whatever its name is by now.
+            # It belongs to the deleted user's row; its name may have changed.
             named.setdefault(own.id, NamedAssistant(own, drift.clerk_id))
         query = (self._queries.find_assistant_owners, {"assistant_ids": list(named)})
         (owners,) = await transaction.execute(query)

@@ -46,7 +46,7 @@ def check_unclaimed(total_rows: int, with_attempt: Iterable[str], with_assistant
 
 
 async def find_lost_assistants(backboard: Backboard, unlisted: list[Row], scan: ScanResult) -> list[Row]:
-    """The rows whose assistant Backboard does not have; `unlisted` are those whose assistant it does not list.
+    """The rows with an assistant that Backboard does not have; `unlisted` are those with one that it does not list.
 
     Refuse the run when more are lost than accidents explain: the key is another account's.
     """
