@@ -4,7 +4,7 @@
     2  BEGIN                  lock the user's sessions and the user; then the row and the tombstone
     3  look                   Backboard has none of the row's id, and has another user's: the key is the right one
     4  by name                adopt the oldest match that no row has; none: create the assistant
-    5  UPDATE                 the row, and the sessions, whose threads went with the assistant; clear the attempt
+    5  UPDATE                 the row, and the sessions: their threads went with the assistant; clear the attempt
     6  COMMIT
 
 As in app.users.provisioning, anything wrong rolls back and leaves the attempt row, and nothing is ever deleted. It

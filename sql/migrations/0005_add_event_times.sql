@@ -1,6 +1,6 @@
 -- migrate:up
--- What decides between two events of one version, and what a session is whose thread Backboard has lost. Whoever wrote
--- into these tables before may go on.
+-- What decides between two events of one version, and what a session is when Backboard has lost its thread. The code that
+-- wrote into these tables before may go on.
 SET LOCAL lock_timeout = '3s';
 SET LOCAL statement_timeout = '30s';
 

@@ -348,7 +348,7 @@ async def test_a_withdrawn_key_is_forgotten_after_an_hour(
 
 
 async def test_invented_key_ids_cause_one_fetch_in_five_seconds(open_service: Service, issuer: ClerkIssuer) -> None:
-    """Clerk does not have the first key; whether it has the others nobody has asked."""
+    """Clerk does not have the first key; for the others it was not asked yet."""
     answers = [
         await ask(open_service, issuer.token(Person(), header={"kid": f"ins_canary{number}"}))
         for number in (2, 2, 3, 4)

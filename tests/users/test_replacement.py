@@ -169,7 +169,7 @@ async def test_a_new_assistant_whose_answer_was_lost_is_adopted(
 async def test_an_assistant_of_the_name_that_another_row_has_is_not_adopted(
     chat: Chat, database: Database, backboard: Sandbox
 ) -> None:
-    """Somebody renamed it; the oldest that is free is adopted."""
+    """It was renamed by mistake; the oldest that is free is adopted."""
     (person, other) = await sign_up(chat, 2)
     (others,) = backboard.alive(other.assistant_name)
     lose(backboard, person)
@@ -185,7 +185,7 @@ async def test_an_assistant_of_the_name_that_another_row_has_is_not_adopted(
 
 
 async def test_a_deleted_user_gets_no_new_assistant(service: Service, chat: Chat, backboard: Sandbox) -> None:
-    """`user.deleted` of a user whose assistant is lost is finished, and a session is 410."""
+    """`user.deleted` of a user without an assistant is finished, and a session is 410."""
     (person,) = await sign_up(chat)
     lose(backboard, person)
 

@@ -1,8 +1,8 @@
-"""The users' part of `doctor`: rows whose assistant Backboard has lost."""
+"""The users' part of `doctor`: which of them have lost their assistant at Backboard."""
 
 from app.backboard.client import Backboard
 from app.commands.doctor.report import Report
-from app.commands.reconcile.readers import AssistantListing, Row, Tables, list_assistants
+from app.commands.reconcile.readers import Row, Tables, list_assistants
 from app.deadline import Deadline
 from app.errors import Unavailable
 from app.postgres.pool import Pool
@@ -22,23 +22,18 @@ async def check_assistants(report: Report, pool: Pool, backboard: Backboard) -> 
     """Compare the rows with Backboard's listing, and ask for each assistant that is not in it."""
     try:
         listing = await list_assistants(backboard)
-        unlisted, users = await _find_unlisted(Tables(Queries.load(), pool, 0.0), listing)
+        live = [row async for row in Tables(Queries.load(), pool, 0.0).users() if row.is_live]
+        unlisted = [row for row in live if row.assistant_id not in listing.by_id]
         lost = [row.clerk_id for row in unlisted[:MOST_LOOKS] if await _is_lost(backboard, row)]
     except Unavailable as error:
         report.wrong("assistants", f"they cannot be compared: {meaning_of(error)}", "Run it again; then see Backboard.")
         return
     if not lost:
-        report.ok("assistants", f"Backboard has that of every user; {users} users")
+        report.ok("assistants", f"Backboard has that of every user; {len(live)} users")
         return
     more = "or more " if len(unlisted) > MOST_LOOKS else ""
     names = ", ".join(lost[:MOST_NAMED]) + (" ..." if len(lost) > MOST_NAMED else "")
-    report.wrong("assistants", f"Backboard has lost those of {len(lost)} {more}of {users} users: {names}", TODO)
-
-
-async def _find_unlisted(tables: Tables, listing: AssistantListing) -> tuple[list[Row], int]:
-    """The live users whose assistant is not listed, and how many live users there are."""
-    live = [row async for row in tables.users() if row.is_live]
-    return [row for row in live if row.assistant_id not in listing.by_id], len(live)
+    report.wrong("assistants", f"Backboard has lost those of {len(lost)} {more}of {len(live)} users: {names}", TODO)
 
 
 async def _is_lost(backboard: Backboard, row: Row) -> bool:
