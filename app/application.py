@@ -91,7 +91,11 @@ def _chat_routes(components: Components, authenticator: Authenticator) -> list[R
         users=users,
         chat=chat,
         creation=CreateSession(
-            queries=queries, query_pool=query_pool, slots=components.provisioning_slots, backboard=backboard
+            replacement=components.replacement,
+            queries=queries,
+            query_pool=query_pool,
+            slots=components.provisioning_slots,
+            backboard=backboard,
         ),
         deletion=DeleteSession(
             queries=queries, provisioning_pool=provisioning_pool, slots=components.deletion_slots(), backboard=backboard

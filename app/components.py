@@ -16,6 +16,7 @@ from app.postgres.queries import Queries
 from app.settings import Settings
 from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
+from app.users.replacement import AssistantReplacement
 
 CLOSE_SECONDS = 12.0
 # How many sign-ups may queue for each slot before more are refused at once.
@@ -36,6 +37,7 @@ class Components:
     backboard: Backboard
     provisioning_slots: ProvisioningSlots
     provisioning: Provisioning
+    replacement: AssistantReplacement
     deletion: UserDeletion
     clerk: ClerkApi | None
     session_tokens: SessionTokens | None
@@ -65,6 +67,7 @@ def build_components(settings: Settings) -> Components:
         provisioning=Provisioning(
             queries=queries, query_pool=query_pool, reads=reads, writes=writes, slots=slots, backboard=backboard
         ),
+        replacement=AssistantReplacement(queries=queries, slots=slots, backboard=backboard),
         deletion=UserDeletion(
             queries=queries,
             provisioning_pool=provisioning_pool,

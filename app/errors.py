@@ -14,6 +14,7 @@ ServiceError
     └── AssistantUnavailable     the user's assistant or thread could not be made ready
         ├── CircuitOpen          Backboard is known to be down
         ├── ProvisioningSaturated, AttemptMissing, IdTaken
+        ├── AssistantMissing     Backboard has no such assistant, or its key is another account's
         ├── Rejected             Backboard said no: nothing was made
         ├── NotSent              nothing reached Backboard
         ├── Throttled            Backboard said later (429)
@@ -171,6 +172,13 @@ class ProvisioningSaturated(AssistantUnavailable):
 
 class AttemptMissing(AssistantUnavailable):
     reason = "attempt_missing"
+
+
+class AssistantMissing(AssistantUnavailable):
+    """Backboard does not have the assistant of the user's row."""
+
+    reason = "assistant_missing"
+    is_transient = False
 
 
 class IdTaken(AssistantUnavailable):

@@ -43,7 +43,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "stale": Reason(
         "400",
-        "The signature is more than five minutes old or ahead.",
+        "The signature is five minutes old or older, or more than that ahead.",
         "If Clerk sent it, set this machine's clock right.",
     ),
     # HTTP.
@@ -140,6 +140,12 @@ REASONS: Mapping[str, Reason] = {
         "Ask Backboard whether its filter by name works: without it, only 10,200 assistants can be seen.",
     ),
     "backboard_listing_repeats": Reason("503", "Backboard's listing repeats itself.", "Tell Backboard."),
+    "assistant_missing": Reason(
+        "503",
+        "Backboard said that it does not have the assistant of the user's row, and a second look was not sure of it.",
+        "Compare BACKBOARD_API_KEY: it may be another account's. If it is right, `doctor` says which users have"
+        " lost theirs, and `reconcile --apply` makes new ones.",
+    ),
     "backboard_wrong_name": Reason(
         "503", "Backboard made an assistant of another name; it was not used and not deleted.", _TELL
     ),

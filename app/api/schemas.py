@@ -163,12 +163,16 @@ class LastMessage(ResponseModel):
 
 
 class SessionAnswer(ResponseModel):
-    """A session. `thread_id` and `assistant_id` are Backboard's; `duration_seconds` is known once it has ended."""
+    """A session. `thread_id` and `assistant_id` are Backboard's; `duration_seconds` is known once it has ended.
+
+    `thread_id` is null where Backboard has lost the thread, with the user's assistant: the messages are still here, and
+    the conversation goes on in a new session.
+    """
 
     id: UUID
     clerk_id: ClerkId
     assistant_id: str
-    thread_id: str
+    thread_id: str | None
     title: str
     status: Status
     created_at: datetime

@@ -1,5 +1,6 @@
 """One call to Backboard: it is sent, its status is judged, and the circuit breaker learns of the outcome."""
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ from app.backboard.circuit_breaker import CircuitBreaker
 from app.backboard.models import is_not_found, raise_for_status, read_json
 from app.deadline import Deadline
 from app.errors import (
+    AssistantMissing,
     AssistantUnavailable,
     CertificateRejected,
     NoFreeConnection,
@@ -57,18 +59,31 @@ class Calls:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def create(self, path: str, body: dict[str, str], deadline: Deadline) -> HttpResponse:
-        """Send a create, and once more only if it was not sent."""
+    async def create(
+        self, path: str, body: dict[str, str], deadline: Deadline, *, of_assistant: bool = False
+    ) -> HttpResponse:
+        """Send a create, and once more only if it was not sent; `of_assistant` as in `get_list`."""
         try:
             seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
-            return await self.send("POST", path, json=body, seconds=seconds, is_last=False)
+            answer = await self.send("POST", path, json=body, seconds=seconds, missing_ok=of_assistant, is_last=False)
         except NotSent:
             seconds = deadline.left(CREATE_SECONDS, at_least=CREATE_NEEDS_SECONDS)
-            return await self.send("POST", path, json=body, seconds=seconds)
+            answer = await self.send("POST", path, json=body, seconds=seconds, missing_ok=of_assistant)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise AssistantMissing
+        return answer
 
-    async def get_list(self, path: str, params: dict[str, str | int], *, seconds: float, cap: int) -> list[Any]:
-        """A listing's items as they came; OutcomeUnknown for a body that is no list."""
-        items = read_json(await self.send("GET", path, params=params, seconds=seconds, cap=cap))
+    async def get_list(
+        self, path: str, params: dict[str, str | int], *, seconds: float, cap: int, of_assistant: bool = False
+    ) -> list[Any]:
+        """A listing's items as they came; OutcomeUnknown for a body that is no list.
+
+        `of_assistant`: the path is below an assistant's, so Backboard's own 404 is an AssistantMissing.
+        """
+        answer = await self.send("GET", path, params=params, seconds=seconds, cap=cap, missing_ok=of_assistant)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise AssistantMissing
+        items = read_json(answer)
         if not isinstance(items, list):
             raise OutcomeUnknown("backboard_unreadable")
         return items

@@ -16,7 +16,7 @@ import httpx
 from app import log
 from app.backboard.calls import Calls
 from app.backboard.circuit_breaker import CircuitBreaker
-from app.backboard.models import Assistant, Thread, add_page, read_assistant, read_json, read_thread
+from app.backboard.models import Assistant, Thread, add_page, read_assistant, read_json, read_memory_count, read_thread
 from app.deadline import Deadline
 from app.errors import OutcomeUnknown
 
@@ -80,8 +80,21 @@ class Backboard:
         return sorted(matches.values(), key=lambda match: (match.created_at, match.id))
 
     async def delete_assistant(self, assistant_id: str, deadline: Deadline) -> None:
-        """Delete an assistant with its threads, for good; one that is not there counts as deleted."""
-        await self._delete(f"/assistants/{UUID(assistant_id)}", deadline)
+        """Delete an assistant with its memories and threads, for good; one that is not there counts as deleted.
+
+        The memories go first: Backboard does not say that they go with the assistant, and without it they cannot be
+        reached.
+        """
+        path = f"/assistants/{UUID(assistant_id)}"
+        seconds = deadline.left(DELETE_SECONDS)
+        await self._calls.send("DELETE", f"{path}/memories", seconds=seconds, missing_ok=True)
+        await self._delete(path, deadline)
+
+    async def count_memories(self, assistant_id: str, deadline: Deadline) -> int:
+        """How much Backboard remembers of the user; 0 for an assistant that is not there."""
+        path, seconds = f"/assistants/{UUID(assistant_id)}/memories", deadline.left(LOOKUP_SECONDS)
+        answer = await self._calls.send("GET", path, seconds=seconds, cap=PAGE_BYTES, missing_ok=True)
+        return 0 if answer.status == HTTPStatus.NOT_FOUND else read_memory_count(read_json(answer))
 
     async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
         """The assistant of this id, or None if Backboard says that there is none."""
@@ -95,18 +108,34 @@ class Backboard:
         await self._calls.send("PUT", path, json={"name": name}, seconds=seconds, missing_ok=True)
 
     async def create_thread(self, assistant_id: str, deadline: Deadline) -> Thread:
-        """Create a thread under an assistant. OutcomeUnknown: it may exist all the same."""
+        """Create a thread under an assistant. OutcomeUnknown: it may exist all the same; AssistantMissing."""
         # A POST without a body has been reported to be answered with 422.
-        answer = await self._calls.create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline)
+        answer = await self._calls.create(f"/assistants/{UUID(assistant_id)}/threads", {}, deadline, of_assistant=True)
         return read_thread(read_json(answer))
 
     async def list_threads(self, assistant_id: str, deadline: Deadline) -> list[Thread]:
-        """Every thread of an assistant, the oldest first; an error where not every page could be read."""
+        """Every thread of an assistant, the oldest first; an error where not every page could be read.
+
+        AssistantMissing where there is no such assistant.
+        """
         until = Deadline(deadline.left(THREADS_SECONDS))
         path, threads = f"/assistants/{UUID(assistant_id)}/threads", dict[str, Thread]()
-        async for page in self._pages(until, path):
+        async for page in self._pages(until, path, of_assistant=True):
             add_page(threads, [read_thread(item) for item in page])
         return sorted(threads.values(), key=lambda thread: (thread.created_at, thread.id))
+
+    async def is_empty_thread(self, thread_id: str, deadline: Deadline) -> bool:
+        """Whether there is such a thread and nothing was said in it.
+
+        Only a thread that is asked for alone shows its messages for sure: Backboard's document promises them nowhere
+        else, and a listing may print none for a thread that has some.
+        """
+        path, seconds = f"/threads/{UUID(thread_id)}", deadline.left(LOOKUP_SECONDS)
+        answer = await self._calls.send("GET", path, seconds=seconds, cap=PAGE_BYTES, missing_ok=True)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return False
+        document = read_json(answer)
+        return read_thread(document).id == str(UUID(thread_id)) and document.get("messages") == []
 
     async def delete_thread(self, thread_id: str, deadline: Deadline) -> None:
         """Delete a thread with its messages, for good; one that is not there counts as deleted."""
@@ -132,11 +161,14 @@ class Backboard:
             add_page(everything, [read_assistant(item) for item in page])
         return list(everything.values())
 
-    async def _pages(self, until: Deadline, path: str, **parameters: str) -> AsyncIterator[list[Any]]:
+    async def _pages(
+        self, until: Deadline, path: str, *, of_assistant: bool = False, **parameters: str
+    ) -> AsyncIterator[list[Any]]:
         """Every page of a listing; OutcomeUnknown where Backboard shows no more of it."""
         for skip in range(0, LAST_SKIP + 1, PAGE_LIMIT):
             query: dict[str, str | int] = {**parameters, "skip": skip, "limit": PAGE_LIMIT}
-            page = await self._calls.get_list(path, query, seconds=until.left(LOOKUP_SECONDS), cap=PAGE_BYTES)
+            seconds = until.left(LOOKUP_SECONDS)
+            page = await self._calls.get_list(path, query, seconds=seconds, cap=PAGE_BYTES, of_assistant=of_assistant)
             yield page
             if len(page) < PAGE_LIMIT:
                 return

@@ -25,24 +25,24 @@ class Assistant:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread at Backboard; `is_empty` only where that is certain."""
+    """A thread at Backboard; it may have messages although a listing shows none."""
 
     id: str
     created_at: datetime
-    is_empty: bool
+    has_messages: bool
 
 
 Listed = TypeVar("Listed", Assistant, Thread)
 
 
 def raise_for_status(response: HttpResponse) -> None:
-    """Raise for every status but 200 and 201.
+    """Raise for every status but 200, 201, 202 and 204.
 
     5xx, 408 and 409 leave open whether a create was done: for other endpoints of Backboard, a 500 after the commit has
     been reported.
     """
     status = response.status
-    if status in (HTTPStatus.OK, HTTPStatus.CREATED):
+    if status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT):
         return
     wait = seconds_to_wait(response.retry_after, longest=LONGEST_WAIT)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -92,12 +92,20 @@ def read_assistant(item: Any) -> Assistant:
 
 
 def read_thread(item: Any) -> Thread:
-    """A thread, read like an assistant; without a list of its messages it may have some."""
+    """A thread, read like an assistant."""
     try:
         created_at = _time(item.get("created_at"))
-        return Thread(str(UUID(item["thread_id"])), created_at, is_empty=item.get("messages") == [])
+        return Thread(str(UUID(item["thread_id"])), created_at, has_messages=bool(item.get("messages")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise OutcomeUnknown("backboard_unreadable") from error
+
+
+def read_memory_count(document: Any) -> int:
+    """How many memories a page of them is one of; OutcomeUnknown when it does not say so."""
+    count = document.get("total_count") if isinstance(document, dict) else None
+    if type(count) is not int:
+        raise OutcomeUnknown("backboard_unreadable")
+    return count
 
 
 def _text(value: object) -> str:

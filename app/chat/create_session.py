@@ -3,10 +3,12 @@
     0  the Idempotency-Key    is there a session of that key?                 -> that session
     1  record the attempt     committed by itself, before anything is sent
     2  BEGIN                  lock the user's sessions; then tombstone, key and other attempts; with 1 in one round trip
-    3  another attempt        adopt a thread of its time that is empty and belongs to no session
+    3  another attempt        adopt a thread of its time that belongs to no session and, asked for alone, is empty
        else, or none          create the thread
     4  INSERT                 and clear the attempt
     5  COMMIT
+
+An assistant that Backboard has lost is replaced (app.users.replacement), and the session is tried once more.
 
 Threads have no name, and Backboard knows no idempotency key. But an empty thread is as good as any other: a thread
 that a lost answer left behind goes to the next session of its user. So each try has an attempt row of its own, and a
@@ -14,7 +16,7 @@ try that finds another's under the lock looks before it creates. Anything wrong 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4
@@ -26,18 +28,21 @@ from app.backboard.slots import ProvisioningSlots
 from app.chat.models import Session
 from app.chat.repository import SessionRepository, read_session
 from app.deadline import Deadline
-from app.errors import DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
+from app.errors import AssistantMissing, DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
+from app.users.replacement import AssistantReplacement
 from app.users.repository import UserRepository
 
 # How far Backboard's clock and the database's may be apart.
 CLOCK_SKEW = timedelta(minutes=1)
 # After this long, a request that a try has sent to Backboard has arrived or never will.
 IN_FLIGHT_SECONDS = 600
+# So many threads are asked for alone. The chat backend may have made many of its own, without a session.
+MOST_LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,22 @@ class UnderLock(NamedTuple):
 class CreateSession:
     """Creates sessions, each in a provisioning slot, since Backboard answers while its transaction is open."""
 
-    def __init__(self, *, queries: Queries, query_pool: Pool, slots: ProvisioningSlots, backboard: Backboard) -> None:
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        query_pool: Pool,
+        slots: ProvisioningSlots,
+        backboard: Backboard,
+        replacement: AssistantReplacement,
+    ) -> None:
         self._queries = queries
         self._users = UserRepository(queries)
         self._sessions = SessionRepository(queries)
         self._query_pool = query_pool
         self._slots = slots
         self._backboard = backboard
+        self._replacement = replacement
 
     async def create(self, request: SessionRequest, deadline: Deadline) -> Session:
         """The session of a request, created now or before.
@@ -85,6 +99,18 @@ class CreateSession:
             (existing,) = await self._query_pool.execute(self._find_by_key(request), deadline=deadline)
             if existing:
                 return _read_existing(request, existing)
+        try:
+            return await self._try(request, deadline)
+        except AssistantMissing:
+            # The slot is free again, so that no request needs two.
+            user = request.user
+            replaced = await self._replacement.replace(user.clerk_id, user.assistant_id, deadline)
+            if replaced.user.assistant_id == user.assistant_id:
+                # The look has found it.
+                raise
+            return await self._try(replace(request, user=replaced.user), deadline)
+
+    async def _try(self, request: SessionRequest, deadline: Deadline) -> Session:
         async with self._slots.provisioning_slot(deadline) as connection:
             # Anything wrong on the way is rolled back when the slot is left; the attempt row stays.
             transaction = Transaction(connection, self._queries, deadline)
@@ -99,7 +125,14 @@ class CreateSession:
             if not locked.existing:
                 raise UserDeleted
             return _read_existing(request, locked.existing)
-        choice = await self._adopt_or_create(transaction, request.user.assistant_id, locked.attempted_since, deadline)
+        try:
+            # As read under the lock: the assistant may have been replaced since the user was looked up.
+            assistant_id = (locked.user.user or request.user).assistant_id
+            choice = await self._adopt_or_create(transaction, assistant_id, locked.attempted_since, deadline)
+        except AssistantMissing:
+            # Nothing can be left below an assistant that is not there.
+            await transaction.commit(self._delete_attempt(session_id, sent=False))
+            raise
         return await self._insert_and_commit(transaction, request, session_id, choice, deadline)
 
     async def _record_attempt_and_lock(
@@ -123,22 +156,27 @@ class CreateSession:
         """Step 3. A listing that failed is an error, never "none"."""
         if attempted_since is None:
             return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline))
-        unused = await self._find_unused(transaction, assistant_id, attempted_since - CLOCK_SKEW, deadline)
-        if unused:
-            log.bind(adopted=True)
-            return ThreadChoice(unused[0], is_only_unused=len(unused) == 1)
-        return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline), is_only_unused=True)
+        candidates = await self._find_candidates(transaction, assistant_id, attempted_since - CLOCK_SKEW, deadline)
+        for number, thread in enumerate(candidates[:MOST_LOOKS], start=1):
+            if await self._backboard.is_empty_thread(thread.id, deadline):
+                log.bind(adopted=True)
+                return ThreadChoice(thread, is_only_unused=number == len(candidates))
+        created = await self._backboard.create_thread(assistant_id, deadline)
+        return ThreadChoice(created, is_only_unused=len(candidates) <= MOST_LOOKS)
 
-    async def _find_unused(
+    async def _find_candidates(
         self, transaction: Transaction, assistant_id: str, since: datetime, deadline: Deadline
     ) -> list[Thread]:
-        """The threads that lost tries may have left, without those of sessions and deletions, the oldest first."""
+        """The threads that lost tries may have left, the oldest first: those of no session and of no deletion.
+
+        A listing may show no messages of a thread that has some, so each is still to be looked at alone.
+        """
         threads = await self._backboard.list_threads(assistant_id, deadline)
-        empty = [thread for thread in threads if thread.is_empty and thread.created_at >= since]
-        query = (self._queries.find_taken_threads, {"thread_ids": [thread.id for thread in empty]})
+        possible = [thread for thread in threads if not thread.has_messages and thread.created_at >= since]
+        query = (self._queries.find_taken_threads, {"thread_ids": [thread.id for thread in possible]})
         (rows,) = await transaction.execute(query)
         taken = {thread_id for (thread_id,) in rows}
-        return [thread for thread in empty if thread.id not in taken]
+        return [thread for thread in possible if thread.id not in taken]
 
     async def _insert_and_commit(
         self,

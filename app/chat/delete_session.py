@@ -35,13 +35,18 @@ class DeleteSession:
         Raises NotFound, UserDeleted, or Unavailable when it could not be finished; the session is deleted by then.
         """
         thread_id = await self._delete_rows(session_id, owner_id, deadline)
+        if thread_id is None:
+            return
         async with self._slots.deletion_slot(deadline):
             await self._backboard.delete_thread(thread_id, deadline)
         forget = (self._queries.delete_deleted_thread, {"session_id": session_id})
         await self._provisioning_pool.execute(forget, deadline=deadline)
 
-    async def _delete_rows(self, session_id: UUID, owner_id: str | None, deadline: Deadline) -> str:
-        """Delete the rows; returns the thread that is to be deleted, which a row remembers from here on."""
+    async def _delete_rows(self, session_id: UUID, owner_id: str | None, deadline: Deadline) -> str | None:
+        """Delete the rows; returns the thread that is to be deleted, which a row remembers from here on.
+
+        None where Backboard has lost it already, with the user's assistant.
+        """
         session, reachable = {"session_id": session_id}, {"session_id": session_id, "owner_id": owner_id}
         async with self._provisioning_pool.connection(deadline.left(2.0)) as connection:
             transaction = Transaction(connection, self._queries, deadline)
@@ -58,10 +63,11 @@ class DeleteSession:
             return thread_id
 
 
-def _read_thread_id(rows: Rows) -> str:
+def _read_thread_id(rows: Rows) -> str | None:
     if not rows:
         raise NotFound
+    thread_id: str | None
     thread_id, is_deleted = rows[0]
     if is_deleted:
         raise UserDeleted
-    return str(thread_id)
+    return thread_id

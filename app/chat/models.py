@@ -12,13 +12,14 @@ from app.deadline import Deadline
 class Session(NamedTuple):
     """A session with a preview of its latest message, in the order of the columns in every query.
 
-    `is_deleted` says that the user was deleted: the session is out of reach.
+    `is_deleted` says that the user was deleted: the session is out of reach. `thread_id` is None where Backboard has
+    lost the assistant, and with it the thread; the messages are here all the same.
     """
 
     session_id: UUID
     clerk_id: str
     assistant_id: str
-    thread_id: str
+    thread_id: str | None
     title: str
     status: str
     created_at: datetime

@@ -4,7 +4,6 @@ Facts: Clerk's OpenAPI file bapi/2026-05-12.yml. The official Python client is n
 listing silently, and repeats requests for up to an hour.
 """
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from app import log
+from app.clerk.documents import read_document
 from app.clerk.users import CLERK_ID, Profile, read_profile
 from app.deadline import Deadline
 from app.errors import InvalidRequest, ThrottledBy, Unavailable
@@ -154,8 +154,8 @@ class ClerkApi:
 def _read_json(response: HttpResponse) -> Any:
     """The document of a 200, or of a 404 about the user; ClerkUnavailable for any other response."""
     try:
-        document = json.loads(response.body.decode())
-    except (ValueError, RecursionError):
+        document = read_document(response.body)
+    except InvalidRequest:
         document = None
     status = response.status
     if status == HTTPStatus.OK and document is not None:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.clerk.users import Profile, read_clerk_id, read_profile
-from app.errors import InvalidEvent
-from app.http.requests import parse_json
+from app.clerk.documents import read_document
+from app.clerk.users import Profile, read_clerk_id, read_event_time, read_profile
+from app.errors import InvalidEvent, InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,18 @@ def parse(body: bytes, now: datetime) -> Event:
     `type`, `data` and `data.id` identify the event, so they must be valid. Every other field is optional: an
     unusable value counts as absent, and the user still gets the row.
     """
-    document = parse_json(body)
+    document = read_document(body)
+    if not isinstance(document, dict):
+        raise InvalidRequest("json")
     event_type, instance_id, data = document.get("type"), document.get("instance_id"), document.get("data")
     if not isinstance(event_type, str) or not event_type:
         raise InvalidEvent("type")
     if not isinstance(instance_id, str):
         instance_id = None
+    event_at = read_event_time(document.get("timestamp"), now)
     match event_type:
         case "user.created" | "user.updated":
-            return UserUpsertedEvent(event_type, instance_id, read_profile(data, now))
+            return UserUpsertedEvent(event_type, instance_id, read_profile(data, now, event_at))
         case "user.deleted":
             # The event carries the id and nothing else, and may be the first event about that user.
             return UserDeletedEvent(event_type, instance_id, read_clerk_id(data))
@@ -60,5 +63,5 @@ def parse(body: bytes, now: datetime) -> Event:
                 raise InvalidEvent("data")
             # `data.id` is the session's id. Older deliveries carry no user.
             if (user := data.get("user")) is not None:
-                return UserUpsertedEvent(event_type, instance_id, read_profile(user, now))
+                return UserUpsertedEvent(event_type, instance_id, read_profile(user, now, event_at))
     return IgnoredEvent(event_type, instance_id)

@@ -24,10 +24,13 @@ FETCH_SECONDS = 2.0
 SET_BYTES = 256 * 1024
 # RFC 7518 asks for 2048 bits or more; the upper limit keeps a misconfigured key from costing seconds of CPU.
 KEY_BITS = (2048, 8192)
-# Tokens with invented key ids can cause one request to Clerk in this time and no more.
+# A key id that Clerk has not is not asked for again in this time.
 REFRESH_SECONDS = 60.0
-# Shorter after a failure, since users with a valid token are waiting.
+# Any other unknown key id is: users with a valid token may be waiting for the key of a rotation, or for Clerk. Tokens
+# with invented key ids can cause one request to Clerk in this time and no more.
 RETRY_SECONDS = 5.0
+# So many unknown key ids are remembered; a token with another one is answered 503, not 401.
+MOST_UNKNOWN = 1000
 # The set is fetched again after this time, so that a key that Clerk has withdrawn is forgotten.
 KEEP_SECONDS = 3600.0
 
@@ -77,20 +80,30 @@ class JwksCache:
         self._keys: dict[str, RSAPublicKey] = {}
         self._fetch_task: asyncio.Task[None] | None = None
         self._failure: str | None = None
+        # Key ids that a fetch has not found, and those that no fetch has been made for yet.
+        self._absent: set[str] = set()
+        self._unknown: set[str] = set()
         self._fetched_at = self._attempted_at = float("-inf")
 
     async def get_key(self, kid: str, seconds: float) -> RSAPublicKey | None:
-        """The key with this id. A key in memory is returned at once, even while Clerk is down."""
+        """The key with this id. A key in memory is returned at once, even while Clerk is down.
+
+        None only after a fetch that began when the id was known already: any other may be older than the key.
+        """
         key = self._keys.get(kid)
         if key is not None:
             if monotonic() - self._fetched_at > KEEP_SECONDS:
                 self._start_fetch()
             return key
+        if kid in self._absent and monotonic() - self._fetched_at < REFRESH_SECONDS:
+            return None
+        if len(self._unknown) < MOST_UNKNOWN:
+            self._unknown.add(kid)
         task = self._start_fetch()
         if task is not None:
             await asyncio.wait([task], timeout=seconds)
         key = self._keys.get(kid)
-        if key is None and (self._failure or (task is not None and not task.done())):
+        if key is None and (kid not in self._absent or self._failure or (task is not None and not task.done())):
             wait = max(1, round(self._attempted_at + RETRY_SECONDS - monotonic()))
             raise ClerkKeysUnavailable(self._failure, retry_after=wait)
         return key
@@ -104,24 +117,25 @@ class JwksCache:
     def _start_fetch(self) -> asyncio.Task[None] | None:
         """The running fetch or a new one; None when the last one is too recent."""
         if self._fetch_task is None or self._fetch_task.done():
-            pause = RETRY_SECONDS if self._failure else REFRESH_SECONDS
-            if monotonic() - self._attempted_at < pause:
+            if monotonic() - self._attempted_at < RETRY_SECONDS:
                 return None
             self._attempted_at = monotonic()
-            self._fetch_task = asyncio.create_task(self._fetch())
+            self._fetch_task = asyncio.create_task(self._fetch(self._unknown))
+            self._unknown = set()
         return self._fetch_task
 
-    async def _fetch(self) -> None:
+    async def _fetch(self, asked: set[str]) -> None:
         """Replace the whole set; after a failure the old one stays."""
         try:
             request = self._client.build_request("GET", PATH)
+            asked |= self._keys.keys()
             self._keys = _read_set(await fetch(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
         except (httpx.HTTPError, TimeoutError):
             self._failure = "clerk_keys_unreachable"
         except (UnusableBody, ValueError, RecursionError):
             self._failure = "clerk_keys_unreadable"
         else:
-            self._failure, self._fetched_at = None, monotonic()
+            self._failure, self._fetched_at, self._absent = None, monotonic(), asked - self._keys.keys()
             return
         log.error(self._failure)
 

@@ -5,7 +5,6 @@ the keys. Facts: Clerk's documentation, "Session tokens"; the categories are tho
 """
 
 import base64
-import json
 import re
 from collections.abc import Sequence
 from time import time
@@ -13,10 +12,12 @@ from typing import Any
 
 import jwt
 
+from app import log
+from app.clerk.documents import read_document
 from app.clerk.jwks import FETCH_SECONDS, JwksCache, KeySource, StaticKey, build_jwks_client
 from app.clerk.users import CLERK_ID
 from app.deadline import Deadline
-from app.errors import ServiceError
+from app.errors import InvalidRequest, ServiceError
 from app.settings import Settings
 
 # Clerk keeps a session token below 4 KB, since it also travels as a cookie.
@@ -29,6 +30,7 @@ SESSION_CATEGORIES = ("cl_B7d4PD111AAA", "cl_I7d4PD111III")
 
 _TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 _KEY_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_ACTOR = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 class BadToken(ServiceError):
@@ -60,6 +62,8 @@ class SessionTokens:
             self._jws.decode(token, key, algorithms=[ALGORITHM])
         except jwt.PyJWTError as error:
             raise BadToken("signature") from error
+        if claims.get("act") is not None:
+            log.bind(actor=_read_actor(claims["act"]))
         return clerk_id
 
     async def check_keys(self, deadline: Deadline) -> None:
@@ -75,6 +79,10 @@ class SessionTokens:
         if type(expires) is not int or expires + LEEWAY_SECONDS <= now:
             raise BadToken("expired")
         if type(begins) is not int or begins - LEEWAY_SECONDS > now:
+            raise BadToken("not_yet")
+        # Clerk always sends it; its own libraries compare it only where it is sent.
+        issued = claims.get("iat", begins)
+        if type(issued) is not int or issued - LEEWAY_SECONDS > now:
             raise BadToken("not_yet")
         if self._issuer is not None and claims.get("iss") != self._issuer:
             raise BadToken("issuer")
@@ -119,10 +127,17 @@ def _check_session(claims: dict[str, Any]) -> str:
     return clerk_id
 
 
+def _read_actor(act: object) -> str:
+    """The id of who acts as the user, `unknown` if it is no id: impersonation from Clerk's dashboard, or an agent."""
+    actor = act.get("sub") if isinstance(act, dict) else None
+    return actor if isinstance(actor, str) and _ACTOR.fullmatch(actor) else "unknown"
+
+
 def _decode(segment: str) -> dict[str, Any]:
     try:
-        document = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-    except (ValueError, RecursionError):
+        # An instance may copy metadata into its tokens, and users write some of it.
+        document = read_document(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except (ValueError, InvalidRequest):
         raise BadToken("shape") from None
     if not isinstance(document, dict):
         raise BadToken("shape")

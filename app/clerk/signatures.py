@@ -17,10 +17,9 @@ from svix.webhooks import Webhook
 
 from app.errors import BadSignature
 
-# Into the past and into the future, as in every Svix library.
+# Into the past and into the future, as in every Svix library: those compare with a clock that has fractions of a
+# second, so a delivery that is exactly this old is too old.
 TOLERANCE_SECONDS = 300
-SIGNATURE_BYTES = 2048
-SIGNATURE_ENTRIES = 10
 MAC_BYTES = 32
 
 _ID = re.compile(rb"[A-Za-z0-9_-]{1,128}")
@@ -47,7 +46,7 @@ class SignatureVerifier:
     def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> VerifiedDelivery:
         """Check raw headers and raw body; BadSignature for any fault. `now` is in seconds since 1970."""
         svix_id, timestamp, signature = _signature_headers(headers)
-        if abs(int(now) - timestamp) > TOLERANCE_SECONDS:
+        if not -TOLERANCE_SECONDS <= now - timestamp < TOLERANCE_SECONDS:
             raise BadSignature("stale")
         macs = _macs(signature)
         # Every entry is compared with every secret, so the duration does not tell which of them matched.
@@ -82,18 +81,19 @@ def _signature_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int
         (svix_id,), (timestamp,), (signature,) = (values.get(name, []) for name in names)
     except ValueError:
         raise BadSignature("headers") from None
-    if not _ID.fullmatch(svix_id) or not _TIMESTAMP.fullmatch(timestamp) or not 0 < len(signature) <= SIGNATURE_BYTES:
+    if not _ID.fullmatch(svix_id) or not _TIMESTAMP.fullmatch(timestamp) or not signature:
         raise BadSignature("headers")
     return svix_id.decode(), int(timestamp), signature
 
 
 def _macs(signature: bytes) -> list[bytes]:
-    """The codes of the v1 entries of a signature header; entries of another version or shape are skipped."""
-    entries = signature.split(b" ")
-    if len(entries) > SIGNATURE_ENTRIES:
-        raise BadSignature("headers")
+    """The codes of the v1 entries of a signature header; entries of another version or shape are skipped.
+
+    During a rotation Svix signs with the current key and with up to ten old ones. The size of a request's head bounds
+    how many fit.
+    """
     macs = []
-    for entry in entries:
+    for entry in signature.split(b" "):
         version, _, code = entry.partition(b",")
         if version != b"v1":
             continue

@@ -16,13 +16,16 @@ NAME_LENGTH = 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # No clock is wrong by more. An `updated_at` further in the future would make every genuine update look old.
 MAX_CLOCK_SKEW = timedelta(days=1)
+# Clerk's documents show the time of an event in seconds and in milliseconds. So many milliseconds were over in 1973.
+FIRST_MILLISECONDS = 10**11
 
 
 class Profile(NamedTuple):
     """A user's data, from Clerk or from the chat backend.
 
     `updated_at` is Clerk's version of the user. None means that the chat backend sent the data: it fills a new row
-    and never changes one, and any event is newer.
+    and never changes one, and any event is newer. `event_at` is when Clerk made the event, by Clerk's own clock: it
+    decides between two events of one version. None for what was asked of Clerk, which is what holds now.
     """
 
     clerk_id: str
@@ -30,6 +33,7 @@ class Profile(NamedTuple):
     name: str | None = None
     updated_at: datetime | None = None
     last_sign_in_at: datetime | None = None
+    event_at: datetime | None = None
 
 
 def usable_text(value: object, limit: int) -> str | None:
@@ -54,13 +58,22 @@ def read_clerk_id(data: object) -> str:
     return clerk_id
 
 
-def read_profile(data: Any, now: datetime) -> Profile:
+def read_event_time(timestamp: object, now: datetime) -> datetime | None:
+    """The `timestamp` of an event, in milliseconds or in seconds; None if it is absent or unusable."""
+    if isinstance(timestamp, int) and not isinstance(timestamp, bool) and timestamp < FIRST_MILLISECONDS:
+        timestamp *= 1000
+    event_at = _read_timestamp(timestamp)
+    return event_at if event_at is None or event_at <= now + MAX_CLOCK_SKEW else None
+
+
+def read_profile(data: Any, now: datetime, event_at: datetime | None = None) -> Profile:
     """The profile in a User object; an unusable field other than the id counts as absent."""
     clerk_id = read_clerk_id(data)
     updated_at = _read_timestamp(data.get("updated_at"))
     if updated_at is None or updated_at > now + MAX_CLOCK_SKEW:
         updated_at = EPOCH
-    return Profile(clerk_id, _email(data), _name(data), updated_at, _read_timestamp(data.get("last_sign_in_at")))
+    last_sign_in_at = _read_timestamp(data.get("last_sign_in_at"))
+    return Profile(clerk_id, _email(data), _name(data), updated_at, last_sign_in_at, event_at)
 
 
 def _email(data: dict[str, Any]) -> str | None:

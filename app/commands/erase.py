@@ -72,6 +72,7 @@ class UserData:
     session_attempts: int
     assistants: int = 0
     threads: int = 0
+    memories: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -89,6 +90,8 @@ class Erasure:
         self._clerk_id = clerk_id
         # The assistant of the user's row, which may have been renamed at Backboard.
         self._own_assistants: set[str] = set()
+        # Every assistant that a count has found: what is remembered under one that is gone would count as left.
+        self._seen_assistants: set[str] = set()
 
     async def run(self, confirm: Confirm | None, echo: Echo) -> bool:
         """Count, ask, erase, count again; whether nothing is left."""
@@ -113,8 +116,11 @@ class Erasure:
             users, counts = await execute(connection, find, count, seconds=SECONDS)
         self._own_assistants |= {row[2] for row in users if row[2] is not None}
         assistants = await self._find_assistants()
+        self._seen_assistants |= assistants
         threads = [await self._backboard.list_threads(assistant_id, Deadline()) for assistant_id in sorted(assistants)]
-        return replace(UserData(*counts[0]), assistants=len(assistants), threads=sum(map(len, threads)))
+        memories = [await self._backboard.count_memories(one, Deadline()) for one in sorted(self._seen_assistants)]
+        counted = UserData(*counts[0])
+        return replace(counted, assistants=len(assistants), threads=sum(map(len, threads)), memories=sum(memories))
 
     async def erase(self) -> None:
         """Delete everything; the count before has found out which assistant the row has."""

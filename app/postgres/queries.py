@@ -27,6 +27,7 @@ class Queries:
     delete_user_messages: bytes
     delete_user_sessions: bytes
     delete_user_threads: bytes
+    clear_threads: bytes
     clear_user_profile: bytes
     find_deleted_thread: bytes
     find_assistant_owners: bytes
@@ -38,6 +39,7 @@ class Queries:
     find_taken_threads: bytes
     find_users: bytes
     get_attempt: bytes
+    count_doubts: bytes
     count_user_data: bytes
     get_database_facts: bytes
     get_user_counts: bytes
@@ -59,8 +61,10 @@ class Queries:
     insert_user: bytes
     list_attempts: bytes
     list_defaults: bytes
+    list_deleted_threads: bytes
     list_messages: bytes
     list_migrations: bytes
+    list_neighbours: bytes
     list_refused_functions: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
@@ -74,6 +78,7 @@ class Queries:
     resolve_attempt: bytes
     set_local_timeouts: bytes
     set_preferences: bytes
+    update_assistant: bytes
     update_session: bytes
     update_users: bytes
 

@@ -27,8 +27,9 @@ class User(NamedTuple):
 
     def differs_from(self, profile: Profile) -> bool:
         """Whether storing the profile would change the row."""
-        signed_in = profile.last_sign_in_at or self.last_sign_in_at
-        return (profile.email, profile.name, signed_in) != (self.email, self.name, self.last_sign_in_at)
+        # An earlier sign-in changes nothing.
+        signed_in = max(profile.last_sign_in_at or EPOCH, self.last_sign_in_at or EPOCH)
+        return (profile.email, profile.name, signed_in) != (self.email, self.name, self.last_sign_in_at or EPOCH)
 
 
 class UserState(NamedTuple):

@@ -36,6 +36,7 @@ class UserRepository:
             "names": [profile.name for profile in profiles],
             "versions": [profile.updated_at or EPOCH for profile in profiles],
             "last_sign_ins": [profile.last_sign_in_at for profile in profiles],
+            "event_times": [profile.event_at for profile in profiles],
         }
 
     def record_attempt(self, clerk_id: str) -> Statement:
@@ -70,4 +71,5 @@ def _values(profile: Profile) -> dict[str, Any]:
         "name": profile.name,
         "clerk_updated_at": profile.updated_at or EPOCH,
         "last_sign_in_at": profile.last_sign_in_at,
+        "clerk_event_at": profile.event_at,
     }

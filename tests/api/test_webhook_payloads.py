@@ -3,14 +3,18 @@
 import json
 from typing import Any
 
+import psycopg
 import pytest
 from starlette.types import ASGIApp
 
 from tests.support import asgi
 from tests.support.asgi import Log, ask
-from tests.support.factories import Person, event, user_data
+from tests.support.factories import Person, event, user_created, user_data, user_updated
+from tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
+
+Database = psycopg.Connection[dict[str, Any]]
 
 
 def named(clerk_id: Any) -> bytes:
@@ -48,10 +52,9 @@ UNUSABLE = {
     "NaN": (PLAIN % b"NaN", "json"),
     "Infinity": (PLAIN % b"Infinity", "json"),
     "-Infinity": (PLAIN % b"-Infinity", "json"),
-    "a number without end": (PLAIN % (b"9" * 10_000), "json"),
-    "a number beyond all others": (PLAIN % b"1e999", "json"),
-    "a key twice": (PLAIN % b'1, "x": 2', "json"),
-    "a key twice, deep inside": (PLAIN % b'[{"y": {"z": 1, "z": 1}}]', "json"),
+    "an id twice": (b'{"type": "user.deleted", "data": {"id": "user_a", "id": "user_b"}}', "clerk_id"),
+    "data twice": (b'{"type": "user.deleted", "data": {"id": "user_a"}, "data": {"id": "user_b"}}', "data"),
+    "a type twice": (b'{"type": "user.deleted", "type": "user.created", "data": {"id": "user_a"}}', "type"),
     "no type": (b'{"data": {"id": "user_a"}}', "type"),
     "empty type": (event("", {}), "type"),
     "type null": (b'{"type": null}', "type"),
@@ -152,3 +155,31 @@ async def test_a_long_event_type_is_cut_in_the_log(app: ASGIApp, log: Log) -> No
 
     assert (await ask(app, asgi.delivery(body), body)).status == 200
     assert len(log.line()["type"]) == 200
+
+
+DECORATIONS = {
+    "a number without end": b"9" * 10_000,
+    "a number beyond all others": b"1e999",
+    "1,000 arrays deep": b"[" * 1000 + b"]" * 1000,
+    "4,000 objects deep": b'{"a":' * 4000 + b"1" + b"}" * 4000,
+    "a key twice": b'1, "x": 2',
+    "keys twice, deep inside": b'[{"y": {"z": 1, "z": 1, "id": 1, "id": 2}}]',
+    "half a surrogate pair": rb'"\ud800"',
+}
+
+
+@pytest.mark.parametrize("decoration", DECORATIONS.values(), ids=DECORATIONS)
+async def test_a_user_is_never_lost_to_metadata(service: Service, database: Database, decoration: bytes) -> None:
+    """Users write some of it, in their own browsers: the row is made, updated and deleted all the same."""
+    person = Person()
+    bodies = [
+        user_created(person, unsafe_metadata="HERE"),
+        user_updated(person, unsafe_metadata="HERE", first_name="Newer", updated_at=1_800_000_000_000),
+        event("session.created", {"id": "sess_1", "user": user_data(person, public_metadata="HERE")}),
+        event("user.deleted", {"id": person.clerk_id, "deleted": True, "x": "HERE"}),
+    ]
+
+    answers = [await service.deliver(body.replace(b'"HERE"', decoration)) for body in bodies]
+
+    assert [answer.json().get("outcome") for answer in answers] == ["created", "updated", "stale", "deleted"]
+    assert database.execute("SELECT 1 FROM users WHERE deleted_at IS NULL").fetchall() == []

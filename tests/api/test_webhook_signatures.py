@@ -97,8 +97,6 @@ HEADERS: dict[str, Callable[[], Headers]] = {
     "hello": lambda: three(timestamp="hello"),
     "minus one": lambda: three(timestamp="-1"),
     "milliseconds": lambda: three(timestamp=moved(0) + "000"),
-    "eleven entries": lambda: three(lambda mac: " ".join([entry(mac)] * 11)),
-    "more than 2 KB": lambda: three(lambda mac: entry(mac) + " " + "x" * 2048),
 }
 
 STALE: dict[str, Callable[[], Headers]] = {
@@ -172,6 +170,7 @@ RIGHT: dict[str, tuple[Callable[[], Headers], int]] = {
     "first": (lambda: three(lambda mac: f"{entry(mac)} {entry(bytes(32))}"), 0),
     "in the middle": (lambda: three(lambda mac: f"{entry(bytes(32))} {entry(mac)} {entry(bytes(32))}"), 0),
     "last": (lambda: three(lambda mac: f"{entry(bytes(32))} {entry(mac)}"), 0),
+    "the oldest of eleven keys": (lambda: three(lambda mac: " ".join([entry(bytes(32))] * 10 + [entry(mac)])), 0),
     "beside v2": (lambda: three(lambda mac: f"v2,{'x' * 44} {entry(mac)}"), 0),
     "beside garbage": (lambda: three(lambda mac: f"garbage v1,abc ,, {entry(mac)}"), 0),
     "beside what is not ASCII": (lambda: three(lambda mac: f"v1,\xe9 {entry(mac)}"), 0),

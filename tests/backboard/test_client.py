@@ -18,7 +18,16 @@ from app.backboard.circuit_breaker import CircuitBreaker
 from app.backboard.client import Backboard
 from app.backboard.models import Assistant
 from app.deadline import Deadline
-from app.errors import AssistantUnavailable, CircuitOpen, DatabaseDown, NotSent, OutcomeUnknown, Rejected, Throttled
+from app.errors import (
+    AssistantMissing,
+    AssistantUnavailable,
+    CircuitOpen,
+    DatabaseDown,
+    NotSent,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -288,7 +297,7 @@ async def test_a_listing_that_ignores_skip_is_a_failed_lookup(backboard: Backboa
 @respx.mock
 async def test_deleting_an_assistant_that_is_not_there_succeeds(backboard: Backboard) -> None:
     """When the 404 is Backboard's own, and the address lists assistants."""
-    respx.delete(f"{ASSISTANTS}/{UUID}").respond(404, json={"detail": "Assistant not found"})
+    respx.delete(url__startswith=f"{ASSISTANTS}/{UUID}").respond(404, json={"detail": "Assistant not found"})
     respx.get(ASSISTANTS).respond(json=[])
 
     await backboard.delete_assistant(UUID, Deadline())
@@ -310,11 +319,83 @@ async def test_a_404_of_a_wrong_address_is_not_a_deletion(
     backboard: Backboard, deleting: httpx.Response, listing: httpx.Response
 ) -> None:
     """The assistant exists at the right address, and nothing would look for it again."""
-    respx.delete(f"{ASSISTANTS}/{UUID}").mock(return_value=deleting)
+    respx.delete(url__startswith=f"{ASSISTANTS}/{UUID}").mock(return_value=deleting)
     respx.get(ASSISTANTS).mock(return_value=listing)
 
     with pytest.raises(AssistantUnavailable):
         await backboard.delete_assistant(UUID, Deadline())
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        (httpx.Response(200, json={"memories": [{"id": "1"}], "total_count": 7}), 7),
+        (httpx.Response(200, json={"memories": [], "total_count": 0}), 0),
+        (httpx.Response(404, json={"detail": "Assistant not found"}), 0),
+        (httpx.Response(404, html="<h1>Not Found</h1>"), None),
+        (httpx.Response(200, json={"memories": []}), None),
+        (httpx.Response(200, json=[]), None),
+        (httpx.Response(200, json={"total_count": "7"}), None),
+        (httpx.Response(500), None),
+    ],
+    ids=["some", "none", "no assistant", "a gateway", "no count", "a list", "a text", "500"],
+)
+@respx.mock
+async def test_memories_are_counted_or_the_count_fails(
+    backboard: Backboard, answer: httpx.Response, count: int | None
+) -> None:
+    """A count that cannot be read is never 0: erase would take it for a proof."""
+    respx.get(f"{ASSISTANTS}/{UUID}/memories").mock(return_value=answer)
+    if count is None:
+        with pytest.raises(AssistantUnavailable):
+            await backboard.count_memories(UUID, Deadline())
+        return
+
+    assert await backboard.count_memories(UUID, Deadline()) == count
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+@respx.mock
+async def test_a_deletion_may_answer_with_and_without_a_body(backboard: Backboard, status: int) -> None:
+    respx.delete(url__startswith=f"{ASSISTANTS}/{UUID}").respond(status)
+
+    await backboard.delete_assistant(UUID, Deadline())
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_empty"),
+    [
+        (httpx.Response(200, json={"thread_id": UUID, "messages": []}), True),
+        (httpx.Response(200, json={"thread_id": UUID.upper(), "messages": []}), True),
+        (httpx.Response(200, json={"thread_id": UUID, "messages": [{"role": "user"}]}), False),
+        (httpx.Response(200, json={"thread_id": UUID, "messages": None}), False),
+        (httpx.Response(200, json={"thread_id": UUID}), False),
+        (httpx.Response(200, json={"thread_id": OTHER_UUID, "messages": []}), False),
+        (httpx.Response(404, json={"detail": "Thread not found"}), False),
+    ],
+    ids=["nothing said", "in capitals", "something said", "null", "no such member", "another thread", "gone"],
+)
+@respx.mock
+async def test_only_a_thread_that_says_so_itself_is_empty(
+    backboard: Backboard, answer: httpx.Response, *, is_empty: bool
+) -> None:
+    respx.get(f"{URL}/threads/{UUID}").mock(return_value=answer)
+
+    assert await backboard.is_empty_thread(UUID, Deadline()) is is_empty
+
+
+@respx.mock
+async def test_a_404_below_an_assistant_says_that_the_assistant_is_missing(backboard: Backboard) -> None:
+    """Only Backboard's own; that of a gateway is a wrong address."""
+    threads = respx.route(url__startswith=f"{ASSISTANTS}/{UUID}/threads")
+    threads.respond(404, json={"detail": "Assistant not found"})
+    with pytest.raises(AssistantMissing):
+        await backboard.create_thread(UUID, Deadline())
+    with pytest.raises(AssistantMissing):
+        await backboard.list_threads(UUID, Deadline())
+    threads.respond(404, html="<h1>Not Found</h1>")
+    with pytest.raises(Rejected):
+        await backboard.create_thread(UUID, Deadline())
 
 
 @pytest.mark.parametrize(

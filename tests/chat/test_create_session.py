@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from app.chat.create_session import MOST_LOOKS
 from tests.support.factories import Person, event
 from tests.support.service import Chat, Service, connected_to
 from tools.processes import ServerProcess, responds, wait_until
@@ -169,6 +170,63 @@ async def test_only_an_unused_thread_of_the_time_of_a_lost_try_is_adopted(
 
     assert taken in before
     assert session["thread_id"] not in before
+
+
+@pytest.mark.parametrize("listed", ["shown", "empty", "absent"])
+async def test_a_thread_with_messages_is_not_adopted_although_a_listing_hides_them(
+    chat: Chat, person: Person, backboard: Sandbox, listed: Any
+) -> None:
+    """A candidate is asked for alone; an empty one among others is found all the same."""
+    backboard.switches.listed_messages = listed
+    assistant_id = backboard.alive()[0].id
+    backboard.next("create_thread", status(500, after_commit=True))
+    used = [backboard.make_thread(assistant_id, messages=messages) for messages in (4, 1)]
+    await chat.open(person)
+
+    adopted, created = (await chat.open(person)).json(), (await chat.open(person)).json()
+
+    assert {adopted["thread_id"], created["thread_id"]}.isdisjoint(thread.id for thread in used)
+    assert len(backboard.threads()) == 4
+
+
+@pytest.mark.parametrize("fault", [status(500), drops(), without("thread_id")], ids=str)
+async def test_a_candidate_that_cannot_be_looked_at_creates_nothing(
+    chat: Chat, person: Person, backboard: Sandbox, fault: Fault
+) -> None:
+    """A look that failed is not "empty", and not "used" either."""
+    backboard.next("create_thread", status(500, after_commit=True))
+    await chat.open(person)
+    backboard.next("get_thread", fault)
+
+    answers = [(await chat.open(person)).status_code for _ in range(2)]
+
+    assert (answers, len(backboard.threads())) == ([503, 201], 1)
+
+
+async def test_a_candidate_that_vanishes_is_passed_over(chat: Chat, person: Person, backboard: Sandbox) -> None:
+    backboard.next("create_thread", status(500, after_commit=True))
+    await chat.open(person)
+    backboard.next("get_thread", status(404, "Thread not found"))
+
+    assert (await chat.open(person)).status_code == 201
+    assert len(backboard.threads()) == 2
+
+
+async def test_only_so_many_candidates_are_looked_at(
+    chat: Chat, person: Person, database: Database, backboard: Sandbox
+) -> None:
+    """A chat backend may have made many threads of its own; the attempt row stays, since not all were seen."""
+    backboard.switches.listed_messages = "empty"
+    assistant_id = backboard.alive()[0].id
+    backboard.next("create_thread", status(500))
+    await chat.open(person)
+    for _ in range(MOST_LOOKS + 1):
+        backboard.make_thread(assistant_id, messages=1)
+    database.execute("UPDATE session_attempts SET noted_at = now() - INTERVAL '1 hour'")
+
+    assert (await chat.open(person)).status_code == 201
+    assert len(backboard.calls(kind="get_thread")) == MOST_LOOKS
+    assert len(rows(database, "session_attempts")) == 1
 
 
 async def test_a_thread_with_an_unfinished_deletion_is_not_adopted(

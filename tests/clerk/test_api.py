@@ -1,6 +1,7 @@
 """The calls to Clerk's Backend API, and what each response means."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -208,3 +209,28 @@ async def test_a_count_that_is_not_a_number_is_unreadable(clerk: Clerk, api: Cle
     clerk.next("count", garbage(body))
 
     assert (await error_of(api.count_users())).reason == "clerk_unreadable"
+
+
+DECORATIONS = {
+    "a huge number": b'{"x": 1e400}',
+    "5,000 digits": b'{"x": ' + b"9" * 5000 + b"}",
+    "1,000 objects in each other": b'{"x":' * 1000 + b"1" + b"}" * 1000,
+    "4,000 arrays in each other": b"[" * 4000 + b"]" * 4000,
+    "keys that stand twice": b'{"id": 1, "id": 2, "x": 1, "x": 2}',
+    "half a surrogate pair": rb'{"\ud800": "\udfff"}',
+}
+
+
+@pytest.mark.parametrize("decoration", DECORATIONS.values(), ids=DECORATIONS)
+async def test_the_metadata_of_one_user_spoils_no_page(clerk: Clerk, api: ClerkApi, decoration: bytes) -> None:
+    """A user's own browser writes it; backfill and reconcile read the other users of the page all the same."""
+    people = add_users(clerk, 3)
+    clerk.users[people[1].clerk_id]["unsafe_metadata"] = "HERE"
+    decorated = Fault("decorated", alter=lambda given: replace(given, body=given.body.replace(b'"HERE"', decoration)))
+    clerk.always("any", decorated)
+
+    page = await api.list_users(None)
+    profile = await api.get_user(people[1].clerk_id, Deadline())
+
+    assert [one.email for one in page.profiles] == [person.email for person in people]
+    assert profile == page.profiles[1]

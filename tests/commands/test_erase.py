@@ -12,6 +12,8 @@ from tests.support.factories import Person, event
 from tests.support.service import Chat, Service, in_process, settings_of
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
+from tools.sandbox.faults import Fault, behaves
+from tools.sandbox.http import json_response
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +32,7 @@ async def converse(service: Service, backboard: Sandbox, person: Person) -> None
     """Two sessions with messages, one with an unfinished deletion, one with an unknown outcome, and preferences."""
     chat = Chat(service.client)
     sessions = [(await chat.open(person)).json() for _ in range(3)]
+    backboard.remember(sessions[0]["assistant_id"], "Canary likes trains", "Canary lives in Lisbon")
     for session in sessions[:2]:
         await chat.say(session, "user", "hello")
     await chat.put(f"/users/{person.clerk_id}/preferences", {"a": "hello"})
@@ -62,14 +65,16 @@ async def test_nothing_of_the_user_is_left(
     person, other = Person(), Person()
     await converse(service, backboard, person)
     await converse(service, backboard, other)
+    own, others = (backboard.alive(one.assistant_name)[0].id for one in (person, other))
     if deleted:
         await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
 
     code, stdout, stderr = erase(variables, person.clerk_id, "--yes")
 
     assert (code, stderr) == (0, ""), stdout
-    after = [line.split()[-1] for line in stdout.splitlines()[-9:-1]]
-    assert after == ["0"] * 8, stdout
+    after = {line.split()[-1] for line in stdout.splitlines()[-10:-1]}
+    assert (after, stdout.splitlines()[-2].split()) == ({"0"}, ["memories", "0" if deleted else "2", "0"]), stdout
+    assert (backboard.memories(own), len(backboard.memories(others))) == ([], 2)
     assert counts(database) == {
         "messages": 2, "sessions": 2, "preferences": 1, "deleted_threads": 1, "session_attempts": 1, "users": 1,
     }  # fmt: skip
@@ -103,6 +108,38 @@ async def test_an_unfinished_erasure_is_finished_by_the_next_run(
 
     assert (first[0], second[0]) == (1, 0)
     assert (set(counts(database).values()), backboard.alive()) == ({0}, [])
+
+
+@pytest.mark.parametrize("kind", ["list_memories", "delete_memories"])
+async def test_memories_that_cannot_be_counted_or_deleted_are_no_success(
+    service: Service, variables: dict[str, str], backboard: Sandbox, kind: str
+) -> None:
+    """The assistant stays as long as something is remembered under it, since only through it can that be reached."""
+    person = Person()
+    await converse(service, backboard, person)
+    (assistant,) = backboard.alive()
+    backboard.next(kind, status(500))
+
+    first = erase(variables, person.clerk_id, "--yes")
+    remembered = backboard.memories(assistant.id)
+    second = erase(variables, person.clerk_id, "--yes")
+
+    assert (first[0], len(remembered), second[0]) == (1, 2, 0)
+    assert (backboard.memories(assistant.id), backboard.alive()) == ([], [])
+
+
+async def test_memories_that_outlive_their_assistant_are_left(
+    service: Service, variables: dict[str, str], backboard: Sandbox
+) -> None:
+    """The proof asks for them once more, although the assistant is gone."""
+    person = Person()
+    await converse(service, backboard, person)
+    backboard.next("list_memories", behaves(), Fault("kept", alter=lambda _: json_response(200, {"total_count": 2})))
+
+    code, stdout, _ = erase(variables, person.clerk_id, "--yes")
+
+    assert (code, stdout.splitlines()[-2].split()) == (1, ["memories", "2", "2"])
+    assert stdout.splitlines()[-1] == "Something is left."
 
 
 async def test_an_assistant_that_was_renamed_is_deleted_too(

@@ -23,6 +23,7 @@ HASHES = {
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
     "0004_create_functions.sql": "01c2b3f77a0d117f21932dc8a4f8b28ec58b6e67dacc1576598c75f8e2172ac1",
+    "0005_add_event_times.sql": "bd178a71cd1efc446cb7eedbd9f35428172dec268b9a352d759711ac52f223ee",
 }
 
 # Type, whether NULL is allowed, default.
@@ -38,6 +39,7 @@ COLUMNS = {
         "clerk_updated_at": ("timestamp with time zone", False, "'1970-01-01 00:00:00+00'::timestamp with time zone"),
         "last_sign_in_at": ("timestamp with time zone", True, None),
         "deleted_at": ("timestamp with time zone", True, None),
+        "clerk_event_at": ("timestamp with time zone", True, None),
     },
     "deleted_users": {
         "clerk_id": ("text", False, None),
@@ -54,7 +56,7 @@ COLUMNS = {
         "id": ("uuid", False, "gen_random_uuid()"),
         "title": ("text", False, "'New Trip'::text"),
         "user_id": ("uuid", False, None),
-        "thread_id": ("text", False, None),
+        "thread_id": ("text", True, None),
         "created_at": ("timestamp with time zone", False, "now()"),
         "status": ("text", False, "'active'::text"),
         "ended_at": ("timestamp with time zone", True, None),

@@ -159,6 +159,37 @@ def test_a_deletion_deletes_the_threads_too(client: httpx.Client, backboard: San
     assert [made.deleted_at is None for made in backboard.made(NAME)] == [False]
 
 
+def test_memories_hang_on_the_assistant(client: httpx.Client, backboard: Sandbox) -> None:
+    """Counted in a wrapped listing, deleted all at once; they do not go with the assistant."""
+    assistant = create(client)["assistant_id"]
+    memories = f"/assistants/{assistant}/memories"
+
+    added = [client.post(memories, json={"content": content}).status_code for content in ("one", "two")]
+    listed = client.get(memories).json()
+    deleted = client.delete(memories).status_code
+
+    assert (added, listed["total_count"], len(listed["memories"]), deleted) == ([201, 201], 2, 2, 200)
+    assert client.get(memories).json()["total_count"] == 0
+    client.post(memories, json={"content": "three"})
+    client.delete(f"/assistants/{assistant}")
+    assert (client.get(memories).status_code, backboard.memories(assistant)) == (404, ["three"])
+
+
+@pytest.mark.parametrize(("switch", "shown"), [("shown", [{}, {}]), ("empty", []), ("absent", None)])
+def test_a_listing_of_threads_may_hide_their_messages(
+    client: httpx.Client, backboard: Sandbox, switch: Any, shown: Any
+) -> None:
+    """The thread alone shows them always."""
+    assistant = create(client)["assistant_id"]
+    thread = backboard.make_thread(assistant, messages=2)
+    backboard.switches.listed_messages = switch
+
+    (listed,) = client.get(f"/assistants/{assistant}/threads").json()
+
+    assert (len(listed["messages"]) if shown else listed.get("messages")) == (len(shown) if shown else shown)
+    assert len(client.get(f"/threads/{thread.id}").json()["messages"]) == 2
+
+
 def test_a_thread_needs_a_body(client: httpx.Client) -> None:
     """An empty object is enough, no body is not."""
     threads = f"/assistants/{create(client)['assistant_id']}/threads"

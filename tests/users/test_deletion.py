@@ -50,6 +50,42 @@ async def test_a_deletion_leaves_a_tombstone_a_row_without_profile_and_no_assist
     assert rows(database, "provisioning_attempts") == []
 
 
+async def test_the_memories_are_deleted_before_the_assistant(service: Service, backboard: Sandbox) -> None:
+    """They are the personal part, and without the assistant nobody can reach them any more."""
+    person = Person()
+    await service.deliver(user_created(person))
+    (assistant,) = backboard.alive()
+    backboard.remember(assistant.id, "Canary likes trains")
+    backboard.next("delete_memories", status(500))
+
+    first = await delete(service, person)
+    alive, remembered = backboard.alive(), backboard.memories(assistant.id)
+    second = await delete(service, person)
+
+    assert (first[0], len(alive), len(remembered)) == (503, 1, 1)
+    assert (second, backboard.alive(), backboard.memories(assistant.id)) == ((200, "deleted"), [], [])
+    assert [call.kind for call in backboard.calls()][1:] == [
+        "delete_memories", "delete_memories", "delete", "lookup"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+async def test_the_memories_of_every_assistant_of_the_name_are_deleted(
+    service: Service, backboard: Sandbox, tries: int
+) -> None:
+    """Also of those that lost tries have left."""
+    person = Person()
+    backboard.next_create(*[status(500, after_commit=True)] * tries)
+    await service.deliver(user_created(person))
+    second = backboard.make_assistant(person.assistant_name)
+    for assistant in backboard.alive():
+        backboard.remember(assistant.id, "Canary likes trains")
+    await service.deliver(user_created(person))
+
+    assert await delete(service, person) == (200, "deleted")
+    assert (backboard.alive(), backboard.memories(second.id)) == ([], [])
+
+
 async def test_a_second_deletion_is_gone_without_a_call_to_backboard(service: Service, backboard: Sandbox) -> None:
     person = Person()
     await service.deliver(user_created(person))

@@ -2,7 +2,7 @@
 
 Searched: two handlers with two tries each and three with one, with up to 3 faults; and two handlers with two tries
 each beside a `user.deleted` that is delivered twice and a reconcile that runs at any time, with up to 2 faults (three
-handlers with one try: 1 fault).
+handlers with one try: 1 fault). Then the same with sessions, while Backboard loses an assistant or two by itself.
 A control names the invariant it breaks and the fewest faults it takes; with one fault less it must hold.
 """
 
@@ -26,6 +26,8 @@ TWO_HANDLERS = (deliveries("ensure", 2), deliveries("ensure", 2))
 THREE_HANDLERS = (deliveries("ensure"), deliveries("ensure"), deliveries("ensure"))
 DELETION_AND_RECONCILE = (deliveries("deletion", 2), deliveries("reconcile"))
 ALL_ACTORS = (*TWO_HANDLERS, *DELETION_AND_RECONCILE)
+SESSIONS = (deliveries("ensure", 2), deliveries("session", 2))
+RIVAL_SESSIONS = (deliveries("ensure", 2), deliveries("session"), deliveries("session"), deliveries("reconcile"))
 BY_LISTING = (Departure.RECORDS_NO_ATTEMPT, Departure.LOOKS_UP_ALWAYS, Departure.RECONCILES_BY_LISTING)
 
 
@@ -36,6 +38,7 @@ class Control:
     departures: tuple[Departure, ...]
     faults: int
     breaks: str
+    vanishings: int = 0
 
     @property
     def name(self) -> str:
@@ -69,14 +72,23 @@ CONTROLS_OF_ALL_ACTORS = (
     Control((Departure.CLEARS_YOUNG_ATTEMPTS,), 1, ONE_ASSISTANT),
 )
 
+# These break only where Backboard loses an assistant by itself.
+CONTROLS_OF_REPLACEMENT = (
+    Control((Departure.REPLACES_WITHOUT_ATTEMPT,), 1, ONE_ASSISTANT, vanishings=1),
+    Control((Departure.REPLACES_WITHOUT_LOOKING_AGAIN,), 0, ONE_ASSISTANT, vanishings=1),
+    Control((Departure.DELETES_WITHOUT_RENAMING,), 2, ASSISTANT_EXISTS, vanishings=1),
+    Control((Departure.LEAVES_LOST_ASSISTANTS,), 0, ONE_ASSISTANT, vanishings=1),
+)
+
 
 def controls(fewest_faults: int = 0) -> list[pytest.ParameterSet]:
     """Each control with its actors; its departures are its id."""
     of_ensure = [(control, TWO_HANDLERS) for control in CONTROLS_OF_ENSURE]
     of_all = [(control, ALL_ACTORS) for control in CONTROLS_OF_ALL_ACTORS]
+    of_replacement = [(control, RIVAL_SESSIONS) for control in CONTROLS_OF_REPLACEMENT]
     return [
         pytest.param(control, actors, id=control.name)
-        for control, actors in (*of_ensure, *of_all)
+        for control, actors in (*of_ensure, *of_all, *of_replacement)
         if control.faults >= fewest_faults
     ]
 
@@ -94,6 +106,8 @@ HARMLESS = (
     # A second assistant, until reconcile.
     (Departure.TREATS_FAILED_LOOKUP_AS_EMPTY,),
 )
+# The same, where Backboard loses an assistant: each try whose answer is lost makes one more.
+HARMLESS_REPLACEMENT = (Departure.REPLACES_WITHOUT_LOOKUP,)
 
 
 @pytest.mark.parametrize(("actors", "floor"), [(TWO_HANDLERS, 3_000), (THREE_HANDLERS, 2_000)], ids=["2x2", "3x1"])
@@ -116,10 +130,31 @@ def test_ensure_keeps_every_invariant_beside_deletion_and_reconcile(handlers: Ac
     assert floor <= result.states
 
 
+@pytest.mark.parametrize(
+    ("actors", "faults", "vanishings", "floor"),
+    [
+        ((*SESSIONS, *DELETION_AND_RECONCILE), 2, 1, 40_000),
+        ((*SESSIONS, deliveries("deletion"), deliveries("reconcile", 2)), 1, 2, 12_000),
+        ((*SESSIONS, deliveries("reconcile", 2)), 3, 1, 7_000),
+        (RIVAL_SESSIONS, 2, 1, 3_000),
+    ],
+    ids=["with deletion", "two vanish", "three faults", "rivals"],
+)
+def test_a_lost_assistant_is_replaced_by_the_next_session_or_by_reconcile(
+    actors: Actors, faults: int, vanishings: int, floor: int
+) -> None:
+    """At any moment, and beside anything else; no assistant that a row names is ever deleted by us."""
+    result = Search().run(*actors, faults=faults, vanishings=vanishings)
+
+    assert (result.broken, result.trace) == (None, ())
+    assert floor <= result.states
+
+
 @pytest.mark.parametrize(("control", "actors"), controls())
 def test_a_departure_from_the_design_breaks_an_invariant(control: Control, actors: Actors) -> None:
     """Each rule of the design is needed: without it, the search finds what breaks."""
-    result = Search(frozenset(control.departures)).run(*actors, faults=control.faults)
+    search = Search(frozenset(control.departures))
+    result = search.run(*actors, faults=control.faults, vanishings=control.vanishings)
 
     assert control.breaks == result.broken
     assert result.trace
@@ -128,7 +163,8 @@ def test_a_departure_from_the_design_breaks_an_invariant(control: Control, actor
 @pytest.mark.parametrize(("control", "actors"), controls(fewest_faults=1))
 def test_a_departure_breaks_nothing_with_one_fault_less(control: Control, actors: Actors) -> None:
     """The number of faults that a control names is the fewest."""
-    result = Search(frozenset(control.departures)).run(*actors, faults=control.faults - 1)
+    search = Search(frozenset(control.departures))
+    result = search.run(*actors, faults=control.faults - 1, vanishings=control.vanishings)
 
     assert result.broken is None
 
@@ -142,10 +178,35 @@ def test_a_harmless_departure_breaks_nothing(departures: tuple[Departure, ...]) 
     assert result.states >= 8_000
 
 
-def test_every_departure_is_tried() -> None:
-    tried = {departure for control in CONTROLS_OF_ENSURE + CONTROLS_OF_ALL_ACTORS for departure in control.departures}
+def test_replacing_without_asking_by_name_costs_assistants_and_breaks_nothing() -> None:
+    result = Search(frozenset(HARMLESS_REPLACEMENT)).run(*RIVAL_SESSIONS, faults=2, vanishings=1)
 
-    assert set(Departure) == tried.union(*HARMLESS)
+    assert (result.broken, result.trace) == (None, ())
+
+
+def test_every_departure_is_tried() -> None:
+    controls = CONTROLS_OF_ENSURE + CONTROLS_OF_ALL_ACTORS + CONTROLS_OF_REPLACEMENT
+    tried = {departure for control in controls for departure in control.departures}
+
+    assert set(Departure) == tried.union(*HARMLESS, HARMLESS_REPLACEMENT)
+
+
+def test_a_reconcile_that_does_not_rename_first_deletes_an_assistant_that_a_session_adopted() -> None:
+    """It has lost its lock without noticing, and the fact that it judged by was gone with the row's own assistant."""
+    departure = frozenset({Departure.DELETES_WITHOUT_RENAMING})
+    result = Search(departure).run(*RIVAL_SESSIONS, faults=2, vanishings=1)
+
+    assert result.trace[-9:] == (
+        "reconcile 4: reads under the lock",
+        "Backboard loses an assistant",
+        "reconcile 4: loses its connection",
+        "session 2: finds the assistant missing",
+        "session 2: records the attempt",
+        "session 2: takes the lock",
+        "session 2: adopts an assistant",
+        "reconcile 4: deletes an assistant",
+        "session 2: commits",
+    )
 
 
 def test_deleting_the_assistant_after_a_refused_commit_deletes_one_that_a_rival_adopted() -> None:

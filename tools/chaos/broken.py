@@ -147,8 +147,8 @@ SET email = profile.email, name = profile.name, clerk_updated_at = profile.versi
     last_sign_in_at = coalesce(profile.last_sign_in, users.last_sign_in_at)
 FROM unnest(
     %(clerk_ids)s::TEXT[], %(emails)s::TEXT[], %(names)s::TEXT[],
-    %(versions)s::TIMESTAMPTZ[], %(last_sign_ins)s::TIMESTAMPTZ[]
-) AS profile (clerk_id, email, name, version, last_sign_in)
+    %(versions)s::TIMESTAMPTZ[], %(last_sign_ins)s::TIMESTAMPTZ[], %(event_times)s::TIMESTAMPTZ[]
+) AS profile (clerk_id, email, name, version, last_sign_in, event_time)
 WHERE users.clerk_id = profile.clerk_id AND users.deleted_at IS NULL
 RETURNING users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.created_at,
     users.clerk_updated_at, users.last_sign_in_at, users.deleted_at

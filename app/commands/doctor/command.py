@@ -12,11 +12,13 @@ from app.backboard.calls import build_backboard_client
 from app.backboard.client import Backboard
 from app.clerk.api import ClerkApi, ClerkKeyRejected, ClerkUnavailable, build_clerk_client
 from app.clerk.session_tokens import build_session_tokens
+from app.commands.doctor.assistants import check_assistants
 from app.commands.doctor.database import check_database
 from app.commands.doctor.report import Report
 from app.commands.runtime import Echo
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, Rejected, Unavailable
+from app.postgres.pool import Pool
 from app.reasons import meaning_of
 from app.settings import ConfigurationError, Settings, load
 
@@ -80,6 +82,19 @@ async def _check_backboard(report: Report, settings: Settings) -> None:
             report.wrong("Backboard", _no_answer(error), todo)
         else:
             report.ok("Backboard", "it takes BACKBOARD_API_KEY")
+            await _compare_assistants(report, settings, backboard)
+
+
+async def _compare_assistants(report: Report, settings: Settings, backboard: Backboard) -> None:
+    if report.is_bad("database", "schema"):
+        report.skip("assistants", because_of="database")
+        return
+    pool = Pool(settings.database_url.get_secret_value(), name="doctor", size=1)
+    await pool.open()
+    try:
+        await check_assistants(report, pool, backboard)
+    finally:
+        await pool.close()
 
 
 async def _check_clerk(report: Report, settings: Settings) -> None:

@@ -25,6 +25,13 @@ DOUBT_SECONDS = 60
 # A resolved attempt row waits so long for reconcile; until then there is nothing to do.
 SETTLED_SECONDS = 3600
 DAY_SECONDS = 86_400
+# In the order of the columns of count_doubts.
+UNFINISHED = (
+    "sign-up(s) without a row",
+    "deletion(s) of users not finished at Backboard",
+    "user(s) who may have a second assistant",
+    "deletion(s) of sessions not finished at Backboard",
+)
 
 
 async def check_database(report: Report, settings: Settings | None) -> None:
@@ -130,17 +137,19 @@ async def _check_schema(report: Report, ask: Ask) -> bool:
 
 
 async def _check_rows(report: Report, ask: Ask) -> None:
-    ages = {"min_age": DOUBT_SECONDS, "settled_age": SETTLED_SECONDS}
+    ages, queries = {"min_age": DOUBT_SECONDS, "settled_age": SETTLED_SECONDS}, Queries.load()
     try:
-        ((users, doubts, silence),) = await ask((Queries.load().get_user_counts, ages))
+        ((users, _, silence),) = await ask((queries.get_user_counts, ages))
+        (counts,) = await ask((queries.count_doubts, ages))
         await check_positions(report, ask)
     except DatabaseUnavailable as error:
         report.wrong("open doubts", f"the tables cannot be read: {meaning_of(error)}", "Look at the database.")
         report.skip("positions", "last change", because_of="open doubts")
         return
+    doubts = [f"{count} {what}" for count, what in zip(counts, UNFINISHED, strict=True) if count]
     if doubts:
         todo = "Run `python -m app reconcile`, and with --apply if its table is right."
-        report.wrong("open doubts", f"{doubts}: Backboard may hold assistants that no row knows", todo)
+        report.wrong("open doubts", ", ".join(doubts), todo)
     else:
         report.ok("open doubts", f"none; {users} users")
     if silence is None:

@@ -23,6 +23,10 @@ class Report:
             self._bad.add(what)
             self._print("unknown", what, f"not asked: first the {because_of}")
 
+    def is_bad(self, *things: str) -> bool:
+        """Whether any of these checks has found something wrong, or could not be made."""
+        return not self._bad.isdisjoint(things)
+
     def finish(self) -> int:
         """Print what to do; returns the exit code."""
         self._echo("")

@@ -10,6 +10,7 @@ from app.commands.reconcile.models import AssistantNames, GracePeriods, NoClerkK
 from app.commands.reconcile.repair import Repair
 from app.commands.reconcile.report import Report, as_json, print_table, refusal_as_json
 from app.commands.reconcile.scan import Scanner
+from app.commands.reconcile.threads import finish_deletions
 from app.commands.runtime import Misconfigured, RefusedExit, load_settings, run_until_sigterm
 from app.components import build_components, open_components
 from app.errors import DatabaseUnavailable
@@ -75,9 +76,16 @@ async def run(settings: Settings, *, all_users: bool, apply: bool, grace_periods
     async with open_components(components):
         scan = await Scanner(components, names, grace_periods, all_users=all_users).scan()
         if not apply:
-            return Report(all_users, applied=False, scan=scan, attempts_left=scan.attempts)
+            threads = await finish_deletions(components, grace_periods, apply=False)
+            return Report(all_users, applied=False, scan=scan, attempts_left=scan.attempts, threads=threads)
         repair = Repair(components, names, grace_periods, scan.started_at)
         for _, drift in sorted(scan.drifts.items()):
             await repair.repair(drift)
-        attempts_left = scan.attempts - repair.deleted_attempts
-        return Report(all_users, applied=True, scan=scan, attempts_left=attempts_left, failures=repair.failures)
+        return Report(
+            all_users,
+            applied=True,
+            scan=scan,
+            attempts_left=scan.attempts - repair.deleted_attempts,
+            threads=await finish_deletions(components, grace_periods, apply=True),
+            failures=repair.failures,
+        )

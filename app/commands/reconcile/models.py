@@ -122,6 +122,8 @@ class UserDrift:
     # An assistant of the user exists, or may exist beyond the listing: look by name before creating one.
     look_first: bool = False
     has_attempt: bool = False
+    # The assistant of the user's row, if Backboard has lost it.
+    lost_assistant: str | None = None
     # The listing is cut and the user has no attempt row: too little is known to delete anything.
     skip_destructive: bool = False
     renamed: list[NamedAssistant] = field(default_factory=list)

@@ -1,9 +1,10 @@
 """The writing half of reconcile: one user at a time, everything read again under that user's lock.
 
-An assistant is renamed or deleted only where a committed fact already keeps it from being adopted: a live row with
-another assistant, which Backboard has just confirmed, or a tombstone. Such a fact never goes away, so losing the lock
-does no harm. The lock alone would not justify a deletion, because a process that has lost it without noticing still
-sends its DELETE.
+An assistant is renamed or deleted only where a committed fact already keeps it from being adopted. The lock alone would
+not justify a deletion, because a process that has lost it without noticing still sends its DELETE. A tombstone never
+goes away. A live row with another assistant, which Backboard has just confirmed, is a weaker fact: that one may vanish,
+and a session then adopts the duplicate by its name (app.users.replacement). So beside a live row one run renames, which
+takes no assistant away, and another deletes what no lookup by name can find any more.
 """
 
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Repair:
         self._backboard = components.backboard
         self._provisioning = components.provisioning
         self._deletion = components.deletion
+        self._replacement = components.replacement
         self._names = names
         self._grace_periods = grace_periods
         self._started_at = started_at
@@ -71,6 +73,7 @@ class Repair:
             try:
                 await self._provision(drift)
                 is_deleted = await self._delete_user(drift)
+                await self._replace_assistant(drift)
                 is_clean = not drift.needs_clean_up() or await self._clean_up(drift, result)
                 done = is_deleted and is_clean
             except ServiceError as error:
@@ -102,6 +105,11 @@ class Repair:
             return False
         await self._deletion.delete(drift.clerk_id, Deadline())
         return True
+
+    async def _replace_assistant(self, drift: UserDrift) -> None:
+        """Replace an assistant that Backboard has lost, by the path of the user's next session."""
+        if drift.lost_assistant is not None and not drift.missing_in_clerk:
+            await self._replacement.replace(drift.clerk_id, drift.lost_assistant, Deadline())
 
     async def _clean_up(self, drift: UserDrift, result: RepairResult) -> bool:
         """Under the lock, take the next step with each surplus assistant; then delete the attempt row if none is left.

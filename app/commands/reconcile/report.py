@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from app.commands.reconcile.models import DESTRUCTIVE, KINDS, STATES, ScanResult
+from app.commands.reconcile.threads import ThreadResult
 from app.commands.runtime import Echo
 
 # In the table; --json has them all.
@@ -18,12 +19,17 @@ class Report:
     applied: bool
     scan: ScanResult
     attempts_left: int
+    threads: ThreadResult
     failures: int = 0
 
     @property
     def clean(self) -> bool:
         """Whether everything is repaired, or waits for the end of its grace period."""
-        return not self.failures and all(one.state in ("mended", "waiting") for one in self.scan.findings())
+        return (
+            not self.failures
+            and not self.threads.left
+            and all(one.state in ("mended", "waiting") for one in self.scan.findings())
+        )
 
 
 def as_json(report: Report) -> str:
@@ -41,6 +47,7 @@ def as_json(report: Report) -> str:
             "listing_cut": scan.is_listing_cut,
         },
         "attempts": {"found": scan.attempts, "left": report.attempts_left},
+        "threads": {"found": report.threads.found, "left": report.threads.left},
         "failures": report.failures,
         "last_change_seconds": scan.seconds_since_change,
     }
@@ -70,6 +77,8 @@ def print_table(report: Report, echo: Echo) -> None:
         + f", {scan.other_assistants} others under the prefix,"
         f" {report.attempts_left} of {scan.attempts} attempt rows open"
     )
+    if report.threads.found:
+        echo(f"{report.threads.left} of {report.threads.found} threads of deleted sessions are still to be deleted")
     if scan.seconds_since_change is not None:
         echo(f"a row last changed {scan.seconds_since_change} seconds ago")
     echo(_advice(report))

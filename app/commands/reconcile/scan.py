@@ -137,7 +137,9 @@ class Scanner:
                 self._rows[row.clerk_id] = row
         check_unclaimed(total, self._attempts, self._named)
         for row in await find_lost_assistants(self._backboard, unlisted, self._result):
-            self._result.drift(row.clerk_id).add("missing", row.assistant_id, "left")
+            drift = self._result.drift(row.clerk_id)
+            drift.lost_assistant = row.assistant_id
+            drift.add("missing", row.assistant_id)
 
     async def _find_assistants_by_name(self) -> None:
         """Ask for each known user's assistants: a cut listing says nothing about the users that are not in it."""

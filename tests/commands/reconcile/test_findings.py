@@ -16,7 +16,7 @@ from tests.commands.reconcile.drifting import (
     state_of,
 )
 from tests.support.factories import Person, event
-from tests.support.service import Service
+from tests.support.service import Chat, Service
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
 from tools.sandbox.clerk import Clerk
@@ -101,10 +101,10 @@ async def test_an_assistant_of_a_row_is_never_deleted(
     assert theirs in backboard.alive(one.assistant_name)
 
 
-async def test_a_duplicate_is_kept_when_the_rows_own_assistant_is_lost(
+async def test_a_duplicate_is_adopted_when_the_rows_own_assistant_is_lost(
     service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
 ) -> None:
-    """The duplicate may be all that is left of the user, so it is left to the operator."""
+    """The duplicate may be all that is left of the user."""
     person, *_ = await sign_up(service, clerk, 3)
     own = backboard.alive(person.assistant_name)[0]
     twin = backboard.make_assistant(person.assistant_name, created_at=LONG_AGO)
@@ -113,9 +113,79 @@ async def test_a_duplicate_is_kept_when_the_rows_own_assistant_is_lost(
 
     report = await run()
 
-    assert findings_of(report) == {("missing", person.clerk_id, "left"), ("duplicate", person.clerk_id, "left")}
+    assert findings_of(report) == {("missing", person.clerk_id, "mended"), ("duplicate", person.clerk_id, "mended")}
     assert backboard.alive(person.assistant_name) == [twin]
-    assert database.execute("SELECT 1 FROM provisioning_attempts").fetchone()
+    rows = database.execute("SELECT assistant_id FROM users WHERE clerk_id = %s", [person.clerk_id]).fetchall()
+    assert [row["assistant_id"] for row in rows] == [twin.id]
+    assert findings_of(await run()) == set()
+
+
+@pytest.mark.parametrize("all_users", [True, False])
+async def test_a_lost_assistant_is_replaced(
+    service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run, *, all_users: bool
+) -> None:
+    """Found without --apply, repaired with it, and nothing is left for the next run."""
+    person, *_ = await sign_up(service, clerk, 3)
+    chat = Chat(service.client)
+    session = (await chat.open(person)).json()
+    backboard.delete_assistant(session["assistant_id"])
+
+    found, mended, after = [findings_of(await run(all_users=all_users, apply=apply)) for apply in (False, True, True)]
+
+    (assistant,) = backboard.alive(person.assistant_name)
+    assert (found, mended, after) == (
+        {("missing", person.clerk_id, "found")}, {("missing", person.clerk_id, "mended")}, set()
+    )  # fmt: skip
+    assert database.execute("SELECT 1 FROM provisioning_attempts").fetchall() == []
+    seen = (await chat.get(f"/sessions/{session['id']}")).json()
+    assert (seen["assistant_id"], seen["thread_id"]) == (assistant.id, None)
+
+
+async def test_a_lost_assistant_of_a_user_whom_clerk_does_not_know_is_not_replaced(
+    service: Service, clerk: Clerk, backboard: Sandbox, run: Run
+) -> None:
+    """The user is deleted instead."""
+    person, *_ = await sign_up(service, clerk, 3)
+    backboard.delete_assistant(backboard.alive(person.assistant_name)[0].id)
+    clerk.remove_user(person.clerk_id)
+
+    report = await run()
+
+    assert findings_of(report) == {("missing", person.clerk_id, "mended"), ("deleted", person.clerk_id, "mended")}
+    assert backboard.alive(person.assistant_name) == []
+
+
+async def test_a_lost_assistant_that_cannot_be_replaced_is_left_for_the_next_run(
+    service: Service, clerk: Clerk, backboard: Sandbox, run: Run
+) -> None:
+    """A create whose answer is lost is adopted by the next run, and its second one does not exist."""
+    person, *_ = await sign_up(service, clerk, 3)
+    backboard.delete_assistant(backboard.alive(person.assistant_name)[0].id)
+    backboard.next_create(status(500, after_commit=True))
+
+    first, second = await run(), await run()
+
+    assert findings_of(first) == {("missing", person.clerk_id, "left")}
+    assert ("missing", person.clerk_id, "mended") in findings_of(second)
+    assert len(backboard.alive(person.assistant_name)) == 1
+
+
+async def test_an_unfinished_deletion_of_a_session_is_finished(
+    service: Service, clerk: Clerk, database: Database, backboard: Sandbox, run: Run
+) -> None:
+    """Nobody has to repeat the request; a thread that cannot be deleted is left, and named by the exit code."""
+    (person,) = await sign_up(service, clerk)
+    chat = Chat(service.client)
+    session = (await chat.open(person)).json()
+    backboard.next("delete_thread", status(500), status(500))
+    assert (await chat.delete(f"/sessions/{session['id']}")).status_code == 503
+
+    reports = [await run(apply=False, all_users=False), *[await run(all_users=False) for _ in range(3)]]
+
+    assert [(one.threads.found, one.threads.left, one.clean) for one in reports] == [
+        (1, 1, False), (1, 1, False), (1, 0, True), (0, 0, True)
+    ]  # fmt: skip
+    assert (backboard.threads(), database.execute("SELECT 1 FROM deleted_threads").fetchall()) == ([], [])
 
 
 async def test_lost_rows_come_back_with_their_assistants(

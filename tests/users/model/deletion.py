@@ -15,6 +15,7 @@ from tests.users.model.world import (
     after_fault,
     delete_next,
     failed,
+    named,
     without,
 )
 
@@ -49,7 +50,7 @@ def delete_own(world: World, me: Actor, _: Context) -> Moves:
 
 def find_named(world: World, me: Actor, _: Context) -> Moves:
     """GET every exact match of the name."""
-    yield "finds assistants by name", world, me._replace(step="delete_named", chosen=world.assistants)
+    yield "finds assistants by name", world, me._replace(step="delete_named", chosen=named(world))
     if world.faults:
         yield "fails to look up assistants", after_fault(world), failed(me)
 

@@ -14,6 +14,7 @@ from tests.users.model.world import (
     after_fault,
     delete_next,
     failed,
+    named,
 )
 
 
@@ -54,8 +55,8 @@ def lock(world: World, me: Actor, context: Context) -> Moves:
 def adopt(world: World, me: Actor, context: Context) -> Moves:
     """3  tries > 1: ask Backboard by name, adopt the oldest match."""
     none_found = me._replace(step="create")
-    if world.assistants:
-        yield "adopts an assistant", world, me._replace(step="insert", chosen=world.assistants[:1])
+    if named(world):
+        yield "adopts an assistant", world, me._replace(step="insert", chosen=named(world)[:1])
     else:
         yield "finds no assistant", world, none_found
     if world.faults:

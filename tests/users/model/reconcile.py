@@ -1,14 +1,18 @@
-"""Reconcile for one user that has an attempt row. It may die like any actor; it reads and deletes in separate steps.
+"""Reconcile for one user that has an attempt row. It may die like any actor; it reads and changes in separate steps.
 
-A user without row and tombstone is not judged here: reconcile calls ensure for them, the steps of another actor.
+A user without row and tombstone is not judged here: reconcile calls ensure for them, the steps of another actor. Where
+Backboard has lost the row's assistant, it replaces it first, as a session does: another actor as well.
 """
 
-from tests.users.model.world import Actor, Context, Departure, Moves, World, delete_next, failed
+from tests.users.model.world import Actor, Context, Departure, Moves, World, after_fault, delete_next, failed
 
 
 def read(world: World, me: Actor, context: Context) -> Moves:
-    """Under the lock: row, tombstone, listing. Only what a committed fact makes unadoptable may be deleted."""
-    has_reason = world.tries or Departure.RECONCILES_BY_LISTING in context.departures
+    """Under the lock: row, tombstone, listing. Only what a committed fact makes unadoptable may be deleted.
+
+    Beside a live row that is a name that no lookup finds, so a duplicate is renamed by one run and deleted by another.
+    """
+    has_reason = world.tries or world.renamed or Departure.RECONCILES_BY_LISTING in context.departures
     if not context.lock_is_free or not has_reason:
         return
     kept = {row.assistant for row in world.rows if row.live}
@@ -16,10 +20,13 @@ def read(world: World, me: Actor, context: Context) -> Moves:
         return
     if not kept <= set(world.assistants):
         return
-    old = context.grace_is_over or Departure.CLEARS_YOUNG_ATTEMPTS in context.departures
     surplus = tuple(each for each in world.assistants if each not in kept)
-    reading = me._replace(step="delete_surplus", in_transaction=True, read=int(old), chosen=surplus)
-    yield "reads under the lock", world._replace(tried_since_read=False), reading
+    at_once = not kept or Departure.DELETES_WITHOUT_RENAMING in context.departures
+    due = surplus if at_once else tuple(each for each in surplus if each in world.renamed)
+    old = context.grace_is_over or Departure.CLEARS_YOUNG_ATTEMPTS in context.departures
+    reading = me._replace(in_transaction=True, read=int(old and due == surplus), chosen=due or surplus)
+    step = "delete_surplus" if due or not surplus else "rename_surplus"
+    yield "reads under the lock", world._replace(tried_since_read=False), reading._replace(step=step)
 
 
 def delete_surplus(world: World, me: Actor, _: Context) -> Moves:
@@ -30,8 +37,20 @@ def delete_surplus(world: World, me: Actor, _: Context) -> Moves:
         yield "has deleted the surplus", world, me._replace(step="clear_attempt")
 
 
+def rename_surplus(world: World, me: Actor, _: Context) -> Moves:
+    """PUT another name; a lost lock is noticed only afterwards, and a 404 is no error."""
+    if not me.chosen:
+        yield "has renamed the surplus", world, me._replace(step="clear_attempt")
+        return
+    known = me.chosen[0] in world.assistants
+    renamed = world._replace(renamed=tuple(sorted({*world.renamed, me.chosen[0]}))) if known else world
+    yield "renames an assistant", renamed, me._replace(chosen=me.chosen[1:])
+    if world.faults:
+        yield "fails to rename an assistant", after_fault(world), failed(me)
+
+
 def clear_attempt(world: World, me: Actor, _: Context) -> Moves:
-    """Delete the attempt row if it was old, no try was recorded since, and a row or tombstone stands."""
+    """Delete the attempt row if it was old, no try was recorded since, nothing is left, and a fact stands."""
     stands = world.rows or world.tombstone
     if me.in_transaction and me.read and not world.tried_since_read and stands:
         yield "clears the attempt", world._replace(tries=0), failed(me)
@@ -39,4 +58,9 @@ def clear_attempt(world: World, me: Actor, _: Context) -> Moves:
         yield "leaves the attempt row", world, failed(me)
 
 
-STEPS = {"read": read, "delete_surplus": delete_surplus, "clear_attempt": clear_attempt}
+STEPS = {
+    "read": read,
+    "delete_surplus": delete_surplus,
+    "rename_surplus": rename_surplus,
+    "clear_attempt": clear_attempt,
+}

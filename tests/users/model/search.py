@@ -2,9 +2,10 @@
 
 Actors take steps in every possible order, and up to a number of faults strike anywhere: a kill, a connection lost with
 its lock, a refusal by Backboard, a lost answer, a create that is processed late, a failed lookup, a failed delete, a
-COMMIT refused, applied or lost without an answer. A handler that times out waiting for the lock costs no fault. The
-invariants must hold in each state. In each state without a running actor and without a create in flight, reconcile and
-the next delivery are played as well, without faults, since nothing else may ever happen to the user.
+COMMIT refused, applied or lost without an answer. Assistants may vanish from Backboard by themselves. A handler that
+times out waiting for the lock costs no fault. The invariants must hold in each state. In each state without a running
+actor and without a create in flight, reconcile and the next delivery are played as well, and the next session, without
+faults, since nothing else may ever happen to the user.
 
 Equal actors are interchangeable, and assistants have no names: they are numbered by age.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.users.model import deletion, provisioning, reconcile
+from tests.users.model import deletion, provisioning, reconcile, replacement
 from tests.users.model.world import (
     ACKNOWLEDGED,
     AT_REST,
@@ -27,18 +28,20 @@ from tests.users.model.world import (
     World,
     accidents,
     deliveries,
+    vanish,
 )
 
 AS_DESIGNED: Design = frozenset()
 
 ONE_ROW = "at most one row"
-ASSISTANT_EXISTS = "the assistant of a live row exists"
+ASSISTANT_EXISTS = "the assistant of a live row exists, or Backboard has lost it by itself"
 TOMBSTONE_WINS = "no live row stands beside a tombstone"
 ACKNOWLEDGED_IS_COMMITTED = "what is acknowledged is committed"
 ONE_ASSISTANT = "after reconcile, one assistant for a live row and none besides"
 NEXT_SUCCEEDS = "the next delivery succeeds"
+NEXT_SESSION_SUCCEEDS = "the next session finds or gets an assistant"
 
-STEPS = {**provisioning.STEPS, **deletion.STEPS, **reconcile.STEPS}
+STEPS = {**provisioning.STEPS, **deletion.STEPS, **replacement.STEPS, **reconcile.STEPS}
 
 
 class State(NamedTuple):
@@ -69,8 +72,8 @@ class Search:
         self._moves: dict[tuple[World, Actor, bool, bool], list[Move]] = {}
         self._verdicts_at_rest: dict[World, Verdict] = {}
 
-    def run(self, *actors: Actor, faults: int) -> SearchResult:
-        start = State(World(faults=faults), actors)
+    def run(self, *actors: Actor, faults: int, vanishings: int = 0) -> SearchResult:
+        start = State(World(faults=faults, vanishings=vanishings), actors)
         parents: dict[State, State | None] = {start: None}
         queue = deque([start])
         while queue:
@@ -93,6 +96,8 @@ class Search:
                 late_creates=world.late_creates - 1, assistants=(*world.assistants, NEW_ASSISTANT)
             )
             yield "Backboard processes a late create", renumbered(State(processed, actors))
+        for assistant in world.assistants if world.vanishings else ():
+            yield "Backboard loses an assistant", renumbered(State(vanish(world, assistant), actors))
         for index, actor in enumerate(actors):
             earlier, later = actors[:index], actors[index + 1 :]
             if actor in earlier:
@@ -122,15 +127,16 @@ class Search:
         if not broken and any(is_acknowledged_too_early(world, actor) for actor in actors):
             broken = ACKNOWLEDGED_IS_COMMITTED
         if not broken and not world.late_creates and all(actor.step in AT_REST for actor in actors):
-            return self._check_at_rest(world._replace(faults=0))
+            return self._check_at_rest(world._replace(faults=0, vanishings=0))
         return broken, ()
 
     def _check_at_rest(self, world: World) -> Verdict:
         """Run reconcile, then deliver once more, without other actors and without faults."""
         if world not in self._verdicts_at_rest:
             steps: list[str] = []
+            broken = self._check_next_session(world)
             reconciled = self._reconcile(world, steps)
-            broken = broken_after_reconcile(reconciled)
+            broken = broken or broken_after_reconcile(reconciled)
             if not broken:
                 delivered, sender = self._run_alone(reconciled, deliveries("ensure"), steps)
                 broken = NEXT_SUCCEEDS if sender.step != ACKNOWLEDGED else None
@@ -138,12 +144,25 @@ class Search:
             self._verdicts_at_rest[world] = broken, tuple(steps)
         return self._verdicts_at_rest[world]
 
+    def _check_next_session(self, world: World) -> str | None:
+        """Open a session, before reconcile has run: a row keeps no lost assistant."""
+        after, _ = self._run_alone(world, deliveries("session"), [])
+        return None if replacement.lost_assistant(after) is None else NEXT_SESSION_SUCCEEDS
+
     def _reconcile(self, world: World, steps: list[str]) -> World:
+        """Run until nothing changes: one run renames, another deletes."""
+        while (after := self._reconcile_once(world, steps)) != world:
+            world = after
+        return world
+
+    def _reconcile_once(self, world: World, steps: list[str]) -> World:
         if Departure.RECONCILE_NEVER_RUNS in self._departures:
             return world
         found = world.assistants if Departure.RECONCILES_BY_LISTING in self._departures else world.tries
         if found and not world.rows and not world.tombstone:
             world, _ = self._run_alone(world, deliveries("ensure"), steps)
+        if Departure.LEAVES_LOST_ASSISTANTS not in self._departures:
+            world, _ = self._run_alone(world, deliveries("session"), steps)
         return self._run_alone(world, deliveries("reconcile"), steps)[0]
 
     def _run_alone(self, world: World, actor: Actor, steps: list[str]) -> tuple[World, Actor]:
@@ -174,15 +193,21 @@ class Search:
 def renumbered(state: State) -> State:
     """Number the assistants anew from 0 by age, so that states that differ in numbers only are one."""
     world, actors = state
-    known = {*world.assistants, *(row.assistant for row in world.rows)}
+    known = {row.assistant for row in world.rows}
     for actor in actors:
         known.update(actor.chosen)
+    if world.vanished and not set(world.vanished) <= known:
+        world = world._replace(vanished=tuple(each for each in world.vanished if each in known))
+        state = State(world, actors)
+    known.update(world.assistants)
     if not known or max(known) == len(known) - 1:
         return state
     number: Callable[[int], int] = {old: new for new, old in enumerate(sorted(known))}.__getitem__
     return State(
         world._replace(
             assistants=tuple(map(number, world.assistants)),
+            renamed=tuple(map(number, world.renamed)),
+            vanished=tuple(map(number, world.vanished)),
             rows=tuple(row._replace(assistant=number(row.assistant)) for row in world.rows),
         ),
         tuple(actor._replace(chosen=tuple(map(number, actor.chosen))) if actor.chosen else actor for actor in actors),
@@ -196,7 +221,7 @@ def broken_in_world(world: World) -> str | None:
         return ONE_ROW
     if live and world.tombstone:
         return TOMBSTONE_WINS
-    if not set(live) <= set(world.assistants):
+    if not set(live) <= {*world.assistants, *world.vanished}:
         return ASSISTANT_EXISTS
     return None
 
@@ -205,7 +230,7 @@ def is_acknowledged_too_early(world: World, actor: Actor) -> bool:
     """Whether a 2xx was answered for what is not committed."""
     if actor.step != ACKNOWLEDGED:
         return False
-    return not (world.tombstone or (world.rows and actor.kind == "ensure"))
+    return not (world.tombstone or (world.rows and actor.kind != "deletion"))
 
 
 def broken_after_reconcile(world: World) -> str | None:

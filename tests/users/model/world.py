@@ -31,6 +31,12 @@ class World(NamedTuple):
     tried_since_read: bool = True
     # Those that exist, the oldest first.
     assistants: tuple[int, ...] = ()
+    # Those of them that reconcile has renamed: no lookup by name finds them.
+    renamed: tuple[int, ...] = ()
+    # Those that Backboard has lost by itself, as long as a row or an actor knows them.
+    vanished: tuple[int, ...] = ()
+    # How many more may vanish; these are no faults of ours.
+    vanishings: int = 0
     # Creates that Backboard will process only after their sender has given up.
     late_creates: int = 0
     faults: int = 0
@@ -45,10 +51,10 @@ class Actor(NamedTuple):
     redeliveries: int = 0
     # Has an open transaction, and with it the user's lock.
     in_transaction: bool = False
-    # What it has read: the tries (ensure), whether an attempt row stood before (deletion), whether that row is old
-    # (reconcile).
+    # What it has read: the tries (ensure), whether an attempt row stood before (deletion), whether the attempt row may
+    # be cleared (reconcile).
     read: int = 0
-    # Assistants that it is about to insert or to delete.
+    # Assistants that it is about to insert, to delete or to rename; of a session, first the one that was lost.
     chosen: tuple[int, ...] = ()
 
 
@@ -77,7 +83,13 @@ class Departure(StrEnum):
     RELIES_ON_ANOTHER_TRYS_ATTEMPT = "relies on the attempt row of another try"
     DELETES_BEFORE_TOMBSTONE = "deletes the assistant before the tombstone"
     CLEARS_OLDER_ATTEMPT = "clears an older attempt after deleting by name"
+    # Of the replacement.
+    REPLACES_WITHOUT_ATTEMPT = "replaces without an attempt row"
+    REPLACES_WITHOUT_LOOKUP = "replaces without asking by name"
+    REPLACES_WITHOUT_LOOKING_AGAIN = "replaces without reading the row under the lock"
     # Of reconcile.
+    DELETES_WITHOUT_RENAMING = "deletes a duplicate without renaming it first"
+    LEAVES_LOST_ASSISTANTS = "leaves lost assistants to the next session"
     RECONCILE_NEVER_RUNS = "reconcile never runs"
     RECONCILES_BY_LISTING = "reconciles by listing Backboard"
     DELETES_UNOWNED = "deletes assistants that have neither row nor tombstone"
@@ -101,7 +113,7 @@ class Context(NamedTuple):
 Move = tuple[str, World, Actor]
 Moves = Iterator[Move]
 
-FIRST_STEPS = {"ensure": "get_state", "deletion": "mark_deleted", "reconcile": "read"}
+FIRST_STEPS = {"ensure": "get_state", "deletion": "mark_deleted", "session": "notice", "reconcile": "read"}
 ACKNOWLEDGED = "acknowledged"
 GAVE_UP = "gave up"
 AT_REST = frozenset({*FIRST_STEPS.values(), ACKNOWLEDGED, GAVE_UP})
@@ -128,7 +140,21 @@ def after_fault(world: World) -> World:
 
 
 def without(world: World, assistant: int) -> World:
-    return world._replace(assistants=tuple(each for each in world.assistants if each != assistant))
+    return world._replace(
+        assistants=tuple(each for each in world.assistants if each != assistant),
+        renamed=tuple(each for each in world.renamed if each != assistant),
+    )
+
+
+def vanish(world: World, assistant: int) -> World:
+    """Backboard loses an assistant: a person deletes it at the dashboard."""
+    lost = without(world, assistant)
+    return lost._replace(vanished=tuple(sorted({*world.vanished, assistant})), vanishings=world.vanishings - 1)
+
+
+def named(world: World) -> tuple[int, ...]:
+    """The assistants that a lookup by name finds, the oldest first."""
+    return tuple(each for each in world.assistants if each not in world.renamed)
 
 
 def delete_next(world: World, me: Actor) -> Moves:

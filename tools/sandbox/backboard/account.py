@@ -25,6 +25,7 @@ from tools.sandbox.http import Request, Response, json_response
 
 MOST_SKIP = 10_000
 MOST_LIMIT = 200
+BELOW_ASSISTANTS = {"threads": ("POST", "GET"), "memories": ("POST", "GET", "DELETE")}
 
 # Backboard's documented defaults of a new assistant.
 DEFAULTS: dict[str, Any] = {
@@ -47,6 +48,9 @@ class Switches:
     create_status: int = 200
     name_filter: bool = True
     visible_after: float = 0.0
+    # Whether a listing of threads shows their messages: all of them, an empty array for each, or no such member. The
+    # vendor's document promises them for one thread alone.
+    listed_messages: Literal["shown", "empty", "absent"] = "shown"
     order: Literal["ascending", "descending", "random"] = "ascending"
     seed: int = 0
     echo_description: bool = False
@@ -85,6 +89,8 @@ class Account:
         self._switches = switches
         self.assistants: dict[str, Assistant] = {}
         self.threads: dict[str, Thread] = {}
+        # By assistant. Whether they go with the assistant is not documented, so here they do not.
+        self.memories: dict[str, list[str]] = {}
 
     def handle(self, request: Request) -> Response:
         try:
@@ -110,10 +116,11 @@ class Account:
         return thread
 
     def snapshot(self) -> "Snapshot":
-        return {key: replace(assistant) for key, assistant in self.assistants.items()}, dict(self.threads)
+        assistants = {key: replace(assistant) for key, assistant in self.assistants.items()}
+        return assistants, dict(self.threads), {key: list(memories) for key, memories in self.memories.items()}
 
     def restore(self, snapshot: "Snapshot") -> None:
-        self.assistants, self.threads = snapshot
+        self.assistants, self.threads, self.memories = snapshot
 
     def delete_assistant(self, assistant: Assistant) -> datetime:
         """Mark it as deleted; its threads go with it, for good."""
@@ -131,13 +138,17 @@ class Account:
                 return 200, self._list(request.query)
             case "GET" | "PUT" | "DELETE" as method, ["assistants", uuid]:
                 return 200, self._one(method, self._living(uuid), request)
-            case "POST" | "GET" as method, ["assistants", uuid, "threads"]:
-                return 200, self._threads_of(method, self._living(uuid), request)
+            case method, ["assistants", uuid, "threads" | "memories" as part] if method in BELOW_ASSISTANTS[part]:
+                return self._below(part, method, self._living(uuid), request)
             case "GET", ["threads"]:
                 return 200, self._threads_json(self.threads.values(), request.query)
             case "GET" | "DELETE" as method, ["threads", uuid]:
                 return 200, self._thread(method, uuid)
-            case _, ["assistants" | "threads"] | ["assistants" | "threads", _] | ["assistants", _, "threads"]:
+            case _, ["assistants" | "threads"] | ["assistants" | "threads", _] | [
+                "assistants",
+                _,
+                "threads" | "memories",
+            ]:
                 raise HttpError(405, "Method Not Allowed")
         raise HttpError(404, "Not Found")
 
@@ -180,6 +191,22 @@ class Account:
             return self._threads_json(mine, request.query)
         json_object(request)
         return self._thread_json(self.make_thread(assistant.id))
+
+    def _below(self, part: str, method: str, assistant: Assistant, request: Request) -> tuple[int, Any]:
+        if part == "threads":
+            return 200, self._threads_of(method, assistant, request)
+        return 201 if method == "POST" else 200, self._memories(method, assistant, request)
+
+    def _memories(self, method: str, assistant: Assistant, request: Request) -> dict[str, Any]:
+        memories = self.memories.setdefault(assistant.id, [])
+        if method == "POST":
+            memories.append(str(json_object(request).get("content", "")))
+            return {"success": True, "memory_id": str(uuid4())}
+        if method == "DELETE":
+            memories.clear()
+            return {"message": "All memories deleted successfully", "assistant_id": assistant.id}
+        items = [{"id": f"{number}", "content": content} for number, content in enumerate(memories)]
+        return {"memories": items, "total_count": len(items)}
 
     def _thread(self, method: str, uuid: str) -> dict[str, Any]:
         thread = self.threads.get(checked_uuid(uuid, "thread_id"))
@@ -225,7 +252,12 @@ class Account:
         skip, limit = self._paging(query)
         horizon = time.monotonic() - self._switches.visible_after
         visible = [thread for thread in threads if thread.made_at <= horizon]
-        return [self._thread_json(thread) for thread in visible[skip : skip + limit]]
+        listed = [self._thread_json(thread) for thread in visible[skip : skip + limit]]
+        if self._switches.listed_messages == "empty":
+            return [thread | {"messages": []} for thread in listed]
+        if self._switches.listed_messages == "absent":
+            return [{key: thread[key] for key in thread if key != "messages"} for thread in listed]
+        return listed
 
     def _thread_json(self, thread: Thread) -> dict[str, Any]:
         created_at = self._time(thread.created_at)
@@ -236,7 +268,7 @@ class Account:
         return TIMESTAMPS[self._switches.timestamps](when)
 
 
-Snapshot = tuple[dict[str, Assistant], dict[str, Thread]]
+Snapshot = tuple[dict[str, Assistant], dict[str, Thread], dict[str, list[str]]]
 
 TIMESTAMPS: dict[str, Callable[[datetime], str]] = {
     "z": lambda when: when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

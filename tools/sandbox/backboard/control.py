@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "create_status": (200, 201),
+    "listed_messages": ("shown", "empty", "absent"),
     "order": ("ascending", "descending", "random"),
     "timestamps": ("z", "offset", "naive", "microseconds"),
 }

@@ -14,7 +14,8 @@ from tools.sandbox.http import Response, json_response
 
 KINDS = (
     *("create", "lookup", "list", "get", "update", "delete"),
-    *("create_thread", "list_threads", "get_thread", "delete_thread", "any"),
+    *("create_thread", "list_threads", "get_thread", "delete_thread"),
+    *("add_memory", "list_memories", "delete_memories", "any"),
 )
 
 LATE_SECONDS = 30.0

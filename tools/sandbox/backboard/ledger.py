@@ -117,6 +117,16 @@ class Ledger:
             self._changed.notify_all()
             return assistant
 
+    def memories(self, assistant_id: str) -> list[str]:
+        """What is remembered of an assistant's user, also after the assistant's deletion."""
+        with self._changed:
+            return list(self._account_of(assistant_id).memories.get(assistant_id, []))
+
+    def remember(self, assistant_id: str, *contents: str) -> None:
+        """Add memories without a call."""
+        with self._changed:
+            self._account_of(assistant_id).memories.setdefault(assistant_id, []).extend(contents)
+
     def delete_assistant(self, assistant_id: str) -> None:
         """Delete one without a call, as a person at Backboard's dashboard might."""
         with self._changed:
@@ -182,6 +192,9 @@ def _call(request: Request, account: Account | None) -> Call:
             name = account.name_of(uuid) if account else ""
         case "POST" | "GET" as method, ["assistants", uuid, "threads"]:
             kind = {"POST": "create_thread", "GET": "list_threads"}[method]
+            name = account.name_of(uuid) if account else ""
+        case "POST" | "GET" | "DELETE" as method, ["assistants", uuid, "memories"]:
+            kind = {"POST": "add_memory", "GET": "list_memories", "DELETE": "delete_memories"}[method]
             name = account.name_of(uuid) if account else ""
         case "GET", ["threads"]:
             kind = "list_threads"
