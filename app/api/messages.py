@@ -12,12 +12,13 @@ from starlette.routing import Route
 
 from app.api import pagination
 from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.body import read_body
 from app.api.openapi import Operation, parameter
 from app.api.schemas import BatchRequest, MessageAnswer, MessageList, MessagePage, MessageRequest
 from app.chat.models import Message
 from app.chat.service import ChatService
 from app.errors import NotFound
-from app.http.requests import read_body
+
 from app.http.responses import answer_json, answer_nothing
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
@@ -46,7 +47,7 @@ class Messages:
     @Operation(body=MessageRequest, answers={201: MessageAnswer})
     async def add_message(self, request: AuthenticatedRequest) -> None:
         """Add a message."""
-        body = await read_body(request.scope, request.receive, MessageRequest, MESSAGE_BYTES)
+        body = await read_body(request, MessageRequest, MESSAGE_BYTES)
         session_id = request.path_id("session_id")
         (message,) = await self.chat.append(session_id, request.owner_id, [body.new_message()], request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED, _content(message))
@@ -54,7 +55,7 @@ class Messages:
     @Operation(body=BatchRequest, answers={201: MessageList})
     async def add_messages(self, request: AuthenticatedRequest) -> None:
         """Add several, all or nothing."""
-        body = await read_body(request.scope, request.receive, BatchRequest, BATCH_BYTES)
+        body = await read_body(request, BatchRequest, BATCH_BYTES)
         session_id = request.path_id("session_id")
         new = [message.new_message() for message in body.messages]
         messages = await self.chat.append(session_id, request.owner_id, new, request.deadline)

@@ -5,10 +5,11 @@ Answers are written without their models, which would cost more than the rest of
 
 import json
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, RootModel
+from pydantic_core import PydanticCustomError
 
 from app.chat.models import NewMessage
 from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
@@ -16,14 +17,42 @@ from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
 ClerkId = Annotated[
     str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])
 ]
-# One line that is not blank.
+# One line that is not blank. NUL is taken out of every text before a model sees it.
 Title = Annotated[
     str,
-    Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"),
+    Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x01-\x1f\x7f]*[^\x00-\x20\x7f][^\x01-\x1f\x7f]*$"),
 ]
-# A text of Postgres holds every character but NUL.
-Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000, pattern=r"^[^\x00]*$")]
+Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000)]
 Role = Literal["user", "assistant"]
+
+# Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
+DOCUMENT_BYTES = 16 * 1024
+DOCUMENT_DEPTH = 100
+# Faults of a document that are reasons of the log.
+OWN_REASONS = ("too_large", "too_deep")
+
+
+def _check_document(document: dict[str, Any]) -> dict[str, Any]:
+    level: list[Any] = [document]
+    for _ in range(DOCUMENT_DEPTH):
+        children = (child for one in level for child in (one.values() if isinstance(one, dict) else one))
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            break
+    else:
+        raise PydanticCustomError("too_deep", "nested too deeply")
+    # Postgres knows no negative zero. Whatever else it writes in another way, it writes longer.
+    if len(_write(document).replace("-0.0", "0.0").encode()) > DOCUMENT_BYTES:
+        raise PydanticCustomError("too_large", "too large")
+    return document
+
+
+def _write(document: dict[str, Any]) -> str:
+    """As Postgres writes it, but for numbers with an exponent."""
+    return json.dumps(document, ensure_ascii=False)
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_check_document)]
 Status = Literal["active", "completed", "abandoned"]
 
 
@@ -68,25 +97,31 @@ class ChangeSessionRequest(BaseModel):
 
 
 class MessageRequest(BaseModel):
-    """A message of the user or the assistant; `metadata` may have 16 KiB of JSON, as Postgres writes it."""
+    """A message of the user or the assistant, whichever the caller says.
+
+    `metadata` may have 16 KiB of JSON, as Postgres writes it, nested at most 100 deep. In all texts NUL is taken out,
+    and half a surrogate pair becomes U+FFFD.
+    """
 
     role: Role
     content: Content
-    metadata: dict[str, JsonValue] | None = None
+    metadata: Document | None = None
 
     def new_message(self) -> NewMessage:
-        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
-        return NewMessage(self.role, self.content, None if self.metadata is None else json.dumps(self.metadata))
+        return NewMessage(self.role, self.content, None if self.metadata is None else _write(self.metadata))
 
 
 class BatchRequest(BaseModel):
-    """Several messages, in their order. A body of more than 4 MiB is 413: send several batches."""
+    """Several messages, in their order. A body of more than 1 MiB is 413: send several batches."""
 
     messages: Annotated[list[MessageRequest], Field(min_length=1, max_length=500)]
 
 
-class Preferences(RootModel[dict[str, JsonValue]]):
-    """The chat's own settings of a user: any members, at most 16 KiB of JSON, as Postgres writes it."""
+class Preferences(RootModel[Document]):
+    """The chat's own settings of a user: any members, with the limits of a message's metadata."""
+
+    def text(self) -> str:
+        return _write(self.root)
 
 
 class ResponseModel(BaseModel):

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from app import log
 from app.api import pagination
 from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.body import read_body
 from app.api.openapi import Operation, parameter
 from app.api.schemas import ChangeSessionRequest, OpenSessionRequest, SessionAnswer, SessionPage
 from app.chat.create_session import CreateSession, SessionRequest
@@ -22,7 +23,7 @@ from app.chat.models import Session
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import InvalidRequest
-from app.http.requests import headers_named, read_body
+from app.http.requests import headers_named
 from app.http.responses import answer_json, answer_nothing
 from app.users.service import UserService
 
@@ -62,7 +63,7 @@ class Sessions:
     @Operation(body=OpenSessionRequest, answers={201: SessionAnswer}, parameters=[_IDEMPOTENCY_KEY])
     async def open_session(self, request: AuthenticatedRequest) -> None:
         """Open a session, and make sure of its user."""
-        body = await read_body(request.scope, request.receive, OpenSessionRequest)
+        body = await read_body(request, OpenSessionRequest)
         key = _idempotency_key(request)
         user, _ = await self.users.ensure(Profile(request.clerk_id()), request.deadline)
         wanted = SessionRequest(user, body.title or DEFAULT_TITLE, key)
@@ -95,7 +96,7 @@ class Sessions:
     @Operation(body=ChangeSessionRequest, answers={200: SessionAnswer})
     async def change_session(self, request: AuthenticatedRequest) -> None:
         """Rename or end it."""
-        body = await read_body(request.scope, request.receive, ChangeSessionRequest)
+        body = await read_body(request, ChangeSessionRequest)
         session = await self.chat.update_session(
             request.path_id("session_id"),
             request.owner_id,

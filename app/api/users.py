@@ -11,7 +11,6 @@ The path of POST /ensure-user, which the chat backend or the user's own browser 
    which also writes the request's one log line.
 """
 
-import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -20,12 +19,13 @@ from pydantic import ValidationError
 from starlette.routing import Route
 
 from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.body import parse_document, read_body
 from app.api.openapi import Operation
 from app.api.schemas import EnsuredUser, EnsureUserRequest, OwnUserRequest, Preferences, StatsAnswer
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import InvalidRequest
-from app.http.requests import parse_json, read_body, read_json
+from app.http.requests import read_json
 from app.http.responses import HttpError, answer_json
 from app.users.models import User
 from app.users.service import UserService
@@ -91,9 +91,7 @@ class Users:
         await self._set_preferences(request, merge=True)
 
     async def _set_preferences(self, request: AuthenticatedRequest, *, merge: bool) -> None:
-        body = await read_body(request.scope, request.receive, Preferences)
-        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
-        document = json.dumps(body.root)
+        document = (await read_body(request, Preferences)).text()
         user = await self.users.find(request.clerk_id())
         stored = await self.chat.set_preferences(user.id, document, merge=merge, deadline=request.deadline)
         await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(stored))
@@ -101,7 +99,7 @@ class Users:
 
 def _profile(body: bytes, owner_id: str | None) -> Profile:
     """The profile that a service token asks for, or of the session token's own user; HttpError 403 for another."""
-    document = parse_json(body)
+    document = parse_document(body)
     try:
         if owner_id is None:
             return EnsureUserRequest.model_validate(document).profile()

@@ -5,9 +5,8 @@ import math
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
@@ -42,8 +41,6 @@ def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
 
 BODY_BYTES = 256 * 1024
 
-Model = TypeVar("Model", bound=BaseModel)
-
 _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
@@ -77,15 +74,6 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> by
 
 def _is_json(media_type: bytes) -> bool:
     return media_type == b"application/json" or _JSON.fullmatch(media_type.strip()) is not None
-
-
-async def read_body(scope: Scope, receive: Receive, model: type[Model], cap: int = BODY_BYTES) -> Model:
-    """A JSON body, validated by a model; InvalidRequest when it does not fit."""
-    document = parse_json(await read_json(scope, receive, cap))
-    try:
-        return model.model_validate(document)
-    except ValidationError:
-        raise InvalidRequest("shape") from None
 
 
 # The whitespace of JSON; str.strip() would take more.
