@@ -28,7 +28,7 @@ _has_unstorable = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])").search
 
 async def read_body(request: AuthenticatedRequest, model: type[Model], cap: int = BODY_BYTES) -> Model:
     """The body of a request; InvalidRequest names the member that does not fit."""
-    document = parse_document(await read_json(request.scope, request.receive, cap))
+    document = parse_document(await read_json(request.scope, request.receive, cap, owner=request.owner_id))
     try:
         return model.model_validate(document)
     except ValidationError as error:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import parse_document, read_body
+from app.api.limits import UserLimits
 from app.api.openapi import Operation
 from app.api.schemas import EnsuredUser, EnsureUserRequest, OwnUserRequest, Preferences, StatsAnswer
 from app.chat.service import ChatService
@@ -37,6 +38,7 @@ class Users:
 
     users: UserService
     chat: ChatService
+    limits: UserLimits
 
     def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
@@ -56,14 +58,17 @@ class Users:
 
         200 for a user who has a row, 201 for one who got it now.
         """
-        profile = _profile(await read_json(request.scope, request.receive), request.owner_id)
+        body = await read_json(request.scope, request.receive, owner=request.owner_id)
+        profile = _profile(body, request.owner_id)
         user, created = await self.users.ensure(profile, request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
 
-    @Operation(answers={200: StatsAnswer})
+    @Operation(answers={200: StatsAnswer}, errors=[429])
     async def get_stats(self, request: AuthenticatedRequest) -> None:
         """Figures of a user."""
-        user = await self.users.find(request.clerk_id())
+        clerk_id = request.clerk_id()
+        self.limits.searches.take(request.owner_id)
+        user = await self.users.find(clerk_id)
         stats = await self.chat.stats(user.id, request.deadline)
         content = {
             "sessions": stats.sessions,

@@ -62,7 +62,8 @@ def problem_of(error: Exception) -> Problem:
     """What to answer for an error; an exception that is not ours is a 500."""
     match error:
         case HttpError():
-            detail = REASONS[error.reason].meaning if error.status == HTTPStatus.REQUEST_TIMEOUT else None
+            explained = error.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SERVICE_UNAVAILABLE)
+            detail = REASONS[error.reason].meaning if explained else None
             return _problem(error.status, detail=detail, headers=error.headers)
         case Unavailable():
             return _unavailable(error)
