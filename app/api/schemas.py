@@ -8,21 +8,24 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, RootModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, RootModel
 from pydantic_core import PydanticCustomError
 
 from app.chat.models import NewMessage
 from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
+from app.postgres.text import make_storable, storable_text
 
 ClerkId = Annotated[
     str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])
 ]
-# One line that is not blank. NUL is taken out of every text before a model sees it.
+_Storable = BeforeValidator(lambda value: storable_text(value) if isinstance(value, str) else value)
+# One line that is not blank.
 Title = Annotated[
     str,
+    _Storable,
     Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x01-\x1f\x7f]*[^\x00-\x20\x7f][^\x01-\x1f\x7f]*$"),
 ]
-Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000)]
+Content = Annotated[str, _Storable, Field(strict=True, min_length=1, max_length=100_000)]
 Role = Literal["user", "assistant"]
 
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
@@ -30,6 +33,12 @@ DOCUMENT_BYTES = 16 * 1024
 DOCUMENT_DEPTH = 100
 # Faults of a document that are reasons of the log.
 OWN_REASONS = ("too_large", "too_deep")
+
+
+def _make_storable(document: object) -> object:
+    if isinstance(document, dict):
+        make_storable(document)
+    return document
 
 
 def _check_document(document: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +61,7 @@ def _write(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False)
 
 
-Document = Annotated[dict[str, Any], AfterValidator(_check_document)]
+Document = Annotated[dict[str, Any], BeforeValidator(_make_storable), AfterValidator(_check_document)]
 Status = Literal["active", "completed", "abandoned"]
 
 

@@ -19,14 +19,14 @@ from pydantic import ValidationError
 from starlette.routing import Route
 
 from app.api.auth import AuthenticatedRequest, Authenticator
-from app.api.body import parse_document, read_body
+from app.api.body import read_body
 from app.api.limits import UserLimits
 from app.api.openapi import Operation
 from app.api.schemas import EnsuredUser, EnsureUserRequest, OwnUserRequest, Preferences, StatsAnswer
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import InvalidRequest
-from app.http.requests import read_json
+from app.http.requests import parse_json, read_json
 from app.http.responses import HttpError, answer_json
 from app.users.models import User
 from app.users.service import UserService
@@ -104,7 +104,7 @@ class Users:
 
 def _profile(body: bytes, owner_id: str | None) -> Profile:
     """The profile that a service token asks for, or of the session token's own user; HttpError 403 for another."""
-    document = parse_document(body)
+    document = parse_json(body)
     try:
         if owner_id is None:
             return EnsureUserRequest.model_validate(document).profile()

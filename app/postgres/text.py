@@ -2,8 +2,6 @@
 
 import re
 
-from app.errors import InvalidRequest
-
 _replace_halves = re.compile("[\ud800-\udfff]").sub
 
 
@@ -22,7 +20,7 @@ def storable_text(text: str) -> str:
 def make_storable(document: dict[str, object]) -> None:
     """Make all texts of a JSON document storable, in their place.
 
-    Raises InvalidRequest if two keys of an object become one. Without recursion: a document may be nested deeply.
+    Raises ValueError if two keys of an object become one. Without recursion: a document may be nested deeply.
     """
     containers: list[object] = [document]
     while containers:
@@ -33,7 +31,7 @@ def make_storable(document: dict[str, object]) -> None:
         elif isinstance(container, dict):
             members = {storable_text(key): _storable(value) for key, value in container.items()}
             if len(members) != len(container):
-                raise InvalidRequest("json")
+                raise ValueError("two keys differ only in what cannot be stored")
             container.clear()
             container.update(members)
             containers += members.values()
