@@ -22,10 +22,10 @@ _Storable = BeforeValidator(lambda value: storable_text(value) if isinstance(val
 # One line that is not blank.
 Title = Annotated[
     str,
-    _Storable,
     Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x01-\x1f\x7f]*[^\x00-\x20\x7f][^\x01-\x1f\x7f]*$"),
+    _Storable,
 ]
-Content = Annotated[str, _Storable, Field(strict=True, min_length=1, max_length=100_000)]
+Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
 Role = Literal["user", "assistant"]
 
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.

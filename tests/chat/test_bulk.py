@@ -47,7 +47,7 @@ async def test_a_batch_of_1_mib_is_stored(chat: Chat) -> None:
 async def test_several_large_batches_at_once_are_all_stored(chat: Chat) -> None:
     """Of one user or several; they take turns."""
     sessions = [(await chat.open(Person())).json() for _ in range(3)]
-    body = {"messages": [{"role": "user", "content": PROSE * 30}] * 30}
+    body = {"messages": [{"role": "user", "content": PROSE * 30}] * 40}
 
     answers = await asyncio.gather(
         *(chat.post(f"/sessions/{session['id']}/messages/batch", body) for session in sessions * 2)
@@ -60,7 +60,7 @@ async def test_nobody_waits_for_a_large_batch(chat: Chat, service: Service, data
     """While one is under way, messages, histories, lists, single sessions and users are served."""
     known = Person()
     slow, session = [(await chat.open(person)).json() for person in (Person(), known)]
-    batch = {"messages": [{"role": "user", "content": PROSE}] * 400}
+    batch = {"messages": [{"role": "user", "content": PROSE * 2}] * 400}
     with database.transaction():
         database.execute("SELECT 1 FROM sessions WHERE id = %s FOR UPDATE", [slow["id"]])
         bulk = asyncio.create_task(chat.post(f"/sessions/{slow['id']}/messages/batch", batch))
@@ -80,7 +80,7 @@ async def test_nobody_waits_for_a_large_batch(chat: Chat, service: Service, data
 
 
 async def test_a_large_batch_for_a_session_that_is_not_there_is_404(chat: Chat) -> None:
-    batch = {"messages": [{"role": "user", "content": PROSE}] * 400}
+    batch = {"messages": [{"role": "user", "content": PROSE * 2}] * 400}
 
     answer = await chat.post("/sessions/00000000-0000-4000-8000-000000000000/messages/batch", batch)
 

@@ -23,6 +23,7 @@ HASHES = {
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
     "0004_create_functions.sql": "a22f08439fcb87566da6cc8bea66cbd51a8016c007cb9235ae2518e4de1f7b45",
+    "0005_index_unnormalized_messages.sql": "fdfc544f033bf44c3cac9ac445b2cc1d71c7616913079f235b81ecd1df259a41",
 }
 
 # Type, whether NULL is allowed, default.
