@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.api.auth import AuthenticatedRequest
-from app.api.schemas import OWN_REASONS
+from app.api.members import OWN_REASONS
 from app.errors import InvalidRequest
 from app.http.requests import BODY_BYTES, parse_json, read_json
 

@@ -3,65 +3,20 @@
 Answers are written without their models, which would cost more than the rest of an answer; tests validate them.
 """
 
-import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, RootModel
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
+from app.api.members import Content, Document, Title, write_document
 from app.chat.models import NewMessage
 from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
-from app.postgres.text import make_storable, storable_text
 
 ClerkId = Annotated[
     str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])
 ]
-_Storable = BeforeValidator(lambda value: storable_text(value) if isinstance(value, str) else value)
-# One line that is not blank.
-Title = Annotated[
-    str,
-    Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x01-\x1f\x7f]*[^\x00-\x20\x7f][^\x01-\x1f\x7f]*$"),
-    _Storable,
-]
-Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
 Role = Literal["user", "assistant"]
-
-# Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
-DOCUMENT_BYTES = 16 * 1024
-DOCUMENT_DEPTH = 100
-# Faults of a document that are reasons of the log.
-OWN_REASONS = ("too_large", "too_deep")
-
-
-def _make_storable(document: object) -> object:
-    if isinstance(document, dict):
-        make_storable(document)
-    return document
-
-
-def _check_document(document: dict[str, Any]) -> dict[str, Any]:
-    level: list[Any] = [document]
-    for _ in range(DOCUMENT_DEPTH):
-        children = (child for one in level for child in (one.values() if isinstance(one, dict) else one))
-        level = [child for child in children if isinstance(child, dict | list)]
-        if not level:
-            break
-    else:
-        raise PydanticCustomError("too_deep", "nested too deeply")
-    # Postgres knows no negative zero. Whatever else it writes in another way, it writes longer.
-    if len(_write(document).replace("-0.0", "0.0").encode()) > DOCUMENT_BYTES:
-        raise PydanticCustomError("too_large", "too large")
-    return document
-
-
-def _write(document: dict[str, Any]) -> str:
-    """As Postgres writes it, but for numbers with an exponent."""
-    return json.dumps(document, ensure_ascii=False)
-
-
-Document = Annotated[dict[str, Any], BeforeValidator(_make_storable), AfterValidator(_check_document)]
 Status = Literal["active", "completed", "abandoned"]
 
 
@@ -117,7 +72,7 @@ class MessageRequest(BaseModel):
     metadata: Document | None = None
 
     def new_message(self) -> NewMessage:
-        return NewMessage(self.role, self.content, None if self.metadata is None else _write(self.metadata))
+        return NewMessage(self.role, self.content, None if self.metadata is None else write_document(self.metadata))
 
 
 class BatchRequest(BaseModel):
@@ -130,7 +85,7 @@ class Preferences(RootModel[Document]):
     """The chat's own settings of a user: any members, with the limits of a message's metadata."""
 
     def text(self) -> str:
-        return _write(self.root)
+        return write_document(self.root)
 
 
 class ResponseModel(BaseModel):

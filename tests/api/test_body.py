@@ -23,7 +23,10 @@ ANYWHERE = '{"a": [%s]}'
 ROUTES: dict[str, tuple[int, str]] = {
     "POST /users/{clerk_id}/sessions": (BODY_BYTES, ANYWHERE),
     "PATCH /sessions/{session_id}": (BODY_BYTES, ANYWHERE),
-    "POST /sessions/{session_id}/messages": (MESSAGE_BYTES, '{"role": "user", "content": "x", "metadata": {"a": [%s]}}'),
+    "POST /sessions/{session_id}/messages": (
+        MESSAGE_BYTES,
+        '{"role": "user", "content": "x", "metadata": {"a": [%s]}}',
+    ),
     "POST /sessions/{session_id}/messages/batch": (
         BATCH_BYTES,
         '{"messages": [{"role": "user", "content": "x", "metadata": {"a": [%s]}}]}',
@@ -130,7 +133,11 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "deep metadata": ("", USER | {"metadata": {"canary": json.loads("[" * 100 + "]" * 100)}}, "metadata"),
     "keys that become one": ("", USER | {"metadata": {"canary": 1, "canary\0": 2}}, "metadata: Value error, two keys"),
     "in a batch": ("/batch", {"messages": [USER, USER | {"metadata": 7}]}, "messages[1].metadata: Input should be"),
-    "long, in a batch": ("/batch", {"messages": [USER, USER | {"metadata": {"a": "x" * 17_000}}]}, "messages[1].metadata"),
+    "long, in a batch": (
+        "/batch",
+        {"messages": [USER, USER | {"metadata": {"a": "x" * 17_000}}]},
+        "messages[1].metadata",
+    ),
     "no batch": ("/batch", {"messages": []}, "messages: List should have at least 1 item"),
 }
 

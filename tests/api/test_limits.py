@@ -131,9 +131,6 @@ async def callers(variables: dict[str, str]) -> AsyncIterator[tuple[Chat, Person
             yield mine_chat, mine, theirs_chat, theirs, Chat(service.client)
 
 
-
-
-
 @pytest.mark.anyio
 async def test_a_signed_in_user_opens_so_many_sessions_and_no_more(
     callers: tuple[Chat, Person, Chat, Person, Chat], backboard: Any

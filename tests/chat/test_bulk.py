@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 Database = psycopg.Connection[dict[str, Any]]
 
-PROSE = "Where is the tram, and \"when\" does it go? I'd rather walk up to the castle; 7 hills, 3 days.\n"
+PROSE = 'Where is the tram, and "when" does it go? I\'d rather walk up to the castle; 7 hills, 3 days.\n'
 WAITING = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%lock_session%'"
 
 
@@ -60,6 +60,9 @@ async def test_nobody_waits_for_a_large_batch(chat: Chat, service: Service, data
     """While one is under way, messages, histories, lists, single sessions and users are served."""
     known = Person()
     slow, session = [(await chat.open(person)).json() for person in (Person(), known)]
+    # From here on, the connections for batched reads and writes are taken.
+    await chat.say(session, "user", "first")
+    await chat.get(f"/sessions/{session['id']}/messages")
     batch = {"messages": [{"role": "user", "content": PROSE * 2}] * 400}
     with database.transaction():
         database.execute("SELECT 1 FROM sessions WHERE id = %s FOR UPDATE", [slow["id"]])
