@@ -1,7 +1,7 @@
 """A JSON body of the API: bounded before it is parsed, then validated by a model.
 
-What a signed-in user sends must not keep the event loop, and with it everybody else: a few bytes, such as `[],`, become
-an object in memory that costs a hundred times as much as text of that length. So values are counted first.
+One user's body must not keep the event loop from the requests of the others. A few bytes, such as `[],`, become an
+object in memory that costs a hundred times as much as text of that length, so values are counted first.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How often a signed-in user may do what costs money or everybody's time: a token bucket for each user and purpose.
+"""How often a signed-in user may do what costs money or much time: a token bucket for each user and purpose.
 
 A service token has no limit, since the chat backend asks for all of its users. The buckets are those of one process.
 """

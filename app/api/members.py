@@ -1,4 +1,4 @@
-"""The members of request bodies that hold somebody's own text or JSON: bounded, and made storable for Postgres."""
+"""The members of request bodies that hold text or JSON of the chat's own: bounded, and made storable for Postgres."""
 
 import json
 from typing import Annotated, Any
@@ -43,7 +43,7 @@ def _check_document(document: dict[str, Any]) -> dict[str, Any]:
             break
     else:
         raise PydanticCustomError("too_deep", "nested too deeply")
-    # Postgres knows no negative zero. Whatever else it writes in another way, it writes longer.
+    # Postgres knows no negative zero. All else that it writes in another way is longer.
     if len(write_document(document).replace("-0.0", "0.0").encode()) > DOCUMENT_BYTES:
         raise PydanticCustomError("too_large", "too large")
     return document

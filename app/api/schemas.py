@@ -61,7 +61,7 @@ class ChangeSessionRequest(BaseModel):
 
 
 class MessageRequest(BaseModel):
-    """A message of the user or the assistant, whichever the caller says.
+    """A message of the user or the assistant; the caller says of which.
 
     `metadata` may have 16 KiB of JSON, as Postgres writes it, nested at most 100 deep. In all texts NUL is taken out,
     and half a surrogate pair becomes U+FFFD.

@@ -33,7 +33,7 @@ from app.http.responses import answer_json
 from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
-# Of a body whose three headers do not read well, so that it will be refused.
+# Of a body with headers that do not read well, so that it will be refused.
 STRANGER_BYTES = 64 * 1024
 # All senders share the memory for large bodies until one of them is known.
 STRANGERS = "strangers"

@@ -78,7 +78,7 @@ def read_session(rows: Rows) -> Session:
     return session
 
 
-# A page holds so much of the messages' text and metadata and at most one message more: as much as a batch may bring.
+# A page holds so much of the messages' text and metadata and at most one message more.
 PAGE_BYTES = 4 * 1024 * 1024
 
 

@@ -10,7 +10,7 @@ from app.http.responses import CLOSE, HttpError
 # A body up to this size is not counted: the connection's own buffer may hold as much.
 SMALL_BYTES = 64 * 1024
 TOTAL_BYTES = 64 * 1024 * 1024
-# For one signed-in user, and for all webhooks, whose senders are strangers until their body has been read.
+# For one signed-in user, and for all webhooks: their senders are strangers until the body has been read.
 SHARE_BYTES = 16 * 1024 * 1024
 
 BODIES = "app.bodies"

@@ -56,7 +56,7 @@ def full(route: str, unit: str) -> bytes:
 
 
 def test_every_route_of_the_api_with_a_body_is_listed() -> None:
-    """The other two take 256 KiB, which is parsed within some milliseconds whatever it holds."""
+    """The other two take 256 KiB, which is parsed within some milliseconds in any case."""
     paths = document(asgi.stranded_app().routes)["paths"]
     taking = {
         f"{method.upper()} {path}"

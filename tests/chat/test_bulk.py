@@ -1,4 +1,4 @@
-"""Large batches and long messages: what the document allows is stored, and nobody else waits for it."""
+"""Large batches and long messages: what the document allows is stored, and other users do not wait for it."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ async def test_several_large_batches_at_once_are_all_stored(chat: Chat) -> None:
     assert [answer.status_code for answer in answers] == [201] * 6
 
 
-async def test_nobody_waits_for_a_large_batch(chat: Chat, service: Service, database: Database) -> None:
+async def test_other_users_do_not_wait_for_a_large_batch(chat: Chat, service: Service, database: Database) -> None:
     """While one is under way, messages, histories, lists, single sessions and users are served."""
     known = Person()
     slow, session = [(await chat.open(person)).json() for person in (Person(), known)]
