@@ -12,11 +12,13 @@ from app import log
 from app import settings as environment
 from app.api.auth import Authenticator
 from app.api.health import Health, LastEvent
+from app.api.limits import UserLimits, build_user_limits
 from app.api.messages import Messages
 from app.api.openapi import OpenApi
 from app.api.sessions import Sessions
 from app.api.users import Users
 from app.api.webhooks import Webhooks
+from app.chat.bulk import BulkConnection
 from app.chat.create_session import CreateSession
 from app.chat.delete_session import DeleteSession
 from app.chat.service import ChatService
@@ -56,7 +58,8 @@ def create_app(settings: Settings) -> Starlette:
         stopping=stopping,
         prometheus=metrics,
     )
-    routes = [*webhooks.routes(), *_chat_routes(components, authenticator), *health.routes()]
+    limits = build_user_limits(settings)
+    routes = [*webhooks.routes(), *_chat_routes(components, authenticator, limits), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))
     app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, stopping))
     # A redirect to a path with a slash would name the host that the request claimed.
@@ -82,11 +85,17 @@ def _dispatcher(router: Router) -> ASGIApp:
     return dispatch
 
 
-def _chat_routes(components: Components, authenticator: Authenticator) -> list[Route]:
+def _chat_routes(components: Components, authenticator: Authenticator, limits: UserLimits) -> list[Route]:
     queries, query_pool = components.queries, components.query_pool
     provisioning_pool, backboard = components.provisioning_pool, components.backboard
     users = UserService(provisioning=components.provisioning, clerk=components.clerk)
-    chat = ChatService(queries=queries, query_pool=query_pool, reads=components.reads, writes=components.writes)
+    chat = ChatService(
+        queries=queries,
+        query_pool=query_pool,
+        reads=components.reads,
+        writes=components.writes,
+        bulk=BulkConnection(provisioning_pool, queries),
+    )
     sessions = Sessions(
         users=users,
         chat=chat,
@@ -100,8 +109,9 @@ def _chat_routes(components: Components, authenticator: Authenticator) -> list[R
         deletion=DeleteSession(
             queries=queries, provisioning_pool=provisioning_pool, slots=components.deletion_slots(), backboard=backboard
         ),
+        limits=limits,
     )
-    families = (Users(users=users, chat=chat), sessions, Messages(chat))
+    families = (Users(users=users, chat=chat, limits=limits), sessions, Messages(chat=chat, limits=limits))
     return [route for family in families for route in family.routes(authenticator)]
 
 

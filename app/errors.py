@@ -6,6 +6,7 @@ ServiceError
 │   └── InvalidEvent             signed by Clerk, but not a usable event
 ├── NotFound                     not there, or another user's (404)
 ├── UserDeleted                  its user was deleted (410)
+├── TooManyRequests              a signed-in user asks for more than the settings allow (429)
 └── Unavailable                  may heal; the caller should try again (503)
     ├── DeadlineExceeded         the request's time is over
     ├── DatabaseUnavailable      Postgres did not do what was asked
@@ -49,10 +50,19 @@ class BadSignature(ServiceError):
 
 
 class InvalidRequest(ServiceError):
-    """A body, a parameter or a header that cannot be used."""
+    """A body, a parameter or a header that cannot be used.
+
+    `member` and `fault` say where and why, for the caller: the path of a member of the body, which quotes nothing of
+    it, and a sentence.
+    """
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     reason = "shape"
+
+    def __init__(self, reason: str | None = None, *, member: str = "", fault: str = "") -> None:
+        super().__init__(reason)
+        self.member = member
+        self.fault = fault
 
 
 class InvalidEvent(InvalidRequest):
@@ -71,6 +81,17 @@ class UserDeleted(ServiceError):
 
     status = HTTPStatus.GONE
     reason = "deleted"
+
+
+class TooManyRequests(ServiceError):
+    """A signed-in user has asked too often; `retry_after` is in seconds."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    reason = "rate_limited"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
 
 
 class Unavailable(ServiceError):

@@ -58,6 +58,17 @@ REASONS: Mapping[str, Reason] = {
         "The body is too large, or the metadata or preferences in it are over 16 KiB.",
         "Send less at a time, for instance several batches.",
     ),
+    "too_many_values": Reason(
+        "422",
+        "The body has more than 50,000 values; an object or a list counts twice.",
+        "Send less at a time, for instance several batches.",
+    ),
+    "too_deep": Reason("422", "The metadata or preferences in the body are nested more than 100 deep.", _CALLER),
+    "large_bodies": Reason(
+        "503",
+        "Too many large bodies are under way at the same time.",
+        "Nothing, if it passes; many of them are slow clients, or an attack.",
+    ),
     "content_type": Reason("415", "The body is not application/json, or it has a content encoding.", _CALLER),
     "head_too_large": Reason(
         "431", "The head of the request is over 32 KB or has over 100 headers.", "Look for cookies that grow."
@@ -73,6 +84,12 @@ REASONS: Mapping[str, Reason] = {
         "There is no bearer token that is accepted here.",
         "Compare SERVICE_TOKENS with the caller's; of a session token, `fault` says what is wrong.",
     ),
+    "rate_limited": Reason(
+        "429",
+        "This user has opened sessions, written messages or searched too often for now.",
+        "Nothing, if it passes; USER_SESSIONS_PER_HOUR, USER_MESSAGES_PER_MINUTE and USER_SEARCHES_PER_MINUTE are the"
+        " limits.",
+    ),
     "other_user": Reason("403, 404", "A session token asked for another user."),
     "clerk_keys_unreachable": Reason("503", "Clerk's keys for session tokens could not be fetched.", _KEYS),
     "clerk_keys_unreadable": Reason("503", "The answer at CLERK_ISSUER is not a set of keys.", _KEYS),
@@ -85,7 +102,7 @@ REASONS: Mapping[str, Reason] = {
     "unstorable_text": Reason("422", "A text holds what Postgres cannot store, such as NUL.", _EVENT),
     "query": Reason("422", "The query string cannot be decoded.", _CALLER),
     "limit": Reason("422", "`limit` is not a number in its range.", _CALLER),
-    "q": Reason("422", "`q` is longer than 200 characters, holds NUL, or stands more than once.", _CALLER),
+    "q": Reason("422", "`q` is longer than 200 characters or stands more than once.", _CALLER),
     "cursor": Reason("422", "The cursor is malformed.", "Hand a cursor back as it came."),
     "before": Reason("422", "`before` stands more than once.", _CALLER),
     "idempotency_key": Reason(

@@ -3,6 +3,7 @@
 A request is authenticated (app.api.auth) before any of these handlers runs; Backboard has no part in them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -12,28 +13,32 @@ from starlette.routing import Route
 
 from app.api import pagination
 from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.body import read_body
+from app.api.limits import UserLimits
 from app.api.openapi import Operation, parameter
 from app.api.schemas import BatchRequest, MessageAnswer, MessageList, MessagePage, MessageRequest
-from app.chat.models import Message
+from app.chat.models import Message, NewMessage
 from app.chat.service import ChatService
 from app.errors import NotFound
-from app.http.requests import read_body
 from app.http.responses import answer_json, answer_nothing
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 # 100,000 characters, each escaped as a surrogate pair, and the metadata.
 MESSAGE_BYTES = 1_536 * 1024
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 1024 * 1024
+# A request counts as one message for each started 16 KiB: what a user may fill the database with is bounded as well.
+LIMITED_LENGTH = 16 * 1024
 
 _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _BEFORE = parameter("query", "before", pagination.MESSAGE_CURSOR)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Messages:
     """The handlers; the name of each is its event in the log."""
 
     chat: ChatService
+    limits: UserLimits
 
     def routes(self, authenticator: Authenticator) -> list[Route]:
         path = "/sessions/{session_id:uuid}/messages"
@@ -43,22 +48,27 @@ class Messages:
             authenticator.route(path + "/{message_id:uuid}", DELETE=self.delete_message),
         ]
 
-    @Operation(body=MessageRequest, answers={201: MessageAnswer})
+    @Operation(body=MessageRequest, answers={201: MessageAnswer}, errors=[429])
     async def add_message(self, request: AuthenticatedRequest) -> None:
         """Add a message."""
-        body = await read_body(request.scope, request.receive, MessageRequest, MESSAGE_BYTES)
-        session_id = request.path_id("session_id")
-        (message,) = await self.chat.append(session_id, request.owner_id, [body.new_message()], request.deadline)
+        self.limits.messages.take(request.owner_id)
+        body = await read_body(request, MessageRequest, MESSAGE_BYTES)
+        (message,) = await self._append(request, [body.new_message()])
         await answer_json(request.send, HTTPStatus.CREATED, _content(message))
 
-    @Operation(body=BatchRequest, answers={201: MessageList})
+    @Operation(body=BatchRequest, answers={201: MessageList}, errors=[429])
     async def add_messages(self, request: AuthenticatedRequest) -> None:
         """Add several, all or nothing."""
-        body = await read_body(request.scope, request.receive, BatchRequest, BATCH_BYTES)
-        session_id = request.path_id("session_id")
-        new = [message.new_message() for message in body.messages]
-        messages = await self.chat.append(session_id, request.owner_id, new, request.deadline)
+        self.limits.messages.take(request.owner_id)
+        body = await read_body(request, BatchRequest, BATCH_BYTES)
+        messages = await self._append(request, [message.new_message() for message in body.messages])
         await answer_json(request.send, HTTPStatus.CREATED, {"messages": [_content(one) for one in messages]})
+
+    async def _append(self, request: AuthenticatedRequest, messages: Sequence[NewMessage]) -> list[Message]:
+        length = sum(len(one.content) + len(one.metadata or "") for one in messages)
+        # The first of them was taken before the body was read.
+        self.limits.messages.charge(request.owner_id, (length - 1) // LIMITED_LENGTH)
+        return await self.chat.append(request.path_id("session_id"), request.owner_id, messages, request.deadline)
 
     @Operation(answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE])
     async def list_messages(self, request: AuthenticatedRequest) -> None:

@@ -35,10 +35,12 @@ _PATH_PARAMETERS: Mapping[str, Json] = {
 }
 _REQUEST_ID: Json = {"X-Request-Id": {"description": "As in the log.", "required": True, "schema": STRING}}
 _SECONDS: Json = {"type": "integer", "minimum": 1}
+_RETRY_AFTER: Json = {"Retry-After": {"description": "In seconds.", "required": True, "schema": _SECONDS}}
 _HEADERS: Mapping[int, Json] = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
     405: {"Allow": {"required": True, "schema": STRING}},
-    503: {"Retry-After": {"description": "In seconds.", "required": True, "schema": _SECONDS}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 

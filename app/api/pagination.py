@@ -17,6 +17,7 @@ from starlette.types import Scope
 from app.chat.models import Message, Session, SessionCursor
 from app.clerk.users import EPOCH
 from app.errors import InvalidRequest
+from app.postgres.text import storable_text
 
 SEARCH_LENGTH = 200
 _PARAMETERS = 20
@@ -28,7 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 # The same grammars for the OpenAPI document.
 LIMIT = {"type": "integer", "minimum": 1}
-SEARCH = {"type": "string", "maxLength": SEARCH_LENGTH, "pattern": r"^[^\x00]*$"}
+SEARCH = {"type": "string", "maxLength": SEARCH_LENGTH}
 SESSION_CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{32}$"}
 MESSAGE_CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$"}
 
@@ -52,11 +53,11 @@ class Query:
         return int(text)
 
     def search(self) -> str | None:
-        """`q`, None when it is missing or empty."""
-        text = self._get("q") or None
-        if text is not None and (len(text) > SEARCH_LENGTH or "\0" in text):
+        """`q` without NUL, which stands in no stored text; None when it is missing or empty."""
+        text = storable_text(self._get("q") or "")
+        if len(text) > SEARCH_LENGTH:
             raise InvalidRequest("q")
-        return text
+        return text or None
 
     def session_cursor(self) -> SessionCursor | None:
         text = self._get("cursor")

@@ -3,36 +3,19 @@
 Answers are written without their models, which would cost more than the rest of an answer; tests validate them.
 """
 
-import json
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
+from app.api.members import Content, Document, Title, write_document
 from app.chat.models import NewMessage
 from app.clerk.users import EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
 
 ClerkId = Annotated[
     str, Field(pattern=r"^user_[A-Za-z0-9]{1,64}$", strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])
 ]
-# What is not seen: controls, blanks of every width, joiners, fillers, variation selectors, tags.
-_UNSEEN = (
-    r"\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
-    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb" + "\U000e0000-\U000e0fff"
-)
-# One line in which there is something to see.
-Title = Annotated[
-    str,
-    Field(
-        strict=True,
-        min_length=1,
-        max_length=200,
-        pattern=rf"^[^\x00-\x1f\x7f]*[^{_UNSEEN}][^\x00-\x1f\x7f]*$",
-    ),
-]
-# A text of Postgres holds every character but NUL.
-Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000, pattern=r"^[^\x00]*$")]
 Role = Literal["user", "assistant"]
 Status = Literal["active", "completed", "abandoned"]
 
@@ -78,25 +61,31 @@ class ChangeSessionRequest(BaseModel):
 
 
 class MessageRequest(BaseModel):
-    """A message of the user or the assistant; `metadata` may have 16 KiB of JSON, as Postgres writes it."""
+    """A message of the user or the assistant; the caller says of which.
+
+    `metadata` may have 16 KiB of JSON, as Postgres writes it, nested at most 100 deep. In all texts NUL is taken out,
+    and half a surrogate pair becomes U+FFFD.
+    """
 
     role: Role
     content: Content
-    metadata: dict[str, JsonValue] | None = None
+    metadata: Document | None = None
 
     def new_message(self) -> NewMessage:
-        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
-        return NewMessage(self.role, self.content, None if self.metadata is None else json.dumps(self.metadata))
+        return NewMessage(self.role, self.content, None if self.metadata is None else write_document(self.metadata))
 
 
 class BatchRequest(BaseModel):
-    """Several messages, in their order. A body of more than 4 MiB is 413: send several batches."""
+    """Several messages, in their order. A body of more than 1 MiB is 413: send several batches."""
 
     messages: Annotated[list[MessageRequest], Field(min_length=1, max_length=500)]
 
 
-class Preferences(RootModel[dict[str, JsonValue]]):
-    """The chat's own settings of a user: any members, at most 16 KiB of JSON, as Postgres writes it."""
+class Preferences(RootModel[Document]):
+    """The chat's own settings of a user: any members, with the limits of a message's metadata."""
+
+    def text(self) -> str:
+        return write_document(self.root)
 
 
 class ResponseModel(BaseModel):

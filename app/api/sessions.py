@@ -14,6 +14,8 @@ from starlette.routing import Route
 from app import log
 from app.api import pagination
 from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.body import read_body
+from app.api.limits import UserLimits
 from app.api.openapi import Operation, parameter
 from app.api.schemas import ChangeSessionRequest, OpenSessionRequest, SessionAnswer, SessionPage
 from app.chat.create_session import CreateSession, SessionRequest
@@ -22,7 +24,7 @@ from app.chat.models import Session
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import InvalidRequest
-from app.http.requests import headers_named, read_body
+from app.http.requests import headers_named
 from app.http.responses import answer_json, answer_nothing
 from app.users.service import UserService
 
@@ -47,6 +49,7 @@ class Sessions:
     chat: ChatService
     creation: CreateSession
     deletion: DeleteSession
+    limits: UserLimits
 
     def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
@@ -59,10 +62,11 @@ class Sessions:
             ),
         ]
 
-    @Operation(body=OpenSessionRequest, answers={201: SessionAnswer}, parameters=[_IDEMPOTENCY_KEY])
+    @Operation(body=OpenSessionRequest, answers={201: SessionAnswer}, parameters=[_IDEMPOTENCY_KEY], errors=[429])
     async def open_session(self, request: AuthenticatedRequest) -> None:
         """Open a session, and make sure of its user."""
-        body = await read_body(request.scope, request.receive, OpenSessionRequest)
+        self.limits.sessions.take(request.owner_id)
+        body = await read_body(request, OpenSessionRequest)
         key = _idempotency_key(request)
         user, _ = await self.users.ensure(Profile(request.clerk_id()), request.deadline)
         wanted = SessionRequest(user, body.title or DEFAULT_TITLE, key)
@@ -70,7 +74,7 @@ class Sessions:
         log.bind(outcome="opened", session_id=str(session.session_id))
         await answer_json(request.send, HTTPStatus.CREATED, _content(session))
 
-    @Operation(answers={200: SessionPage}, parameters=[_LIMIT, _CURSOR, _SEARCH])
+    @Operation(answers={200: SessionPage}, parameters=[_LIMIT, _CURSOR, _SEARCH], errors=[429])
     async def list_sessions(self, request: AuthenticatedRequest) -> None:
         """A user's sessions, newest activity first."""
         clerk_id, query = request.clerk_id(), pagination.Query(request.scope)
@@ -80,6 +84,7 @@ class Sessions:
         if text is None:
             sessions = await self.chat.list_sessions(clerk_id, after, limit + 1)
         else:
+            self.limits.searches.take(request.owner_id)
             user = await self.users.find(clerk_id)
             sessions = await self.chat.search_sessions(user.id, text, after, limit + 1, request.deadline)
         page = sessions[:limit]
@@ -95,7 +100,7 @@ class Sessions:
     @Operation(body=ChangeSessionRequest, answers={200: SessionAnswer})
     async def change_session(self, request: AuthenticatedRequest) -> None:
         """Rename or end it."""
-        body = await read_body(request.scope, request.receive, ChangeSessionRequest)
+        body = await read_body(request, ChangeSessionRequest)
         session = await self.chat.update_session(
             request.path_id("session_id"),
             request.owner_id,

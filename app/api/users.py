@@ -11,7 +11,6 @@ The path of POST /ensure-user, which the chat backend or the user's own browser 
    which also writes the request's one log line.
 """
 
-import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -20,12 +19,14 @@ from pydantic import ValidationError
 from starlette.routing import Route
 
 from app.api.auth import AuthenticatedRequest, Authenticator
+from app.api.body import read_body
+from app.api.limits import UserLimits
 from app.api.openapi import Operation
 from app.api.schemas import EnsuredUser, EnsureUserRequest, OwnUserRequest, Preferences, StatsAnswer
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import InvalidRequest
-from app.http.requests import parse_json, read_body, read_json
+from app.http.requests import parse_json, read_json
 from app.http.responses import HttpError, answer_json
 from app.users.models import User
 from app.users.service import UserService
@@ -37,6 +38,7 @@ class Users:
 
     users: UserService
     chat: ChatService
+    limits: UserLimits
 
     def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
@@ -56,14 +58,17 @@ class Users:
 
         200 for a user who has a row, 201 for one who got it now.
         """
-        profile = _profile(await read_json(request.scope, request.receive), request.owner_id)
+        body = await read_json(request.scope, request.receive, owner=request.owner_id)
+        profile = _profile(body, request.owner_id)
         user, created = await self.users.ensure(profile, request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
 
-    @Operation(answers={200: StatsAnswer})
+    @Operation(answers={200: StatsAnswer}, errors=[429])
     async def get_stats(self, request: AuthenticatedRequest) -> None:
         """Figures of a user."""
-        user = await self.users.find(request.clerk_id())
+        clerk_id = request.clerk_id()
+        self.limits.searches.take(request.owner_id)
+        user = await self.users.find(clerk_id)
         stats = await self.chat.stats(user.id, request.deadline)
         content = {
             "sessions": stats.sessions,
@@ -91,9 +96,7 @@ class Users:
         await self._set_preferences(request, merge=True)
 
     async def _set_preferences(self, request: AuthenticatedRequest, *, merge: bool) -> None:
-        body = await read_body(request.scope, request.receive, Preferences)
-        # Escaped, so that half a surrogate pair reaches Postgres, which refuses it.
-        document = json.dumps(body.root)
+        document = (await read_body(request, Preferences)).text()
         user = await self.users.find(request.clerk_id())
         stored = await self.chat.set_preferences(user.id, document, merge=merge, deadline=request.deadline)
         await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(stored))

@@ -3,7 +3,7 @@
 The path of a delivery:
 
 1. app.http.middleware starts the request's log line and clock, and refuses an oversized head.
-2. `webhook` reads the raw body under a size cap: 415, 413.
+2. `webhook` reads the raw body under a size cap, a smaller one if the three headers do not read well: 415, 413.
 3. SignatureVerifier checks the three headers and the signature over those bytes: 400, one answer for all faults.
 4. app.clerk.events parses the event. A signed body that is no usable event is Clerk's or our fault: 422.
 5. `_handle` acts on it. UserDeletion takes a deletion; Provisioning takes a user, as it does for POST /ensure-user.
@@ -28,10 +28,15 @@ from app.api.openapi import STRING, Operation, parameter
 from app.clerk.events import Event, IgnoredEvent, UserDeletedEvent, UserUpsertedEvent, parse
 from app.clerk.signatures import SignatureVerifier
 from app.deadline import Deadline
-from app.http.requests import read_json
+from app.http.requests import BODY_BYTES, read_json
 from app.http.responses import answer_json
 from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
+
+# Of a body with headers that do not read well, so that it will be refused.
+STRANGER_BYTES = 64 * 1024
+# All senders share the memory for large bodies until one of them is known.
+STRANGERS = "strangers"
 
 _HEADERS = [
     parameter("header", "svix-id", STRING, required=True, description="The message's id."),
@@ -62,7 +67,8 @@ class Webhooks:
         The three headers may also be named webhook-*, as in Standard Webhooks.
         """
         deadline = Deadline()
-        body = await read_json(scope, receive)
+        is_plausible = self.verifier.is_plausible(scope["headers"])
+        body = await read_json(scope, receive, BODY_BYTES if is_plausible else STRANGER_BYTES, owner=STRANGERS)
         delivery = self.verifier.verify(scope["headers"], body, time())
         self.last_event.record()
         log.bind(svix_id=delivery.svix_id, secret=delivery.secret)

@@ -1,6 +1,7 @@
 """The statements about sessions and messages, and their rows read back."""
 
 from collections.abc import Sequence
+from unicodedata import normalize
 from uuid import UUID
 
 from app.chat.models import Append, HistoryRequest, Message, MessagePage, Session, SessionCursor, SessionsRequest
@@ -33,7 +34,8 @@ class SessionRepository:
     def search(self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int) -> Statement:
         return self._queries.list_sessions_matching, {
             "user_id": user_id,
-            "pattern": f"%{escape_like(text)}%",
+            # One spelling of letters with marks: a phone may send two characters where a keyboard sends one.
+            "pattern": f"%{escape_like(normalize('NFC', text))}%",
             "last_active_at": after.last_active_at if after else None,
             "session_id": after.session_id if after else None,
             "page_size": page_size,
@@ -76,7 +78,7 @@ def read_session(rows: Rows) -> Session:
     return session
 
 
-# A page holds so much of the messages' text and metadata and at most one message more: as much as a batch may bring.
+# A page holds so much of the messages' text and metadata and at most one message more.
 PAGE_BYTES = 4 * 1024 * 1024
 
 

@@ -7,12 +7,13 @@ and one of them runs at a time.
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from app import log
+from app.chat.bulk import BulkConnection
 from app.chat.models import (
     Append,
     HistoryRequest,
@@ -58,29 +59,40 @@ TURN_SECONDS = 3.0
 
 # Longer messages, in characters, are stored by themselves, so that short ones do not wait for them.
 BATCHABLE_LENGTH = 8_000
+# Still longer ones take turns, on another connection.
+BULK_LENGTH = 64_000
 # What the messages of a batch may add up to: characters, and for each message the work of storing a row.
 APPEND_CAPACITY, MESSAGE_WEIGHT = 64_000, 500
 # How many messages the pages of a batch may hold.
 HISTORY_CAPACITY = 1_000
 # A longer page is loaded by itself, so that short ones, and the lookups of users, do not wait for it.
 BATCHABLE_PAGE_BYTES = 64 * 1024
-# Half a surrogate pair, an escape in JSON that may stand for one or for NUL, or a number that Postgres would write out.
-_DOUBTFUL = re.compile(r"[\ud800-\udfff]|\\u(?:0000|[dD][89a-fA-F])|[0-9.][eE][-+]?[0-9]+[],} ]").search
+# A number that Postgres would write out, so that metadata may become too large.
+_DOUBTFUL = re.compile(r"[0-9.][eE][-+]?[0-9]+[],} ]").search
 
 # Checks of the schema that a caller's document can fail, however short it was written.
-_TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
+_TOO_LARGE = {"messages_metadata_check": "metadata", "preferences_document_check": ""}
 
 
 class ChatService:
     """Reads and writes; raises NotFound or UserDeleted for what the caller may not reach."""
 
-    def __init__(self, *, queries: Queries, query_pool: Pool, reads: KeptConnection, writes: KeptConnection) -> None:
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        query_pool: Pool,
+        reads: KeptConnection,
+        writes: KeptConnection,
+        bulk: BulkConnection,
+    ) -> None:
         self._queries = queries
         self._sessions = SessionRepository(queries)
         self._messages = MessageRepository(queries)
         self._query_pool = query_pool
         self._reads = reads
         self._writes = writes
+        self._bulk = bulk
         self._appends = Batcher(
             self._append_batch,
             self._append_alone,
@@ -125,6 +137,9 @@ class ChatService:
     ) -> list[Message]:
         """Add messages to a session, all or nothing, in their order."""
         append = Append(session_id, owner_id, messages, deadline)
+        if append.length > BULK_LENGTH:
+            with self._outcome():
+                return await self._append_with(self._bulk.run, append)
         if append.length > BATCHABLE_LENGTH or any(map(_DOUBTFUL, append.texts())):
             # One that Postgres refuses would fail its neighbours' statement too, and they would be stored one by one.
             return await self._append_alone(append)
@@ -152,8 +167,11 @@ class ChatService:
 
     async def _append_alone(self, append: Append) -> list[Message]:
         """Append to a session that another transaction holds, or say why it cannot be."""
+        return await self._append_with(self._send_bounded, append)
+
+    async def _append_with(self, send: Callable[..., Awaitable[list[Rows]]], append: Append) -> list[Message]:
         reachable = {"session_id": append.session_id, "owner_id": append.owner_id}
-        locked, rows = await self._send_bounded(
+        locked, rows = await send(
             (self._queries.lock_session, reachable), self._messages.insert([append]), deadline=append.deadline
         )
         if not locked:
@@ -239,7 +257,7 @@ class ChatService:
             yield
         except ConstraintViolated as error:
             if error.constraint in _TOO_LARGE:
-                raise InvalidRequest("too_large") from error
+                raise InvalidRequest("too_large", member=_TOO_LARGE[error.constraint]) from error
             raise
         except DatabaseUnavailable:
             self._is_failing = True

@@ -43,6 +43,14 @@ class SignatureVerifier:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = [(Webhook(secret), secret) for secret in secrets]
 
+    def is_plausible(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether the three headers read well, before there is a body to verify."""
+        try:
+            _signature_headers(headers)
+        except BadSignature:
+            return False
+        return True
+
     def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> VerifiedDelivery:
         """Check raw headers and raw body; BadSignature for any fault. `now` is in seconds since 1970."""
         svix_id, timestamp, signature = _signature_headers(headers)

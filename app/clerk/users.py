@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from app.errors import InvalidEvent
+from app.postgres.text import storable_text
 
 # Anchored and ASCII: the id becomes a query, an assistant's name and a lock key.
 CLERK_ID = re.compile(r"user_[A-Za-z0-9]{1,64}", re.ASCII)
@@ -39,12 +40,11 @@ class Profile(NamedTuple):
 def usable_text(value: object, limit: int) -> str | None:
     """The text as Postgres can store it, None when it is empty or longer than `limit`.
 
-    NUL is removed. Lone surrogates are replaced, because JavaScript sends half a pair where it cuts a name
-    through an emoji, and the user still needs the row.
+    A name may be cut through an emoji, and the user still needs the row.
     """
     if not isinstance(value, str):
         return None
-    text = value.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
+    text = storable_text(value).strip()
     return text if 0 < len(text) <= limit else None
 
 

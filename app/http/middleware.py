@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import log
 from app.errors import DeadlineExceeded, ServiceError
+from app.http.bodies import BODIES, BodyBudget
 from app.http.requests import DISCONNECTED, HEAD_BYTES, HEAD_FIELDS, headers_named, index_headers
 from app.http.responses import CLOSE, HttpError, problem_of
 from app.metrics import Metrics
@@ -34,6 +35,7 @@ class RequestMiddleware:
         self._app = app
         self._metrics = metrics
         self._deadline = ResponseDeadline()
+        self._bodies = BodyBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,11 +43,13 @@ class RequestMiddleware:
             return
         started = monotonic()
         head_bytes = index_headers(scope)
+        scope[BODIES] = self._bodies
         response = ResponseRecorder(scope, send, self._deadline)
         fields = log.start_request(response.request_id)
         try:
             await self._answer(scope, receive, response, head_bytes)
         finally:
+            self._bodies.release(scope)
             seconds = monotonic() - started
             fields["status"] = response.status
             fields["duration_ms"] = round(seconds * 1000, 1)

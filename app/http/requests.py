@@ -5,13 +5,13 @@ import math
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from app.errors import InvalidRequest
+from app.http.bodies import SMALL_BYTES, budget_of
 from app.http.responses import CLOSE, HttpError
 
 HEAD_BYTES = 32 * 1024
@@ -42,8 +42,6 @@ def headers_named(scope: Scope, name: bytes) -> Sequence[bytes]:
 
 BODY_BYTES = 256 * 1024
 
-Model = TypeVar("Model", bound=BaseModel)
-
 _JSON = re.compile(rb'application/json[ \t]*(;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
@@ -52,10 +50,11 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 DISCONNECTED = "app.disconnected"
 
 
-async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> bytes:
+async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES, *, owner: str | None) -> bytes:
     """The bytes of a JSON body. Its headers can refuse it before a byte is read; `cap` bounds what is read.
 
-    The connection limits the time that a body may take (app.http.protocol).
+    A large body also needs its share of the memory for all of them, as that of `owner` (app.http.bodies). The
+    connection limits the time that a body may take (app.http.protocol).
     """
     types = headers_named(scope, b"content-type")
     if len(types) != 1 or not _is_json(types[0]) or headers_named(scope, b"content-encoding"):
@@ -63,7 +62,7 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> by
     lengths = headers_named(scope, b"content-length")
     if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > cap):
         raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
-    body = bytearray()
+    body, is_counted = bytearray(), False
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -73,19 +72,14 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES) -> by
             raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
         if not message.get("more_body", False):
             return bytes(body)
+        if len(body) > SMALL_BYTES and not is_counted:
+            # Without an announcement it may become as long as the cap.
+            budget_of(scope).reserve(scope, int(lengths[0]) if lengths else cap, owner)
+            is_counted = True
 
 
 def _is_json(media_type: bytes) -> bool:
     return media_type == b"application/json" or _JSON.fullmatch(media_type.strip()) is not None
-
-
-async def read_body(scope: Scope, receive: Receive, model: type[Model], cap: int = BODY_BYTES) -> Model:
-    """A JSON body, validated by a model; InvalidRequest when it does not fit."""
-    document = parse_json(await read_json(scope, receive, cap))
-    try:
-        return model.model_validate(document)
-    except ValidationError:
-        raise InvalidRequest("shape") from None
 
 
 # The whitespace of JSON; str.strip() would take more.

@@ -13,6 +13,7 @@ from app.errors import (
     DeadlineExceeded,
     InvalidRequest,
     ServiceError,
+    TooManyRequests,
     Unavailable,
 )
 from app.reasons import REASONS
@@ -61,13 +62,18 @@ def problem_of(error: Exception) -> Problem:
     """What to answer for an error; an exception that is not ours is a 500."""
     match error:
         case HttpError():
-            detail = REASONS[error.reason].meaning if error.status == HTTPStatus.REQUEST_TIMEOUT else None
+            explained = error.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SERVICE_UNAVAILABLE)
+            detail = REASONS[error.reason].meaning if explained else None
             return _problem(error.status, detail=detail, headers=error.headers)
         case Unavailable():
             return _unavailable(error)
         case InvalidRequest():
             # Only callers who are let in get as far as this, so they may know which part cannot be used.
-            return _problem(error.status, detail=REASONS[error.reason].meaning)
+            return _problem(error.status, detail=_invalid(error))
+        case TooManyRequests():
+            wait = (b"retry-after", b"%d" % error.retry_after)
+            # The body, if there is one, was not read.
+            return _problem(error.status, detail=REASONS[error.reason].meaning, headers=[wait, *CLOSE])
         case ServiceError():
             return _problem(error.status)
         case _:
@@ -77,6 +83,13 @@ def problem_of(error: Exception) -> Problem:
 def _problem(status: HTTPStatus, *, detail: str | None = None, headers: Headers | None = None) -> Problem:
     # A mounted application may raise any status.
     return Problem(status, status.phrase, detail or _DETAILS.get(status, f"{status.phrase}."), headers or [])
+
+
+def _invalid(error: InvalidRequest) -> str:
+    """What cannot be used, the path of the member in the body, and why."""
+    meaning = REASONS[error.reason].meaning
+    place = ": ".join(part for part in (error.member, error.fault) if part)
+    return f"{meaning} {place}." if place else meaning
 
 
 def _unavailable(error: Unavailable) -> Problem:

@@ -87,14 +87,13 @@ async def test_a_batch_is_stored_whole_or_not_at_all(chat: Chat, session: dict[s
     messages = [{"role": "user", "content": str(number)} for number in range(500)]
     too_many = await chat.post(path, {"messages": [*messages, messages[0]]})
     bad_last = await chat.post(path, {"messages": [*messages[:499], {"role": "user", "content": "a", "metadata": 7}]})
-    unstorable = await chat.raw("POST", path, json.dumps({"messages": [
-        messages[0], {"role": "user", "content": "b", "metadata": {"a": "\0"}},
-    ]}).encode())  # fmt: skip
+    # Only Postgres notices: it writes the numbers out.
+    grown = await chat.post(path, {"messages": [messages[0], messages[1] | {"metadata": {"a": [1e300] * 100}}]})
     before = await history(chat, session)
 
     answer = await chat.post(path, {"messages": messages})
 
-    assert [too_many.status_code, bad_last.status_code, unstorable.status_code] == [422] * 3
+    assert [too_many.status_code, bad_last.status_code, grown.status_code] == [422] * 3
     assert (before, answer.status_code) == ([], 201)
     assert [one["content"] for one in answer.json()["messages"]] == [str(number) for number in range(500)]
     assert await history(chat, session, limit=3) == ["497", "498", "499"]
@@ -192,8 +191,7 @@ UNUSABLE = {
     "no content": b'{"role": "user"}',
     "empty content": b'{"role": "user", "content": ""}',
     "content a number": b'{"role": "user", "content": 7}',
-    "NUL": b'{"role": "user", "content": "canary\\u0000"}',
-    "half a surrogate pair": b'{"role": "user", "content": "\\ud800"}',
+    "only NUL": b'{"role": "user", "content": "\\u0000", "metadata": {"a": "canary"}}',
     "not UTF-8": b'{"role": "user", "content": "\xff"}',
     "metadata a list": MESSAGE + b', "metadata": []}',
     "metadata a text": MESSAGE + b', "metadata": "canary"}',
@@ -201,10 +199,7 @@ UNUSABLE = {
     "metadata large when expanded": MESSAGE + b', "metadata": {"a": [' + b",".join([b"1e300"] * 100) + b"]}}",
     "metadata deep": MESSAGE + b', "metadata": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}",
     "metadata very deep": MESSAGE + b', "metadata": {"a": ' + b"[" * 90_000 + b"]" * 90_000 + b"}}",
-    "NUL in the metadata": MESSAGE + b', "metadata": {"a": "\\u0000"}}',
-    "NUL in a key": MESSAGE + b', "metadata": {"\\u0000": 1}}',
-    "half a pair in the metadata": MESSAGE + b', "metadata": {"a": "\\udfff"}}',
-    "half a pair in a key": MESSAGE + b', "metadata": {"\\ud800": 1}}',
+    "two keys that become one": MESSAGE + b', "metadata": {"a": 1, "a\\u0000": 2}}',
     "infinite": MESSAGE + b', "metadata": {"a": 1e999}}',
     "a key twice": MESSAGE + b', "role": "assistant"}',
     "a batch": b'{"messages": []}',
@@ -287,7 +282,7 @@ async def test_a_cursor_of_another_user_reads_only_the_callers_data(chat: Chat) 
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=-1", "limit=201", "limit=1e1", "limit=", "limit=%D9%A3", "limit=1&limit=2",
-     "limit=" + "9" * 5000, "q=%00", "q=%FF", "q=" + "x" * 201, "q=a&q=b", "before=AAAAAAAAAAA&before=AAAAAAAAAAA",
+     "limit=" + "9" * 5000, "q=%FF", "q=" + "x" * 201, "q=a&q=b", "before=AAAAAAAAAAA&before=AAAAAAAAAAA",
      "&".join(["a=1"] * 30)],
     ids=lambda query: query[:12],
 )  # fmt: skip
@@ -302,7 +297,7 @@ async def test_an_invalid_parameter_is_422(chat: Chat, session: dict[str, Any], 
     assert {answer.status_code for answer in answers} <= {200, 422}
 
 
-@pytest.mark.parametrize("title", ["", " ", "a\nb", "\0", "\x7f", "\ud800", "x" * 201, 7, ["a"], True])
+@pytest.mark.parametrize("title", ["", " ", "a\nb", "\0", "\x7f", " \0", "x" * 201, 7, ["a"], True])
 async def test_a_title_is_one_line_that_is_not_blank(chat: Chat, session: dict[str, Any], title: Any) -> None:
     """Of 1 to 200 characters."""
     body = json.dumps({"title": title}).encode()
@@ -346,7 +341,7 @@ async def test_each_path_has_a_body_limit_of_its_own(chat: Chat, session: dict[s
     answers = [
         await chat.raw("PATCH", path, huge[:300_000]),
         await chat.raw("POST", path + "/messages", huge[:2_000_000]),
-        await chat.raw("POST", path + "/messages/batch", huge),
+        await chat.raw("POST", path + "/messages/batch", huge[:1_048_577]),
         await chat.raw("PUT", f"/users/{session['clerk_id']}/preferences", huge[:300_000]),
     ]
 

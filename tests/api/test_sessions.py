@@ -149,6 +149,36 @@ async def test_a_search_looks_into_titles_and_messages(chat: Chat, text: str, fo
     assert {one["id"] for one in answer.json()["sessions"]} == {sessions[name]["id"] for name in found}
 
 
+SPELLINGS = {
+    "two characters, searched as one": ("Cafe\u0301 do Chiado", "caf\u00e9"),
+    "one character, searched as two": ("Caf\u00e9 do Chiado", "cafe\u0301"),
+    "both in one text": ("Caf\u00e9 e cafe\u0301", "cafe\u0301 E CAF\u00c9"),
+    "marks in another order": ("Vi\u1ec7t", "vie\u0302\u0323t"),
+    "Hangul in parts": ("\u1112\u1161\u11ab\u1100\u1173\u11af", "\ud55c\uae00"),
+    "the sign for \u00e5ngstr\u00f6m": ("10 \u212b", "10 \u00c5"),
+    "a letter that NFC writes as two": ("\u0958", "\u0915\u093c"),
+    "wildcards among them": ("100% cafe\u0301_", "100% caf\u00e9_"),
+}
+
+
+@pytest.mark.parametrize(("written", "searched"), SPELLINGS.values(), ids=SPELLINGS.keys())
+async def test_a_search_knows_both_spellings_of_a_letter_with_marks(
+    chat: Chat, database: Database, written: str, searched: str
+) -> None:
+    """In titles, in messages, and in messages from before; what was written is answered as it was."""
+    person, other = Person(), Person()
+    titled, said, old, _ = [(await chat.open(one, title=title)).json() for one, title in (
+        (person, written), (person, "b"), (person, "c"), (other, written),
+    )]  # fmt: skip
+    answer = await chat.say(said, "user", "... " + written)
+    database.execute("INSERT INTO messages (session_id, role, content) VALUES (%s, 'user', %s)", [old["id"], written])
+
+    found = (await chat.get(f"/users/{person.clerk_id}/sessions", params={"q": searched})).json()["sessions"]
+
+    assert {one["id"] for one in found} == {titled["id"], said["id"], old["id"]}
+    assert (answer.json()["content"], titled["title"]) == ("... " + written, written)
+
+
 async def test_a_search_finds_the_same_without_the_index(chat: Chat, database: Database) -> None:
     """A database without pg_trgm has none."""
     person = Person()

@@ -24,6 +24,7 @@ HASHES = {
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
     "0004_create_functions.sql": "01c2b3f77a0d117f21932dc8a4f8b28ec58b6e67dacc1576598c75f8e2172ac1",
     "0005_add_event_times.sql": "bd178a71cd1efc446cb7eedbd9f35428172dec268b9a352d759711ac52f223ee",
+    "0006_index_unnormalized_messages.sql": "fdfc544f033bf44c3cac9ac445b2cc1d71c7616913079f235b81ecd1df259a41",
 }
 
 # Type, whether NULL is allowed, default.

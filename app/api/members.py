@@ -1,0 +1,62 @@
+"""The members of request bodies that hold text or JSON of the chat's own: bounded, and made storable for Postgres."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from app.postgres.text import make_storable, storable_text
+
+_Storable = BeforeValidator(lambda value: storable_text(value) if isinstance(value, str) else value)
+# What is not seen: controls, blanks of every width, joiners, fillers, variation selectors, tags.
+_UNSEEN = (
+    r"\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb" + "\U000e0000-\U000e0fff"
+)
+# One line in which there is something to see.
+Title = Annotated[
+    str,
+    Field(
+        strict=True,
+        min_length=1,
+        max_length=200,
+        pattern=rf"^[^\x01-\x1f\x7f]*[^{_UNSEEN}][^\x01-\x1f\x7f]*$",
+    ),
+    _Storable,
+]
+Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
+# Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
+DOCUMENT_BYTES = 16 * 1024
+DOCUMENT_DEPTH = 100
+# Faults of a document that are reasons of the log.
+OWN_REASONS = ("too_large", "too_deep")
+
+
+def write_document(document: dict[str, Any]) -> str:
+    """As Postgres writes it, but for numbers with an exponent."""
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _make_storable(document: object) -> object:
+    if isinstance(document, dict):
+        make_storable(document)
+    return document
+
+
+def _check_document(document: dict[str, Any]) -> dict[str, Any]:
+    level: list[Any] = [document]
+    for _ in range(DOCUMENT_DEPTH):
+        children = (child for one in level for child in (one.values() if isinstance(one, dict) else one))
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            break
+    else:
+        raise PydanticCustomError("too_deep", "nested too deeply")
+    # Postgres knows no negative zero. All else that it writes in another way is longer.
+    if len(write_document(document).replace("-0.0", "0.0").encode()) > DOCUMENT_BYTES:
+        raise PydanticCustomError("too_large", "too large")
+    return document
+
+
+Document = Annotated[dict[str, Any], BeforeValidator(_make_storable), AfterValidator(_check_document)]
