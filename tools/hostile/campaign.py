@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tools.hostile.clients import Address, Neighbour, attack
+from tools.hostile.clients import Address, Ending, Neighbour, attack
 from tools.hostile.corpus import Case
 
 NEIGHBOURS = 2
@@ -18,7 +18,7 @@ class Result:
 
     cases: int = 0
     answers: int = 0
-    # Answers to neighbours that came over a connection on which a hostile client had been answered before.
+    # Answers to neighbours over a connection to the server on which a hostile client was answered as well.
     shared: int = 0
     refused: int = 0
     reconnected: int = 0
@@ -42,40 +42,43 @@ async def run(lanes: Sequence[Address], cases: Sequence[Case]) -> Result:
 
 async def _work(address: Address, waiting: list[tuple[int, Case]], result: Result) -> None:
     neighbours = [Neighbour(address) for _ in range(NEIGHBOURS)]
-    hostile_upstreams: set[bytes] = set()
+    hostile: set[bytes] = set()
     while waiting:
         number, case = waiting.pop()
         await asyncio.gather(*(neighbour.ask() for neighbour in neighbours))
         attacking = asyncio.create_task(attack(address, case, number))
-        asking = [_ask_until(attacking, neighbour, hostile_upstreams, result) for neighbour in neighbours]
-        ending, *_ = await asyncio.gather(attacking, *asking)
-        hostile_upstreams |= ending.upstreams
+        await asyncio.gather(*(_ask_until(attacking, neighbour) for neighbour in neighbours))
+        ending = await attacking
+        hostile |= ending.upstreams
         name = f"{case.group}: {case.name}"
         if ending.foreign:
             result.wrong.append(f"{name}: the hostile client got {sorted(ending.foreign)}")
         if ending.is_deaf:
             result.deaf.append(f"{name}: the hostile client's connection")
-        _collect(neighbours, name, result)
+        for neighbour in neighbours:
+            _collect(neighbour, name, hostile, result)
         result.cases += 1
     for neighbour in neighbours:
         neighbour.close()
-        result.answers += neighbour.answers
-        result.refused += neighbour.refused
-        result.reconnected += neighbour.reconnected
 
 
-async def _ask_until(attacking: "asyncio.Task[object]", neighbour: Neighbour, hostile: set[bytes], result: Result) -> None:
-    """Ask while the attack is under way, and a few times after it, when the connection may be ours."""
+async def _ask_until(attacking: asyncio.Task[Ending], neighbour: Neighbour) -> None:
+    """Ask while the attack is under way, and a few times after it."""
     after = 3
     while after:
         after -= attacking.done()
-        result.shared += await neighbour.ask() in hostile
+        await neighbour.ask()
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _collect(neighbours: list[Neighbour], name: str, result: Result) -> None:
-    """Move what the neighbours have noted to the case under way."""
-    for neighbour in neighbours:
-        for mine, all_of_them in ((neighbour.wrong, result.wrong), (neighbour.deaf, result.deaf)):
-            all_of_them += [f"{name}: a neighbour: {what}" for what in mine]
-            mine.clear()
+def _collect(neighbour: Neighbour, name: str, hostile: set[bytes], result: Result) -> None:
+    """Move what a neighbour has noted during a case to the result."""
+    result.answers += neighbour.answers
+    result.refused += neighbour.refused
+    result.reconnected += neighbour.reconnected
+    neighbour.answers = neighbour.refused = neighbour.reconnected = 0
+    result.shared += sum(upstream in hostile for upstream in neighbour.upstreams)
+    result.wrong += [f"{name}: a neighbour: {what}" for what in neighbour.wrong]
+    result.deaf += [f"{name}: a neighbour: {what}" for what in neighbour.deaf]
+    for noted in (neighbour.upstreams, neighbour.wrong, neighbour.deaf):
+        noted.clear()

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from tools.hostile.corpus import Case
 
-# A connection that has neither answered nor ended by then is deaf. A head has 10 s, and a refused client 3 s more.
+# By then every limit of ours and of the proxies is over: a head has 10 s, and a refused client 3 s more.
+LIMITS_SECONDS = 16.0
+# A connection that has not ended by then, and does not answer, is deaf.
 DEAF_SECONDS = 20.0
 
 Address = tuple[str, int]
@@ -81,14 +83,20 @@ class Ending(NamedTuple):
 
 
 async def attack(address: Address, case: Case, number: int) -> Ending:
-    """Send a case, and a rightly formed request behind it, which is answered unless the connection ends."""
+    """Send a case, and a rightly formed request behind it, which is answered unless the connection ends.
+
+    The case may take that request for a part of its own, such as its trailer; then the next one is answered.
+    """
     wire = await Wire.connect(address)
     for piece in case.bytes_to_send(number):
         wire.send(piece)
+        # One case is sent byte by byte.
         await asyncio.sleep(0.001 if len(case.pieces) > 9 else 0.02)
     tag = b"tagged-%015d" % number
-    wire.send(request(tag))
-    has_ended = await wire.wait_until(lambda: tag in wire.received, DEAF_SECONDS)
+    for seconds in (LIMITS_SECONDS, DEAF_SECONDS - LIMITS_SECONDS):
+        wire.send(request(tag))
+        if has_ended := await wire.wait_until(lambda: tag in wire.received, seconds):
+            break
     wire.close()
     own = {tag, b"smuggled-%015d" % number}
     foreign = set(_MARK.findall(wire.received)) - own
@@ -106,11 +114,12 @@ class Neighbour:
     reconnected: int = 0
     wrong: list[str] = field(default_factory=list)
     deaf: list[str] = field(default_factory=list)
-    upstreams: set[bytes] = field(default_factory=set)
+    # The upstream connection of each answer, where the server names it.
+    upstreams: list[bytes] = field(default_factory=list)
     _wire: Wire | None = None
 
-    async def ask(self) -> bytes | None:
-        """Ask once, and a second time if the connection ends first; the upstream connection that it was answered on."""
+    async def ask(self) -> None:
+        """Ask once, and a second time if the connection ends first."""
         for _ in range(2):
             if self._wire is None or self._wire.is_closed:
                 self._wire = await Wire.connect(self.address)
@@ -123,15 +132,15 @@ class Neighbour:
                 self._note(self.deaf, wire, "no answer")
                 wire.close()
             elif wire.received:
-                return self._judge(wire, mark)
+                self._judge(wire, mark)
+                return
             self.reconnected += 1
-        return None
 
     def close(self) -> None:
         if self._wire is not None:
             self._wire.close()
 
-    def _judge(self, wire: Wire, mark: bytes) -> bytes | None:
+    def _judge(self, wire: Wire, mark: bytes) -> None:
         head = _RESPONSE.match(wire.received)
         status = int(head[1]) if head else 0
         if status == HTTPStatus.GATEWAY_TIMEOUT:
@@ -142,9 +151,8 @@ class Neighbour:
             self._note(self.wrong, wire, mark.decode())
         else:
             self.answers += 1
-        found = _UPSTREAM.search(wire.received)
+        self.upstreams += _UPSTREAM.findall(wire.received)
         wire.received = b""
-        return found[1] if found else None
 
     @staticmethod
     def _note(where: list[str], wire: Wire, what: str) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tools.processes import ROOT
 
 _FILE = ROOT / "tests" / "http" / "hostile_corpus.json.gz"
+ROUNDS = 5
 # The request id of the request that a case smuggles; of this length, since lengths count it.
 _SMUGGLED = "smuggled-000000000000000"
 
@@ -37,3 +38,11 @@ class Case(NamedTuple):
 def corpus() -> list[Case]:
     """All cases."""
     return [Case(*case) for case in json.loads(gzip.decompress(_FILE.read_bytes()))]
+
+
+def campaign_cases(every: int = 1) -> list[Case]:
+    """Every N-th case, and those that were written by hand several times.
+
+    Most of these pass a proxy, and it is a matter of milliseconds whether another client is the next on its connection.
+    """
+    return [case for case in corpus()[::every] for _ in range(ROUNDS if case.group == "hand" else 1)]

@@ -37,7 +37,7 @@ http {{
 }}
 """
 _NGINX_LANE = """\
-    upstream lane{number} {{ server 127.0.0.1:{upstream}; keepalive 1; }}
+    upstream lane{number} {{ server 127.0.0.1:{upstream}; keepalive 2; }}
     server {{
         listen 127.0.0.1:{port};
         location / {{
