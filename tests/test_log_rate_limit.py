@@ -33,13 +33,13 @@ Refused = list[tuple[str, str | None]]
 FAULTS: dict[str, tuple[Refused, list[str]]] = {
     "forged ones do not hide an expired one": (
         [*[("token", "signature")] * 15, ("token", "expired")],
-        ["reason=token count=5 fault=signature"],
+        ["reason=token fault=signature count=5"],
     ),
     "nor one whose key is unknown, and each sum is of one fault": (
         [*[("token", "shape")] * 12, *[("token", "key")] * 11],
-        ["reason=token count=2 fault=shape", "reason=token count=1 fault=key"],
+        ["reason=token fault=shape count=2", "reason=token fault=key count=1"],
     ),
-    "nor one without a fault": ([*[("token", "shape")] * 12, ("token", None)], ["reason=token count=2 fault=shape"]),
+    "nor one without a fault": ([*[("token", "shape")] * 12, ("token", None)], ["reason=token fault=shape count=2"]),
     "a reason without faults is summed up as it was": ([("path", None)] * 13, ["reason=path count=3"]),
 }
 

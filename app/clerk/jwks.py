@@ -77,6 +77,7 @@ class JwksCache:
         self._keys: dict[str, RSAPublicKey] = {}
         self._fetch_task: asyncio.Task[None] | None = None
         self._failure: str | None = None
+        self._cause: Exception | None = None
         self._fetched_at = self._attempted_at = float("-inf")
 
     async def get_key(self, kid: str, seconds: float) -> RSAPublicKey | None:
@@ -92,7 +93,7 @@ class JwksCache:
         key = self._keys.get(kid)
         if key is None and (self._failure or (task is not None and not task.done())):
             wait = max(1, round(self._attempted_at + RETRY_SECONDS - monotonic()))
-            raise ClerkKeysUnavailable(self._failure, retry_after=wait)
+            raise ClerkKeysUnavailable(self._failure, retry_after=wait) from self._cause
         return key
 
     async def close(self) -> None:
@@ -116,10 +117,10 @@ class JwksCache:
         try:
             request = self._client.build_request("GET", PATH)
             self._keys = _read_set(await fetch(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
-        except (httpx.HTTPError, TimeoutError):
-            self._failure = "clerk_keys_unreachable"
-        except (UnusableBody, ValueError, RecursionError):
-            self._failure = "clerk_keys_unreadable"
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._failure, self._cause = "clerk_keys_unreachable", error
+        except (UnusableBody, ValueError, RecursionError) as error:
+            self._failure, self._cause = "clerk_keys_unreadable", error
         else:
             self._failure, self._fetched_at = None, monotonic()
             return
