@@ -129,7 +129,7 @@ def certificate_problem(error: BaseException) -> str | None:
         causes.append(cause)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _CERTIFICATE_PROBLEMS.get(cause.verify_code, "nobody who is trusted here has issued it")
+            return _CERTIFICATE_PROBLEMS.get(cause.verify_code, "no authority that is trusted here has issued it")
     return None
 
 

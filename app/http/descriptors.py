@@ -1,6 +1,6 @@
-"""File descriptors: every connection takes one, and where none is left the kernel's queue is emptied without a word.
+"""File descriptors: every connection takes one, and where none is left the kernel's queue is emptied all the same.
 
-libuv accepts and closes the clients that wait, so each is reset, and tells nobody.
+libuv accepts and closes the clients that wait, so each is reset without a word.
 """
 
 import errno

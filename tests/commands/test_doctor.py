@@ -422,7 +422,7 @@ async def test_a_certificate_that_is_not_trusted(
     report = await ask(**{name: value.format(untrusted) for name, value in addresses.items()})
 
     assert (report.code, report.states(what)) == (1, ["wrong"])
-    assert "its certificate is not trusted: nobody who is trusted here has issued it" in report.text
+    assert "its certificate is not trusted: no authority that is trusted here has issued it" in report.text
     assert "SSL_CERT_FILE" in report.todos[0]
 
 

@@ -153,7 +153,7 @@ async def test_certificate_stays_untrusted_where_the_file_does_not_help(
                 await Backboard(client, name_prefix="clerk:", system_prompt=None).check_key(Deadline())
 
     assert lines == []
-    assert certificate_problem(caught.value) == "nobody who is trusted here has issued it"
+    assert certificate_problem(caught.value) == "no authority that is trusted here has issued it"
 
 
 @pytest.mark.parametrize(

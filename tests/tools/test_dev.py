@@ -103,6 +103,7 @@ def test_help_is_no_error(word: str) -> None:
         (["test", "-x"], "-m pytest -x"),
         (["bench", "lookups"], "-m tools.bench lookups"),
         (["chaos", "--seed", "7"], "-m tools.chaos --seed 7"),
+        (["hostile", "--every", "7"], "-m tools.hostile --every 7"),
         (["trigger", "user.created", "--count", "2"], "-m app trigger user.created --count 2"),
         (["nonsense"], "-m app nonsense"),
     ],
