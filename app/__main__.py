@@ -4,10 +4,16 @@ The module of a command is imported when the command is chosen: `serve` needs sv
 all other modules together, and `migrate` does not.
 """
 
+import errno
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
+from typing import Literal, TextIO
 
 import click
+
+STDERR = 2
 
 # Each module has a function named like its command; the function's docstring is the help text.
 COMMANDS = {
@@ -42,5 +48,35 @@ def main() -> None:
     """Give each Clerk user exactly one Backboard assistant and one row in Postgres."""
 
 
+def open_standard_streams() -> None:
+    """Open on nothing those that the caller has closed (`>&-`): a socket in their place would get what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003  # The standard library's.
+    os.close(descriptor)
+    sys.stdin = sys.stdin or _stream(0, "r")
+    sys.stdout = sys.stdout or _stream(1, "w")
+    sys.stderr = sys.stderr or _stream(2, "w")
+
+
+def _stream(descriptor: int, mode: Literal["r", "w"]) -> TextIO:
+    return os.fdopen(descriptor, mode, closefd=False)
+
+
+def run() -> None:
+    """Run the command that the arguments name, whatever stdin, stdout and stderr are."""
+    open_standard_streams()
+    try:
+        main()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        with suppress(OSError):  # stderr may be as full.
+            click.echo(f"Error: the output could not be written: {error.strerror}.", err=True)
+        # The end of the process would try once more to write what is left of both.
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -240,7 +240,7 @@ class NotSent(AssistantUnavailable):
 
 
 class CertificateRejected(NotSent):
-    """Backboard's certificate is expired or another host's."""
+    """Backboard's certificate is not trusted, expired or another host's."""
 
     reason = "backboard_certificate"
 

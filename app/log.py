@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from time import perf_counter, time_ns
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from app.log_format import Fields, Format, renderer
 
@@ -86,10 +86,12 @@ def bind(**fields: Any) -> None:
 def finish_request(fields: Fields, status: int) -> None:
     """Write the closing line of a request.
 
-    4xx are rate-limited by reason, since thousands of refusals a second would hide all other lines. A success and
-    an error of ours always have their line.
+    4xx are rate-limited by reason and fault, since thousands of refusals a second would hide all other lines. A
+    success and an error of ours always have their line.
     """
-    if 400 <= status < 500 and "reason" in fields and not _refusals.allows(fields["reason"]):  # noqa: PLR2004  # HTTP's.
+    is_refusal = 400 <= status < 500 and "reason" in fields  # noqa: PLR2004  # HTTP's.
+    # Forged tokens of a stranger must not hide that of a user who has waited too long.
+    if is_refusal and not _refusals.allows(Refusal(fields["reason"], fields.get("fault"))):
         return
     level = logging.INFO if status < 500 else logging.WARNING  # noqa: PLR2004  # HTTP's own number.
     _output.write(level, fields.pop("event", "request"), fields)
@@ -100,8 +102,18 @@ def flush_refusals() -> None:
     _refusals.flush()
 
 
-def _report_refusals(reason: str, count: int) -> None:
-    info("refusals", reason=reason, count=count)
+class Refusal(NamedTuple):
+    """A kind of refusal; `fault` tells those of session tokens apart."""
+
+    reason: str
+    fault: str | None = None
+
+
+def _report_refusals(refusal: Refusal, count: int) -> None:
+    if refusal.fault is None:
+        info("refusals", reason=refusal.reason, count=count)
+    else:
+        info("refusals", reason=refusal.reason, fault=refusal.fault, count=count)
 
 
 def info(event: str, **fields: Any) -> None:
@@ -153,29 +165,29 @@ def _place(traceback: TracebackType | None) -> str:
 
 
 class RateLimit:
-    """Lets some lines a second pass for each reason, and counts the others: a stranger can cause thousands."""
+    """Lets some lines a second pass for each kind, and counts the others: a stranger can cause thousands."""
 
-    def __init__(self, lines_a_second: int, report: Callable[[str, int], None]) -> None:
+    def __init__(self, lines_a_second: int, report: Callable[[Refusal, int], None]) -> None:
         self._lines_a_second = lines_a_second
         self._report = report
-        self._lines: dict[str, int] = {}
+        self._lines: dict[Refusal, int] = {}
 
-    def allows(self, reason: str) -> bool:
+    def allows(self, refusal: Refusal) -> bool:
         """Count a line, and tell whether it may be written."""
-        lines = self._lines[reason] = self._lines.get(reason, 0) + 1
+        lines = self._lines[refusal] = self._lines.get(refusal, 0) + 1
         if lines == 1:
-            asyncio.get_running_loop().call_later(1, self._end_second, reason)
+            asyncio.get_running_loop().call_later(1, self._end_second, refusal)
         return lines <= self._lines_a_second
 
     def flush(self) -> None:
         """Report at once, because the process ends."""
-        for reason in list(self._lines):
-            self._end_second(reason)
+        for refusal in list(self._lines):
+            self._end_second(refusal)
 
-    def _end_second(self, reason: str) -> None:
-        suppressed = self._lines.pop(reason, 0) - self._lines_a_second
+    def _end_second(self, refusal: Refusal) -> None:
+        suppressed = self._lines.pop(refusal, 0) - self._lines_a_second
         if suppressed > 0:
-            self._report(reason, suppressed)
+            self._report(refusal, suppressed)
 
 
 class _LibraryHandler(logging.Handler):

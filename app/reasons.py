@@ -138,8 +138,8 @@ REASONS: Mapping[str, Reason] = {
     "backboard_throttled": Reason("503", "Backboard asked us to come back later.", _NOT_MADE),
     "backboard_certificate": Reason(
         "503",
-        "Backboard's certificate is expired or another host's; nothing was sent.",
-        "Tell Backboard, and find out whether a proxy stands in between.",
+        "Backboard's certificate is not trusted, expired or another host's; nothing was sent.",
+        "`python -m app doctor` says what is wrong with it. Of a private CA: SSL_CERT_FILE; else tell Backboard.",
     ),
     "backboard_refused": Reason(
         "503",

@@ -19,7 +19,7 @@ from app.errors import (
     Rejected,
     Throttled,
 )
-from app.http.client import HttpResponse, UnusableBody, build_client, fetch, is_certificate_error
+from app.http.client import HttpResponse, UnusableBody, build_client, certificate_problem, fetch
 
 CREATE_SECONDS = 6.0
 # With less time than this, a create would probably end with an unknown outcome.
@@ -32,6 +32,7 @@ _NOTHING_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.LocalProtocolError,
+    httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
 
@@ -139,7 +140,7 @@ class Calls:
             # Our own connections were all in use: that says nothing about Backboard.
             raise NoFreeConnection from error
         except _NOTHING_SENT as error:
-            raise (CertificateRejected if is_certificate_error(error) else NotSent) from error
+            raise (CertificateRejected if certificate_problem(error) else NotSent) from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise OutcomeUnknown("backboard_timeout") from error
         except httpx.HTTPError as error:

@@ -83,6 +83,7 @@ class JwksCache:
         # Key ids that a fetch has not found, and those that no fetch has been made for yet.
         self._absent: set[str] = set()
         self._unknown: set[str] = set()
+        self._cause: Exception | None = None
         self._fetched_at = self._attempted_at = float("-inf")
 
     async def get_key(self, kid: str, seconds: float) -> RSAPublicKey | None:
@@ -105,7 +106,7 @@ class JwksCache:
         key = self._keys.get(kid)
         if key is None and (kid not in self._absent or self._failure or (task is not None and not task.done())):
             wait = max(1, round(self._attempted_at + RETRY_SECONDS - monotonic()))
-            raise ClerkKeysUnavailable(self._failure, retry_after=wait)
+            raise ClerkKeysUnavailable(self._failure, retry_after=wait) from self._cause
         return key
 
     async def close(self) -> None:
@@ -130,10 +131,10 @@ class JwksCache:
             request = self._client.build_request("GET", PATH)
             asked |= self._keys.keys()
             self._keys = _read_set(await fetch(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
-        except (httpx.HTTPError, TimeoutError):
-            self._failure = "clerk_keys_unreachable"
-        except (UnusableBody, ValueError, RecursionError):
-            self._failure = "clerk_keys_unreadable"
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._failure, self._cause = "clerk_keys_unreachable", error
+        except (UnusableBody, ValueError, RecursionError) as error:
+            self._failure, self._cause = "clerk_keys_unreadable", error
         else:
             self._failure, self._fetched_at, self._absent = None, monotonic(), asked - self._keys.keys()
             return

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from app import settings as environment
-from app.settings import ConfigurationError, SettingsType
+from app.http.client import check_proxy
+from app.settings import ConfigurationError, Settings, SettingsType
 
 Result = TypeVar("Result")
 # Prints a line; click.echo, or a list's append in tests.
@@ -37,9 +38,18 @@ class RefusedExit(click.ClickException):
 
 def load_settings(settings: type[SettingsType]) -> SettingsType:
     try:
-        return environment.load(settings)
+        loaded = environment.load(settings)
+        if isinstance(loaded, Settings):
+            uses_proxy(loaded)
     except ConfigurationError as error:
         raise Misconfigured(str(error)) from None
+    return loaded
+
+
+def uses_proxy(settings: Settings) -> bool:
+    """Whether calls to Backboard or Clerk may go through a proxy; ConfigurationError if it cannot be used."""
+    clerk = settings.clerk_api_url if settings.clerk_secret_key else None
+    return check_proxy(settings.backboard_api_url, clerk, settings.clerk_issuer)
 
 
 def run_until_sigterm(work: Coroutine[Any, Any, Result], *, if_stopped: str) -> Result:

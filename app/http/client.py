@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TypeVar
+from urllib.request import getproxies
 
 import httpx
 
 from app.errors import ThrottledBy, Unavailable
+from app.settings import ConfigurationError
 
 
 class UnusableBody(Exception):
@@ -29,16 +31,22 @@ class HttpResponse:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """One for all clients of a process, because reading the certificates takes 40 ms."""
-    return httpx.create_ssl_context(trust_env=False)
+    """One for all clients of a process, because reading the certificates takes 40 ms.
+
+    It trusts what certifi lists and what this system trusts: OpenSSL reads SSL_CERT_FILE and SSL_CERT_DIR itself.
+    """
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
 
 
 def build_client(
     base_url: str, *, headers: dict[str, str], timeout: httpx.Timeout, limits: httpx.Limits
 ) -> httpx.AsyncClient:
-    """A client without the environment's proxies and .netrc, without redirects and without compression.
+    """A client without redirects and without compression: 50 KB of gzip can be 50 MB in memory.
 
-    50 KB of gzip can be 50 MB in memory.
+    To an https address it goes through the proxy of HTTPS_PROXY, unless NO_PROXY names the host. Plain HTTP is for
+    stand-ins on this machine, which no proxy reaches.
     """
     return httpx.AsyncClient(
         base_url=base_url,
@@ -46,9 +54,36 @@ def build_client(
         timeout=timeout,
         limits=limits,
         follow_redirects=False,
-        trust_env=False,
+        trust_env=_needs_proxy(base_url),
         verify=tls_context(),
     )
+
+
+def check_proxy(*urls: str | None) -> bool:
+    """Whether requests to one of these addresses may go through a proxy; ConfigurationError if it cannot be used."""
+    if not any(url and _needs_proxy(url) for url in urls):
+        return False
+    proxies = {name: url for name, url in getproxies().items() if name in ("http", "https", "all")}
+    unusable = [f"{name.upper()}_PROXY {_PROXY_ADDRESS}" for name, url in proxies.items() if not _is_http(url)]
+    if unusable:
+        raise ConfigurationError(unusable)
+    return not proxies.keys().isdisjoint(("https", "all"))
+
+
+_PROXY_ADDRESS = "must be the address of an HTTP proxy, such as http://proxy.example.com:3128; SOCKS is not spoken here"
+
+
+def _needs_proxy(url: str) -> bool:
+    return url.startswith("https://")
+
+
+def _is_http(url: str) -> bool:
+    """Whether httpx can use it as a proxy; without a scheme, it is taken for http."""
+    try:
+        address = httpx.URL(url if "://" in url else f"http://{url}")
+    except httpx.InvalidURL:
+        return False
+    return address.scheme in ("http", "https") and bool(address.host)
 
 
 async def fetch(client: httpx.AsyncClient, request: httpx.Request, *, seconds: float, cap: int) -> HttpResponse:
@@ -77,13 +112,25 @@ async def _read(response: httpx.Response, cap: int) -> bytes:
     return bytes(body)
 
 
-def is_certificate_error(error: BaseException) -> bool:
-    """Whether a connection failed because the server's certificate is expired or belongs to another host."""
+# OpenSSL's x509_vfy.h.
+_CERTIFICATE_PROBLEMS = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    62: "it is another host's",
+    64: "it is another host's",
+}
+
+
+def certificate_problem(error: BaseException) -> str | None:
+    """What is wrong with the server's certificate, if a connection failed because of it; names no host."""
     causes = [error]
     # An exception that is raised twice can be its own cause.
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _CERTIFICATE_PROBLEMS.get(cause.verify_code, "no authority that is trusted here has issued it")
+    return None
 
 
 def seconds_to_wait(retry_after: str | None, *, longest: int) -> int:

@@ -186,7 +186,9 @@ def _check_head(scope: Scope, head_bytes: int) -> None:
     """Refuse what the HTTP parser lets through and no application should meet."""
     if head_bytes > HEAD_BYTES or len(scope["headers"]) > HEAD_FIELDS:
         raise HttpError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", headers=CLOSE)
-    if len(headers_named(scope, b"host")) != 1:
+    hosts = len(headers_named(scope, b"host"))
+    # HTTP/1.0 knows no Host, and the health checks of HAProxy and Nagios send none.
+    if hosts != 1 and (hosts or scope["http_version"] != "1.0"):
         raise HttpError(HTTPStatus.BAD_REQUEST, "host", headers=CLOSE)
     if not scope["path"].isprintable():
         # The router's pattern would forgive a line end behind a path.

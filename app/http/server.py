@@ -6,6 +6,7 @@ every request under way is answered.
 """
 
 import asyncio
+import errno
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app import log
+from app.http.descriptors import DescriptorWatch, raise_limit
 from app.http.protocol import LimitedProtocol
 from app.http.supervisor import Supervisor
 
@@ -48,6 +50,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._parent = parent
         self._on_ready = on_ready
+        self._descriptors = DescriptorWatch()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -58,6 +61,7 @@ class Server(uvicorn.Server):
     def _enforce_limits(self) -> None:
         asyncio.get_running_loop().call_later(ENFORCE_SECONDS, self._enforce_limits)
         enforce_limits(self.server_state)
+        self._descriptors.look(len(self.server_state.connections))
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._is_orphaned()
@@ -110,6 +114,7 @@ def serve(factory: str, *, port: int, processes: int) -> None:
     Raises CannotListen if the port cannot be used, and SystemExit if its processes die at every start.
     """
     config = _uvicorn_config(factory, processes)
+    raise_limit()
     with _listening(port) as listening:
         if processes > 1:
             parent = os.getpid()
@@ -133,15 +138,35 @@ def _ignore_hangup(_: int, __: FrameType | None) -> None:
 
 
 def _listening(port: int) -> socket.socket:
-    """A socket bound to the port, on every address: a dyno is reached from outside."""
-    listening = socket.socket()
-    # Connections of the process before us may still be closing.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """A socket bound to the port on every address of this machine: a dyno is reached from outside.
+
+    Over IPv6 and IPv4 where the machine has both: some private networks have only IPv6, and a `localhost` may be ::1.
+    """
     try:
-        listening.bind(("0.0.0.0", port))  # noqa: S104  # As said above.
+        if socket.has_dualstack_ipv6():
+            try:
+                return _bound(socket.AF_INET6, ("::", port))
+            except OSError as error:
+                # Where IPv6 is switched off there is no such address. A port that is taken is taken for both.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+        return _bound(socket.AF_INET, ("0.0.0.0", port))  # noqa: S104  # As said above.
     except OSError as error:
-        listening.close()
         raise CannotListen(f"PORT={port} cannot be used: {error.strerror}.") from error
+
+
+def _bound(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
+    listening = socket.socket(family)
+    try:
+        # Connections of the process before us may still be closing.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Systems differ in whether such a socket takes IPv4 too.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind(address)
+    except OSError:
+        listening.close()
+        raise
     listening.set_inheritable(True)
     return listening
 

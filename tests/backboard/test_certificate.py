@@ -22,13 +22,13 @@ from tests.support.service import in_process, settings_of
 pytestmark = pytest.mark.anyio
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
-    """TLS of a server for localhost, with a self-signed certificate."""
+def self_signed(folder: Path, *, days: tuple[int, int] = (-2, 1)) -> ssl.SSLContext:
+    """TLS of a server for localhost, with a self-signed certificate (`server.pem`) that is valid for these days."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=2)).not_valid_after(now + timedelta(days=1))
+    builder = builder.not_valid_before(now + timedelta(days=days[0])).not_valid_after(now + timedelta(days=days[1]))
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
     pem = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
     pem += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,8 +1,9 @@
 """`python -m app doctor`: a line for each check, what to do next, no secret, nothing changed."""
 
+import asyncio
 import re
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from app.http import client
 from app.postgres.migration_files import newest
 from app.postgres.migrations import migrate
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES
+from tests.backboard.test_certificate import self_signed
 from tests.support import commands
 from tests.support.databases import limited_role, temporary_database
 from tests.support.environment import COMPLETE, complete_environment
@@ -502,6 +504,48 @@ async def test_the_callers_of_ensure_user_are_named(ask: Ask) -> None:
     assert "CLERK_AUTHORIZED_PARTIES is not set" in sessions.text
     assert "any origin" not in fixed.text
     assert {report.code for report in (closed, tokens, sessions, fixed)} == {0}
+
+
+@pytest.fixture
+async def untrusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """The address of a server with a certificate that nobody trusts."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "localhost", 0, ssl=self_signed(tmp_path))
+    async with server:
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("what", "addresses"),
+    [
+        ("Backboard", {"BACKBOARD_API_URL": "{}/api"}),
+        ("Clerk", {"CLERK_SECRET_KEY": LOCAL_KEY, "CLERK_API_URL": "{}/v1"}),
+        ("ensure-user", {"CLERK_ISSUER": "{}"}),
+    ],
+)
+async def test_a_certificate_that_is_not_trusted(
+    ask: Ask, untrusted: str, what: str, addresses: dict[str, str]
+) -> None:
+    """A private CA, or a proxy that opens TLS: doctor says so, and which variable helps."""
+    report = await ask(**{name: value.format(untrusted) for name, value in addresses.items()})
+
+    assert (report.code, report.states(what)) == (1, ["wrong"])
+    assert "its certificate is not trusted: no authority that is trusted here has issued it" in report.text
+    assert "SSL_CERT_FILE" in report.todos[0]
+
+
+async def test_a_proxy_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is https goes through it; a SOCKS proxy is a wrong configuration, unless all is on this machine."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://canary:canary@127.0.0.1:{free_port()}")
+    through = await ask(BACKBOARD_API_URL="https://backboard.example/api")
+    local = await ask()
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://canary")
+    socks = await ask(BACKBOARD_API_URL="https://backboard.example/api")
+
+    assert (through.code, through.states("proxy"), through.states("Backboard")) == (1, ["ok"], ["wrong"])
+    assert (local.code, local.states("proxy")) == (0, [])
+    assert (socks.code, socks.states("configuration")) == (78, ["wrong"])
+    assert "canary" not in through.text + socks.text
 
 
 async def test_an_issuer_that_has_no_keys(ask: Ask) -> None:

@@ -1,39 +1,29 @@
 """1,966 raw requests that smuggle, pipeline, upgrade or break off, each followed by a request of its own.
 
-hostile_corpus.json.gz is a list of cases: group, name, pieces (Latin-1, each sent as a write of its own), how many
-requests the service answers, and how many of those are the smuggled one. A refusal by the connection is no answer.
+tools.hostile.corpus explains the cases. `./dev hostile` sends all of them through proxies; here a few go that way.
 """
 
 import asyncio
-import gzip
-import json
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from app.http import protocol
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
 from tests.support.asgi import Log
 from tests.support.connections import Listening, listening
+from tools.hostile import campaign, clients, keeping
+from tools.hostile.corpus import Case, corpus
+from tools.hostile.proxies import PROXIES, running
 
 pytestmark = pytest.mark.anyio
 
-CORPUS = Path(__file__).with_name("hostile_corpus.json.gz")
 AT_ONCE = 200
 REFUSALS = {b"400", b"408", b"431"}
 SMUGGLED = b"x-request-id: smuggled"
-
-
-class Case(NamedTuple):
-    group: str
-    name: str
-    pieces: list[str]
-    answered: int
-    smuggled: int
 
 
 class Outcome(NamedTuple):
@@ -93,11 +83,10 @@ async def send(server: Listening, number: int, case: Case, turn: asyncio.Semapho
 async def outcomes(app: ASGIApp, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Case, Outcome]]:
     for limit in ("HEAD_SECONDS", "BODY_SECONDS", "LINGER_SECONDS"):
         monkeypatch.setattr(protocol, limit, 1.0)
-    corpus = [Case(*case) for case in json.loads(gzip.decompress(CORPUS.read_bytes()))]
     turn = asyncio.Semaphore(AT_ONCE)
     async with listening(app) as server:
-        sent = [send(server, number, case, turn) for number, case in enumerate(corpus)]
-        return list(zip(corpus, await asyncio.gather(*sent), strict=True))
+        sent = [send(server, number, case, turn) for number, case in enumerate(corpus())]
+        return list(zip(corpus(), await asyncio.gather(*sent), strict=True))
 
 
 async def test_service_answers_no_smuggled_request(
@@ -120,19 +109,44 @@ async def test_next_request_gets_its_own_answer_or_the_connection_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An application that keeps every connection, and leaves one body unread."""
-
-    async def keep(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.05 if scope["path"] == "/slow" else 0)
-        while scope["path"] != "/noread":
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            if not message["more_body"]:
-                break
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-    found = await outcomes(RequestMiddleware(keep, Metrics({})), monkeypatch)
+    monkeypatch.setattr(keeping, "ANSWER_SECONDS", 0)
+    found = await outcomes(RequestMiddleware(keeping.keep, Metrics({})), monkeypatch)
 
     assert [(case.group, case.name) for case, outcome in found if outcome.end == "silent"] == []
     assert sum(outcome.end == "own answer" for _, outcome in found) > 100
+
+
+# What has gone wrong behind a proxy elsewhere.
+BEHIND_A_PROXY = [
+    case
+    for case in corpus()
+    if case.group == "hand"
+    and re.match("upgrade|chunk trailer|expect|noread|pipelined slow|CL.TE|TE.CL|HTTP/1.0", case.name)
+]
+installed = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            proxy.find() is None, reason=f"{proxy.program} is not installed (Debian: apt install {proxy.program})"
+        ),
+    )
+    for name, proxy in PROXIES.items()
+]
+
+
+@pytest.mark.parametrize("name", installed)
+async def test_client_behind_a_proxy_gets_its_own_answers(
+    name: str,
+    log: Log,  # noqa: ARG001  # It logs.
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The proxy sends the next client's request on the connection that a hostile one was answered on."""
+    for limit in ("HEAD_SECONDS", "BODY_SECONDS", "LINGER_SECONDS"):
+        monkeypatch.setattr(protocol, limit, 1.0)
+    monkeypatch.setattr(clients, "LIMITS_SECONDS", 4.0)
+    async with listening(RequestMiddleware(keeping.keep, Metrics({})), keep_alive=60) as server:
+        with running(name, server.address[1], lanes=8) as lanes:
+            result = await campaign.run(lanes, BEHIND_A_PROXY)
+
+    assert (result.wrong, result.deaf) == ([], [])
+    assert result.shared > 100

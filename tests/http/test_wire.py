@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tools.sandbox.backboard import Sandbox
 pytestmark = pytest.mark.anyio
 
 HOST = b"Host: x\r\n"
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
 
 @pytest.fixture
@@ -74,6 +76,11 @@ BODY = event("x.y", {})
 REFUSED = {
     "no Host": (request(BODY, headers=b""), 400),
     "two Hosts": (request(BODY, headers=HOST + b"Host: y\r\n"), 400),
+    "two Hosts in HTTP/1.0": (b"GET /healthz HTTP/1.0\r\n" + HOST + b"Host: y\r\n\r\n", 400),
+    "the same Host twice in HTTP/1.0": (b"GET /healthz HTTP/1.0\r\n" + HOST + HOST + b"\r\n", 400),
+    "an empty Host and another": (b"GET /healthz HTTP/1.1\r\nHost:\r\n" + HOST + b"\r\n", 400),
+    "a Host in the address only": (b"GET http://x/healthz HTTP/1.1\r\n\r\n", 400),
+    "HTTP/0.9": (b"GET /healthz HTTP/0.9\r\n\r\n", 400),
     "length and chunks": (request(BODY, more=b"Transfer-Encoding: chunked\r\n"), 400),
     "two lengths": (request(BODY, more=b"Content-Length: 1\r\n"), 400),
     "a length of letters": (request(BODY, length=b"abc"), 400),
@@ -100,6 +107,28 @@ async def test_malformed_http_is_refused(server: ServerProcess, backboard: Sandb
     }  # fmt: skip
     assert wrong == {}
     assert backboard.calls() == []
+
+
+BARE = b"GET /healthz HTTP/1.0\r\n"
+
+TAKEN = {
+    "HAProxy's check": BARE + b"\r\n",
+    "Nagios' check": BARE + b"User-Agent: check_http/v2.3\r\nConnection: close\r\n\r\n",
+    "HEAD": b"HEAD /healthz HTTP/1.0\r\n\r\n",
+    "kept alive, as ab asks": BARE + b"Connection: Keep-Alive\r\n\r\n",
+    "1.0 with a Host": BARE + HOST + b"\r\n",
+    "an upgrade in 1.0": BARE + UPGRADE + b"\r\n",
+    "another path": b"GET /metrics HTTP/1.0\r\n\r\n",
+    "an empty Host": b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n",
+    "the whole address": b"GET http://x/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+}
+
+
+async def test_checks_of_load_balancers_are_answered(server: ServerProcess) -> None:
+    """HTTP/1.0 knows no Host; 1.1 asks for one, which may be empty."""
+    received = await asyncio.gather(*(talk(server, sent, seconds=1.0) for sent in TAKEN.values()))
+
+    assert {name: status(answer) for name, answer in zip(TAKEN, received, strict=True)} == dict.fromkeys(TAKEN, 200)
 
 
 async def test_head_without_an_end_is_cut(server: ServerProcess) -> None:
@@ -203,9 +232,6 @@ async def test_user_is_made_even_if_the_client_disconnects(server: ServerProcess
     assert len(backboard.made(person.assistant_name)) == 1
 
 
-UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-
-
 async def test_upgrade_is_ignored(server: ServerProcess) -> None:
     """Java's client asks for one in every request; its body is a body, in one piece or many, and the next is served."""
     asked = request(BODY, more=UPGRADE)
@@ -286,6 +312,7 @@ async def test_client_that_never_reads_is_cut(server: ServerProcess) -> None:
 
 def is_held(server: ServerProcess, wire: socket.socket) -> bool:
     """Whether a process still holds the server's side of a connection; one that only the kernel keeps has no inode."""
-    ends = f":{urlsplit(server.url).port:04X} 0100007F:{wire.getsockname()[1]:04X} "
-    lines = [line for line in Path("/proc/net/tcp").read_text().splitlines() if ends in line]
+    ends = f":{urlsplit(server.url).port:04X} [0-9A-F]*0100007F:{wire.getsockname()[1]:04X} "
+    known = "".join(Path(f"/proc/net/{family}").read_text() for family in ("tcp", "tcp6"))
+    lines = [line for line in known.splitlines() if re.search(ends, line)]
     return any(line.split()[9] != "0" for line in lines)

@@ -116,6 +116,7 @@ def test_a_command_without_words_of_its_own_refuses_them(word: str) -> None:
         (["test", "-x"], "-m pytest -x"),
         (["bench", "lookups"], "-m tools.bench lookups"),
         (["chaos", "--seed", "7"], "-m tools.chaos --seed 7"),
+        (["hostile", "--every", "7"], "-m tools.hostile --every 7"),
         (["trigger", "user.created", "--count", "2"], "-m app trigger user.created --count 2"),
         (["nonsense"], "-m app nonsense"),
     ],

@@ -15,9 +15,10 @@ from app.clerk.session_tokens import build_session_tokens
 from app.commands.doctor.assistants import check_assistants
 from app.commands.doctor.database import check_database
 from app.commands.doctor.report import Report
-from app.commands.runtime import Echo
+from app.commands.runtime import Echo, uses_proxy
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, Rejected, Unavailable
+from app.http.client import certificate_problem
 from app.postgres.pool import Pool
 from app.reasons import meaning_of
 from app.settings import ConfigurationError, Settings, load
@@ -49,6 +50,7 @@ async def examine(echo: Echo) -> int:
 def _check_settings(report: Report) -> Settings | None:
     try:
         settings = load(Settings)
+        has_proxy = uses_proxy(settings)
     except ConfigurationError as error:
         for problem in error.problems:
             report.wrong("configuration", problem, "Correct the variables above; .env.example explains each.")
@@ -56,6 +58,8 @@ def _check_settings(report: Report) -> Settings | None:
     report.ok("configuration", "every variable can be used")
     for advice in settings.advice():
         report.ok("configuration", advice)
+    if has_proxy:
+        report.ok("proxy", "Backboard and Clerk are called through HTTPS_PROXY or ALL_PROXY, except for NO_PROXY")
     return settings
 
 
@@ -79,7 +83,7 @@ async def _check_backboard(report: Report, settings: Settings) -> None:
                 "Check BACKBOARD_API_URL and whether Backboard is up;"
                 " until then existing users are served, new ones wait."
             )
-            report.wrong("Backboard", _no_answer(error), todo)
+            _report_no_answer(report, "Backboard", error, todo)
         else:
             report.ok("Backboard", "it takes BACKBOARD_API_KEY")
             await _compare_assistants(report, settings, backboard)
@@ -110,7 +114,7 @@ async def _check_clerk(report: Report, settings: Settings) -> None:
                 todo = "Compare CLERK_SECRET_KEY with Clerk's dashboard, and CLERK_API_URL with .env.example."
             else:
                 todo = "Check CLERK_API_URL and whether Clerk is up; until then ensure-user makes no new users."
-            report.wrong("Clerk", _no_answer(error), todo)
+            _report_no_answer(report, "Clerk", error, todo)
         else:
             report.ok("Clerk", f"it takes CLERK_SECRET_KEY, and counts {users} users")
 
@@ -128,7 +132,7 @@ async def _check_callers(report: Report, settings: Settings) -> None:
         await sessions.check_keys(Deadline())
     except Unavailable as error:
         todo = "CLERK_ISSUER is the Frontend API URL in Clerk's dashboard under API keys; compare."
-        report.wrong("ensure-user", f"no keys of Clerk's session tokens: {_no_answer(error)}", todo)
+        _report_no_answer(report, "ensure-user", error, todo, before="no keys of Clerk's session tokens: ")
     else:
         origins = "" if settings.clerk_authorized_parties else " from any origin: CLERK_AUTHORIZED_PARTIES is not set"
         report.ok("ensure-user", f"open to service tokens and to session tokens{origins}")
@@ -136,5 +140,13 @@ async def _check_callers(report: Report, settings: Settings) -> None:
         await sessions.close()
 
 
-def _no_answer(error: Unavailable) -> str:
-    return f"no usable answer: {meaning_of(error)}"
+def _report_no_answer(report: Report, what: str, error: Unavailable, todo: str, *, before: str = "") -> None:
+    problem = certificate_problem(error)
+    if problem is None:
+        report.wrong(what, f"{before}no usable answer: {meaning_of(error)}", todo)
+        return
+    todo = (
+        "If a private CA or a proxy that opens TLS is meant to be there, name the file of its certificate in"
+        " SSL_CERT_FILE; else find out what stands in between."
+    )
+    report.wrong(what, f"{before}its certificate is not trusted: {problem}; nothing was sent", todo)
