@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     components = build_components(settings)
     stopping = asyncio.Event()
-    metrics = Metrics({pool.name: pool.stats for pool in (components.query_pool, components.provisioning_pool)})
+    metrics = Metrics({pool.name: pool.stats for pool in components.pools})
     last_event = LastEvent()
     webhooks = Webhooks(
         verifier=SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret]),
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> Starlette:
     health = Health(
         queries=components.queries,
         query_pool=components.query_pool,
-        provisioning_pool=components.provisioning_pool,
+        pools=components.pools,
         schema_version=newest(),
         last_event=last_event,
         stopping=stopping,

@@ -19,6 +19,8 @@ from app.users.provisioning import Provisioning
 from app.users.replacement import AssistantReplacement
 
 CLOSE_SECONDS = 12.0
+# One for batched reads, one for batched writes.
+KEPT_CONNECTIONS = 2
 # How many sign-ups may queue for each slot before more are refused at once.
 WAITING_PER_SLOT = 12
 # Profiles are read before a slot is taken, so more of them may be under way than users are provisioned.
@@ -30,6 +32,7 @@ class Components:
     """Everything that lives as long as the process."""
 
     queries: Queries
+    lookup_pool: Pool
     query_pool: Pool
     provisioning_pool: Pool
     reads: KeptConnection
@@ -42,6 +45,10 @@ class Components:
     clerk: ClerkApi | None
     session_tokens: SessionTokens | None
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return self.lookup_pool, self.query_pool, self.provisioning_pool
+
     def deletion_slots(self) -> DeletionSlots:
         """Slots for one kind of deletion: users and sessions do not wait for each other."""
         return DeletionSlots(self.provisioning_pool.size, self.backboard.breaker)
@@ -51,13 +58,16 @@ def build_components(settings: Settings) -> Components:
     """Build what the web process and the commands share; nothing is connected yet."""
     queries = Queries.load()
     url, concurrency = settings.database_url.get_secret_value(), settings.provisioning_concurrency
-    query_pool = Pool(url, name="lookup", size=settings.query_connections)
+    # The kept connections have a pool of their own: nothing that waits for a connection can take their place.
+    lookup_pool = Pool(url, name="lookup", size=KEPT_CONNECTIONS)
+    query_pool = Pool(url, name="query", size=settings.query_connections - KEPT_CONNECTIONS)
     provisioning_pool = Pool(url, name="provisioning", size=concurrency, waiting=concurrency * WAITING_PER_SLOT)
-    reads, writes = KeptConnection(query_pool, queries), KeptConnection(query_pool, queries)
+    reads, writes = KeptConnection(lookup_pool, queries), KeptConnection(lookup_pool, queries)
     backboard = _build_backboard(settings)
     slots = ProvisioningSlots(provisioning_pool, backboard.breaker)
     return Components(
         queries=queries,
+        lookup_pool=lookup_pool,
         query_pool=query_pool,
         provisioning_pool=provisioning_pool,
         reads=reads,
@@ -100,8 +110,8 @@ def _build_clerk(settings: Settings) -> ClerkApi | None:
 @asynccontextmanager
 async def open_components(components: Components) -> AsyncIterator[None]:
     """Open on entry, close in reverse; a database that is down stops neither."""
-    await components.query_pool.open()
-    await components.provisioning_pool.open()
+    for pool in components.pools:
+        await pool.open()
     try:
         yield
     finally:
@@ -113,4 +123,4 @@ async def open_components(components: Components) -> AsyncIterator[None]:
             await components.clerk.close()
         if components.session_tokens:
             await components.session_tokens.close()
-        await asyncio.gather(components.query_pool.close(), components.provisioning_pool.close())
+        await asyncio.gather(*(pool.close() for pool in components.pools))

@@ -1,6 +1,7 @@
 """GET /healthz: the process answers. GET /readyz: it can do its work. GET /metrics: what it has done so far."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
@@ -49,7 +50,7 @@ class Health:
 
     queries: Queries
     query_pool: Pool
-    provisioning_pool: Pool
+    pools: Sequence[Pool]
     schema_version: str
     last_event: LastEvent
     stopping: asyncio.Event
@@ -80,7 +81,7 @@ class Health:
         content = {
             "status": status,
             "schema": self.schema_version,
-            "pools": {pool.name: pool.stats() for pool in (self.query_pool, self.provisioning_pool)},
+            "pools": {pool.name: pool.stats() for pool in self.pools},
             "last_event_seconds": silence,
         }
         if status == "ready":

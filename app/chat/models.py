@@ -1,5 +1,6 @@
 """The chat: a session is one conversation of one user, on exactly one Backboard thread."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,6 +8,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.deadline import Deadline
+
+_EXPONENT = re.compile(r"[0-9.][eE][-+]?[0-9]+[],} ]").search
 
 
 class Session(NamedTuple):
@@ -88,13 +91,15 @@ class Append(NamedTuple):
     messages: Sequence[NewMessage]
     deadline: Deadline
 
-    def texts(self) -> list[str]:
-        return [text for message in self.messages for text in (message.content, message.metadata or "")]
-
     @property
     def length(self) -> int:
         """Characters in all."""
-        return sum(map(len, self.texts()))
+        return sum(len(message.content) + len(message.metadata or "") for message in self.messages)
+
+    @property
+    def has_exponent(self) -> bool:
+        """Whether metadata may hold a number that Postgres would write out, and then be too large."""
+        return any(_EXPONENT(message.metadata) for message in self.messages if message.metadata)
 
 
 class HistoryRequest(NamedTuple):

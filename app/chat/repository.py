@@ -83,7 +83,7 @@ PAGE_BYTES = 4 * 1024 * 1024
 
 
 class MessageRepository:
-    """The statements about messages. `owner_id` as in Sessions."""
+    """The statements about messages. `owner_id` as in SessionRepository."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries

@@ -1,12 +1,11 @@
 """Everything about sessions and messages in which Backboard has no part, one short statement each.
 
-Appends, histories and lists of sessions are batched on connections that are kept; nothing else runs on those. The rest
-share the query pool's free connection, so each is bounded. A search or a count may take longer: the server bounds it,
-and one of them runs at a time.
+Appends, histories and lists of sessions are batched on the two connections that are kept, beside the lookups of users
+and the events. The rest shares the query pool, so each statement is bounded. A search or a count may take longer: the
+server bounds it, and one of them runs at a time.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -63,12 +62,10 @@ BATCHABLE_LENGTH = 8_000
 BULK_LENGTH = 64_000
 # What the messages of a batch may add up to: characters, and for each message the work of storing a row.
 APPEND_CAPACITY, MESSAGE_WEIGHT = 64_000, 500
-# How many messages the pages of a batch may hold.
-HISTORY_CAPACITY = 1_000
+# How many messages the pages of a batch may hold, and how many sessions its lists.
+HISTORY_CAPACITY, LIST_CAPACITY = 500, 500
 # A longer page is loaded by itself, so that short ones, and the lookups of users, do not wait for it.
-BATCHABLE_PAGE_BYTES = 64 * 1024
-# A number that Postgres would write out, so that metadata may become too large.
-_DOUBTFUL = re.compile(r"[0-9.][eE][-+]?[0-9]+[],} ]").search
+BATCHABLE_PAGE_BYTES = 256 * 1024
 
 # Checks of the schema that a caller's document can fail, however short it was written.
 _TOO_LARGE = {"messages_metadata_check": "metadata", "preferences_document_check": ""}
@@ -100,7 +97,9 @@ class ChatService:
             weight=lambda one: MESSAGE_WEIGHT * len(one.messages) + one.length,
             capacity=APPEND_CAPACITY,
         )
-        self._session_lists = Batcher(self._load_sessions, self._load_sessions_alone)
+        self._session_lists = Batcher(
+            self._load_sessions, self._load_sessions_alone, weight=lambda one: one.page_size, capacity=LIST_CAPACITY
+        )
         self._histories = Batcher(
             self._load_pages, self._load_page, weight=lambda one: one.page_size, capacity=HISTORY_CAPACITY
         )
@@ -140,9 +139,9 @@ class ChatService:
         if append.length > BULK_LENGTH:
             with self._outcome():
                 return await self._append_with(self._bulk.run, append)
-        if append.length > BATCHABLE_LENGTH or any(map(_DOUBTFUL, append.texts())):
+        if append.length > BATCHABLE_LENGTH or append.has_exponent:
             # One that Postgres refuses would fail its neighbours' statement too, and they would be stored one by one.
-            return await self._append_alone(append)
+            return await self._appends.submit_alone(append)
         return await self._appends.submit(append)
 
     async def history(
@@ -166,7 +165,7 @@ class ChatService:
         return [appended.get(append.session_id) for append in appends]
 
     async def _append_alone(self, append: Append) -> list[Message]:
-        """Append to a session that another transaction holds, or say why it cannot be."""
+        """Append to a session that another transaction holds, or messages that are long, or say why it cannot be."""
         return await self._append_with(self._send_bounded, append)
 
     async def _append_with(self, send: Callable[..., Awaitable[list[Rows]]], append: Append) -> list[Message]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.errors import ConstraintViolated, DatabaseSlow, DatabaseUnavailable
+from app.errors import ConstraintViolated, DatabaseSlow, DatabaseUnavailable, InvalidRequest
 from app.postgres.pipeline import Connection, Rows, Statement
 from app.postgres.pool import Pool, is_closed_by_server
 from app.postgres.queries import Queries
@@ -49,8 +49,12 @@ class KeptConnection:
         if self._connection and self._reader and not is_closed_by_server(self._connection):
             try:
                 return await self._reader.read(statement, seconds=STATEMENT_SECONDS)
-            except ConstraintViolated:
+            except (ConstraintViolated, InvalidRequest):
                 # The statement's own fault: the connection is good, and a repetition would meet the same.
+                raise
+            except asyncio.CancelledError:
+                # The statement is still under way.
+                await self._release(broken=True)
                 raise
             except DatabaseUnavailable:
                 if not is_repeatable:

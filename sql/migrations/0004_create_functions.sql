@@ -137,7 +137,7 @@ END
 $$;
 
 -- The last messages of sessions before a position, the newest first. After page_bytes of text and metadata in a page,
--- the content of the rest of it is NULL.
+-- content and metadata of the rest of it are NULL.
 CREATE FUNCTION list_messages(
     session_ids UUID [], owner_ids TEXT [], befores BIGINT [], page_sizes INT [], page_bytes INT
 )
@@ -155,7 +155,8 @@ BEGIN
     SELECT
         wanted.number, message.id::TEXT, message.role,
         CASE WHEN coalesce(message.newer_bytes, 0) < page_bytes THEN message.content END,
-        message.metadata, message.created_at, message.position,
+        CASE WHEN coalesce(message.newer_bytes, 0) < page_bytes THEN message.metadata END,
+        message.created_at, message.position,
         users.deleted_at IS NOT NULL
     FROM unnest(session_ids, owner_ids, befores, page_sizes)
         WITH ORDINALITY AS wanted (session_id, owner_id, before, page_size, number)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.errors import DatabaseDown, InvalidRequest
+from app.errors import DatabaseDown, InvalidRequest, LockTimeout
 from app.postgres.batcher import CAPACITY, Batcher
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +96,74 @@ async def test_items_of_one_key_keep_their_order_where_one_does_not_fit() -> Non
     assert recorder.batches == [[21], [12, 1], [2]]
 
 
+async def test_a_crowd_of_one_key_does_not_delay_another() -> None:
+    recorder = Recorder()
+    batcher = recorder.batcher(key=lambda number: number % 10, weight=lambda _: 10, capacity=30)
+
+    await asyncio.gather(*(batcher.submit(number) for number in (1, 11, 21, 31, 41, 51, 61, 2)))
+
+    assert recorder.batches[0] == [1, 2]
+
+
+async def test_what_is_still_queued_when_its_caller_leaves_is_not_served() -> None:
+    """The caller was told that nothing was done."""
+    recorder = Recorder()
+    recorder.go_on.clear()
+    batcher = recorder.batcher()
+    first = asyncio.create_task(batcher.submit(1))
+    await recorder.started.wait()
+    leaving, staying = (asyncio.create_task(batcher.submit(number)) for number in (2, 3))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    recorder.go_on.set()
+
+    assert (await first, await staying) == ("batch 1", "batch 3")
+    assert recorder.batches == [[1], [3]]
+
+
+async def test_items_are_served_alone_one_at_a_time() -> None:
+    """So that waits for locks take one connection."""
+    running: list[int] = []
+
+    async def run_alone(item: int) -> str:
+        running.append(item)
+        await asyncio.sleep(0)
+        assert running == [item]
+        running.clear()
+        return str(item)
+
+    async def leave_out(items: Sequence[int]) -> list[str | None]:
+        return [None for _ in items]
+
+    batcher = Batcher(leave_out, run_alone, key=lambda number: number)
+
+    assert await asyncio.gather(*(batcher.submit(number) for number in range(4))) == ["0", "1", "2", "3"]
+
+
+async def test_those_behind_a_wait_for_a_lock_that_was_in_vain_fail_with_it() -> None:
+    """They would wait as long for the same row; another row is still tried, and so is the same one later."""
+    tried: list[int] = []
+
+    async def run_alone(item: int) -> str:
+        tried.append(item)
+        await asyncio.sleep(0)
+        if item < 20:
+            raise LockTimeout
+        return str(item)
+
+    async def leave_out(items: Sequence[int]) -> list[str | None]:
+        return [None for _ in items]
+
+    batcher = Batcher(leave_out, run_alone, key=lambda number: number % 10)
+    numbers = (1, 11, 22, 21)
+
+    results = await asyncio.gather(*(batcher.submit_alone(number) for number in numbers), return_exceptions=True)
+
+    assert [type(result) for result in results] == [LockTimeout, LockTimeout, str, LockTimeout]
+    assert tried == [1, 22]
+    assert await batcher.submit_alone(21) == "21"
+
+
 async def test_an_item_that_its_batch_leaves_out_is_served_alone() -> None:
     recorder = Recorder(alone=frozenset([2]))
     batcher = recorder.batcher()
@@ -131,8 +199,9 @@ async def test_a_batch_with_too_few_results_leaves_no_caller_waiting(given: list
     assert {type(result) for result in results} <= {ValueError, str}
 
 
-async def test_an_outage_fails_the_callers_in_the_queue_too() -> None:
-    recorder = Recorder(failing=DatabaseDown())
+@pytest.mark.parametrize("error", [DatabaseDown(), LockTimeout()], ids=lambda error: error.reason)
+async def test_an_outage_or_a_locked_table_fails_the_callers_in_the_queue_too(error: Exception) -> None:
+    recorder = Recorder(failing=error)
     recorder.go_on.clear()
     batcher = recorder.batcher()
     calls = [asyncio.create_task(batcher.submit(number)) for number in (1, 2)]
@@ -143,7 +212,7 @@ async def test_an_outage_fails_the_callers_in_the_queue_too() -> None:
 
     results = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert all(isinstance(result, DatabaseDown) for result in results)
+    assert results == [error] * 4
     assert recorder.batches == [[1, 2]]
 
 

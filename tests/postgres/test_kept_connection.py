@@ -76,6 +76,16 @@ async def test_a_silent_statement_ends_in_time(kept: KeptConnection) -> None:
     assert await kept.write(ONE) == [(1,)]
 
 
+async def test_a_cancelled_statement_does_not_stand_in_the_way_of_the_next_one(kept: KeptConnection) -> None:
+    await kept.read(ONE)
+    reading = asyncio.create_task(kept.read(SILENCE))
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    await asyncio.wait([reading])
+
+    assert await kept.write(ONE) == [(1,)]
+
+
 async def test_a_write_is_committed_when_it_returns(
     kept: KeptConnection, database: psycopg.Connection[dict[str, object]]
 ) -> None:

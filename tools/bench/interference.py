@@ -93,7 +93,7 @@ def _disturbances(
         "a search of a second": partial(send, search),
         "the largest batch": partial(send, batch),
         "the largest page": partial(send, page),
-        "a locked session": partial(_locked, url, held, partial(send, append)),
+        "a locked session": partial(_locked, url, held, partial(send, append, CONNECTIONS)),
     }
 
 
@@ -105,10 +105,10 @@ def _user_of(url: str, session: str) -> str:
 
 
 @contextmanager
-def _sent(rig: Rig, server: Server, requests: list[bytes]) -> Iterator[None]:
-    """Send these over and over on one connection, from a process of its own."""
+def _sent(rig: Rig, server: Server, requests: list[bytes], connections: int = 1) -> Iterator[None]:
+    """Send these over and over on so many connections, from a process of its own."""
     file = traffic.write(rig.folder / "disturbing", requests)
-    how = ["--connections", "1", "--seconds", "600"]
+    how = ["--connections", str(connections), "--seconds", "600"]
     command = [sys.executable, "-m", "tools.bench.client", str(server.port), str(file), *how]
     with placed_on(rig.cores.others):
         sending = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

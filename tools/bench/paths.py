@@ -45,7 +45,7 @@ RETURNING id
 """
 _FILL_MESSAGES = """
 INSERT INTO messages (session_id, role, content)
-SELECT sessions.id, CASE number %% 2 WHEN 0 THEN 'assistant' ELSE 'user' END, repeat(%s, 2) || number
+SELECT sessions.id, CASE number %% 2 WHEN 0 THEN 'assistant' ELSE 'user' END, repeat(%s, 8) || number
 FROM sessions CROSS JOIN generate_series(1, %s) AS number
 WHERE sessions.id = ANY(%s)
 """
@@ -162,7 +162,8 @@ class Events:
 
     def __init__(self, users: int) -> None:
         self._users = users
-        self._version = 1_800_000_000_000
+        # In milliseconds. The service takes a version of more than a day ahead for none.
+        self._version = int(time.time() * 1000)
         self._last: list[bytes] = []
 
     def changing(self, file: Path) -> Path:
