@@ -11,7 +11,8 @@ import pytest
 from tests.support.factories import Person, now_ms, user_updated
 from tests.support.service import Chat, Service
 
-pytestmark = pytest.mark.anyio
+# Each wait for a lock takes a connection of the pooler, and that of the tests has two.
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct")]
 
 HOLD = b"SELECT 1 FROM sessions JOIN users ON users.id = user_id WHERE clerk_id = %s FOR UPDATE"
 
@@ -78,7 +79,7 @@ async def test_requests_that_wait_for_a_lock_stop_no_message_of_another_user(
         database.execute(HOLD, [two.held.clerk_id])
         waiting = [asyncio.create_task(wait(two)) for _ in range(8)]
         async with asyncio.timeout(5):
-            while database.execute(WAITING).fetchall() == []:
+            while database.execute(WAITING).fetchall() == []:  # noqa: ASYNC110  # Postgres has no event of ours.
                 await asyncio.sleep(0.01)
 
         statuses = await two.everyday_statuses()
