@@ -13,17 +13,15 @@ ServiceError
     │   ├── DatabaseOutage       DatabaseDown, SchemaMissing, PoolSaturated
     │   └── DatabaseSlow, DatabaseConflict, LockTimeout, ConstraintViolated
     └── AssistantUnavailable     the user's assistant or thread could not be made ready
-        ├── CircuitOpen          Backboard is known to be down
-        ├── ProvisioningSaturated, AttemptMissing, IdTaken
+        ├── CircuitOpen, ProvisioningSaturated, AttemptMissing, IdTaken
         ├── AssistantMissing     Backboard has no such assistant, or its key is another account's
         ├── Rejected             Backboard said no: nothing was made
         ├── NotSent              nothing reached Backboard
         ├── Throttled            Backboard said later (429)
         └── OutcomeUnknown       Backboard may have done what was asked
 
-Every class has a `reason`, a word for the log; where several causes share a class, the instance says which. What each
-word means, and what to do about it, stands in `app.reasons`. No error carries a driver's message, since those quote
-rows, hosts and addresses.
+Every class has a `reason`, a word for the log, explained in `app.reasons`; where several causes share a class, the
+instance says which. No error carries a driver's message, since those quote rows, hosts and addresses.
 """
 
 from http import HTTPStatus
@@ -50,11 +48,7 @@ class BadSignature(ServiceError):
 
 
 class InvalidRequest(ServiceError):
-    """A body, a parameter or a header that cannot be used.
-
-    `member` and `fault` say where and why, for the caller: the path of a member of the body, which quotes nothing of
-    it, and a sentence.
-    """
+    """A body, a parameter or a header that cannot be used; `member` is its path in the body, `fault` a sentence."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     reason = "shape"
@@ -143,8 +137,7 @@ class SchemaMissing(DatabaseOutage):
 
 
 class PoolSaturated(DatabaseOutage):
-    """Every connection of a pool is in use."""
-
+    # Every connection of a pool is in use.
     reason = "saturated"
 
 
@@ -185,8 +178,7 @@ class CircuitOpen(AssistantUnavailable):
 
 
 class ProvisioningSaturated(AssistantUnavailable):
-    """More sign-ups wait than can be served in time."""
-
+    # More sign-ups wait than can be served in time.
     reason = "saturated"
     is_outage = True
 
@@ -203,8 +195,7 @@ class AssistantMissing(AssistantUnavailable):
 
 
 class IdTaken(AssistantUnavailable):
-    """Backboard answered with an id that another row holds."""
-
+    # Backboard answered with an id that another row holds.
     reason = "backboard_id_twice"
 
 
@@ -226,11 +217,8 @@ class Rejected(AssistantUnavailable):
     @property
     def is_misconfiguration(self) -> bool:
         """Whether a person has to look: the key, the account, or an address that is not Backboard's API."""
-        return (
-            self.refuses_key
-            or self.answer_status == HTTPStatus.NOT_FOUND
-            or self.answer_status < HTTPStatus.BAD_REQUEST
-        )
+        status = self.answer_status
+        return self.refuses_key or status == HTTPStatus.NOT_FOUND or status < HTTPStatus.BAD_REQUEST
 
 
 class NotSent(AssistantUnavailable):
@@ -246,15 +234,12 @@ class CertificateRejected(NotSent):
 
 
 class NoFreeConnection(NotSent):
-    """Our own connections to Backboard were all in use, which says nothing about Backboard."""
-
+    # Our own were all in use, which says nothing about Backboard.
     reason = "saturated"
     is_outage = True
 
 
 class Throttled(AssistantUnavailable, ThrottledBy):
-    """Backboard asked us to wait."""
-
     reason = "backboard_throttled"
     is_outage = True
 

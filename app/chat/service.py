@@ -5,13 +5,9 @@ and the events. The rest shares the query pool, so each statement is bounded. A 
 server bounds it, and one of them runs at a time.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
-from app import log
 from app.chat.bulk import BulkConnection
 from app.chat.models import (
     Append,
@@ -33,28 +29,17 @@ from app.chat.repository import (
     read_session,
     read_session_lists,
 )
+from app.chat.statements import Statements
 from app.deadline import Deadline
 from app.errors import (
-    ConstraintViolated,
-    DatabaseConflict,
-    DatabaseUnavailable,
-    InvalidRequest,
     NotFound,
-    PoolSaturated,
     UserDeleted,
 )
 from app.postgres.batcher import Batcher
 from app.postgres.kept_connection import KeptConnection
-from app.postgres.pipeline import Rows, Statement
+from app.postgres.pipeline import Rows
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.postgres.transaction import run_transaction
-
-STATEMENT_SECONDS = 2.0
-# What the server allows a search or a count; statements that wait for the connection wait as long.
-LONG_MS = 1000
-LOCK_MS = 800
-TURN_SECONDS = 3.0
 
 # Longer messages, in characters, are stored by themselves, so that short ones do not wait for them.
 BATCHABLE_LENGTH = 8_000
@@ -66,9 +51,6 @@ APPEND_CAPACITY, MESSAGE_WEIGHT = 64_000, 500
 HISTORY_CAPACITY, LIST_CAPACITY = 500, 500
 # A longer page is loaded by itself, so that short ones, and the lookups of users, do not wait for it.
 BATCHABLE_PAGE_BYTES = 256 * 1024
-
-# Checks of the schema that a caller's document can fail, however short it was written.
-_TOO_LARGE = {"messages_metadata_check": "metadata", "preferences_document_check": ""}
 
 
 class ChatService:
@@ -86,7 +68,7 @@ class ChatService:
         self._queries = queries
         self._sessions = SessionRepository(queries)
         self._messages = MessageRepository(queries)
-        self._query_pool = query_pool
+        self._statements = Statements(query_pool, queries)
         self._reads = reads
         self._writes = writes
         self._bulk = bulk
@@ -103,11 +85,9 @@ class ChatService:
         self._histories = Batcher(
             self._load_pages, self._load_page, weight=lambda one: one.page_size, capacity=HISTORY_CAPACITY
         )
-        self._long_statement = asyncio.Semaphore(1)
-        self._is_failing = False
 
     async def find_session(self, session_id: UUID, owner_id: str | None, deadline: Deadline) -> Session:
-        (rows,) = await self._send(self._sessions.find(session_id, owner_id), deadline=deadline)
+        (rows,) = await self._statements.send(self._sessions.find(session_id, owner_id), deadline=deadline)
         return read_session(rows)
 
     async def list_sessions(self, clerk_id: str, after: SessionCursor | None, page_size: int) -> list[Session]:
@@ -121,14 +101,16 @@ class ChatService:
         self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int, deadline: Deadline
     ) -> list[Session]:
         """A page of a user's sessions with `text` in title or messages, newest activity first."""
-        (rows,) = await self._send_long(self._sessions.search(user_id, text, after, page_size), deadline=deadline)
+        (rows,) = await self._statements.send_long(
+            self._sessions.search(user_id, text, after, page_size), deadline=deadline
+        )
         return [Session(*row) for row in rows]
 
     async def update_session(
         self, session_id: UUID, owner_id: str | None, *, title: str | None, status: str | None, deadline: Deadline
     ) -> Session:
         update = self._sessions.update(session_id, owner_id, title=title, status=status)
-        _, rows = await self._send(update, self._sessions.find(session_id, owner_id), deadline=deadline)
+        _, rows = await self._statements.send(update, self._sessions.find(session_id, owner_id), deadline=deadline)
         return read_session(rows)
 
     async def append(
@@ -137,7 +119,7 @@ class ChatService:
         """Add messages to a session, all or nothing, in their order."""
         append = Append(session_id, owner_id, messages, deadline)
         if append.length > BULK_LENGTH:
-            with self._outcome():
+            with self._statements.outcome():
                 return await self._append_with(self._bulk.run, append)
         if append.length > BATCHABLE_LENGTH or append.has_exponent:
             # One that Postgres refuses would fail its neighbours' statement too, and they would be stored one by one.
@@ -166,7 +148,7 @@ class ChatService:
 
     async def _append_alone(self, append: Append) -> list[Message]:
         """Append to a session that another transaction holds, or messages that are long, or say why it cannot be."""
-        return await self._append_with(self._send_bounded, append)
+        return await self._append_with(self._statements.send_bounded, append)
 
     async def _append_with(self, send: Callable[..., Awaitable[list[Rows]]], append: Append) -> list[Message]:
         reachable = {"session_id": append.session_id, "owner_id": append.owner_id}
@@ -187,78 +169,33 @@ class ChatService:
         return [None if isinstance(page, MessagePage) and page.is_cut else page for page in pages]
 
     async def _load_page(self, request: HistoryRequest) -> MessagePage | NotFound | UserDeleted:
-        (rows,) = await self._send(self._messages.list([request], page_bytes=PAGE_BYTES), deadline=request.deadline)
+        (rows,) = await self._statements.send(
+            self._messages.list([request], page_bytes=PAGE_BYTES), deadline=request.deadline
+        )
         return read_pages(rows, [request])[0]
 
     async def delete_message(
         self, message_id: UUID, session_id: UUID, owner_id: str | None, deadline: Deadline
     ) -> bool:
         """Delete a message; returns whether there was one."""
-        (rows,) = await self._send(self._messages.delete(message_id, session_id, owner_id), deadline=deadline)
+        (rows,) = await self._statements.send(
+            self._messages.delete(message_id, session_id, owner_id), deadline=deadline
+        )
         if not rows:
             await self.find_session(session_id, owner_id, deadline)
         return bool(rows)
 
     async def stats(self, user_id: UUID, deadline: Deadline) -> Stats:
-        (rows,) = await self._send_long((self._queries.get_stats, {"user_id": user_id}), deadline)
+        (rows,) = await self._statements.send_long((self._queries.get_stats, {"user_id": user_id}), deadline)
         return Stats(*rows[0])
 
     async def preferences(self, user_id: UUID, deadline: Deadline) -> str:
         """A user's preferences, as JSON text."""
-        (rows,) = await self._send((self._queries.find_preferences, {"user_id": user_id}), deadline=deadline)
+        (rows,) = await self._statements.send((self._queries.find_preferences, {"user_id": user_id}), deadline=deadline)
         return str(rows[0][0]) if rows else "{}"
 
     async def set_preferences(self, user_id: UUID, document: str, *, merge: bool, deadline: Deadline) -> str:
         """Replace the preferences, or with `merge` only the members that are named; returns all of them."""
         values = {"user_id": user_id, "document": document, "merge": merge}
-        (rows,) = await self._send((self._queries.set_preferences, values), deadline=deadline)
+        (rows,) = await self._statements.send((self._queries.set_preferences, values), deadline=deadline)
         return str(rows[0][0])
-
-    async def _send(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
-        """Run statements without a transaction or, after a failure, in one with waits that the server bounds.
-
-        The server does not notice that we gave up waiting for a lock. The bounds cost short statements a quarter of
-        their time, so they pay for them only after a failure: an outage leaves one such wait behind and not many.
-        """
-        if self._is_failing:
-            return await self._send_bounded(*statements, deadline=deadline)
-        with self._outcome():
-            try:
-                return await self._query_pool.execute(*statements, deadline=deadline, seconds=STATEMENT_SECONDS)
-            except DatabaseConflict:
-                # The database's own isolation level is stricter than the one that the transaction sets.
-                pass
-        return await self._send_bounded(*statements, deadline=deadline)
-
-    async def _send_bounded(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
-        with self._outcome():
-            async with self._query_pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
-                seconds = deadline.left(STATEMENT_SECONDS)
-                limits: dict[str, Any] = {"seconds": seconds, "lock_ms": LOCK_MS, "statement_ms": LONG_MS}
-                with log.timed("db_ms"):
-                    return await run_transaction(connection, self._queries, *statements, **limits)
-
-    async def _send_long(self, statement: Statement, deadline: Deadline) -> list[Rows]:
-        """Run a search or a count, one at a time in this process."""
-        try:
-            await asyncio.wait_for(self._long_statement.acquire(), deadline.left(TURN_SECONDS))
-        except TimeoutError:
-            raise PoolSaturated from None
-        try:
-            return await self._send_bounded(statement, deadline=deadline)
-        finally:
-            self._long_statement.release()
-
-    @contextmanager
-    def _outcome(self) -> Iterator[None]:
-        """Remember whether the database fails, and translate what a caller's document can violate."""
-        try:
-            yield
-        except ConstraintViolated as error:
-            if error.constraint in _TOO_LARGE:
-                raise InvalidRequest("too_large", member=_TOO_LARGE[error.constraint]) from error
-            raise
-        except DatabaseUnavailable:
-            self._is_failing = True
-            raise
-        self._is_failing = False

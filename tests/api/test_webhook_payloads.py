@@ -174,7 +174,7 @@ async def test_a_user_is_never_lost_to_metadata(service: Service, database: Data
     person = Person()
     bodies = [
         user_created(person, unsafe_metadata="HERE"),
-        user_updated(person, unsafe_metadata="HERE", first_name="Newer", updated_at=1_800_000_000_000),
+        user_updated(person, unsafe_metadata="HERE", first_name="Newer", updated_at=1_750_000_000_000),
         event("session.created", {"id": "sess_1", "user": user_data(person, public_metadata="HERE")}),
         event("user.deleted", {"id": person.clerk_id, "deleted": True, "x": "HERE"}),
     ]

@@ -1,0 +1,82 @@
+"""The chat's statements outside the batches, on a free connection of the query pool, each bounded."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from app import log
+from app.deadline import Deadline
+from app.errors import ConstraintViolated, DatabaseConflict, DatabaseUnavailable, InvalidRequest, PoolSaturated
+from app.postgres.pipeline import Rows, Statement
+from app.postgres.pool import Pool
+from app.postgres.queries import Queries
+from app.postgres.transaction import run_transaction
+
+STATEMENT_SECONDS = 2.0
+# What the server allows a search or a count; statements that wait for the connection wait as long.
+LONG_MS = 1000
+LOCK_MS = 800
+TURN_SECONDS = 3.0
+
+# Checks of the schema that a caller's document can fail, however short it was written.
+_TOO_LARGE = {"messages_metadata_check": "metadata", "preferences_document_check": ""}
+
+
+class Statements:
+    """Runs them; raises DatabaseUnavailable or a class below it, or InvalidRequest for a document that is too large."""
+
+    def __init__(self, query_pool: Pool, queries: Queries) -> None:
+        self._query_pool = query_pool
+        self._queries = queries
+        self._long_statement = asyncio.Semaphore(1)
+        self._is_failing = False
+
+    async def send(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
+        """Run statements without a transaction or, after a failure, in one with waits that the server bounds.
+
+        The server does not notice that we gave up waiting for a lock. The bounds cost short statements a quarter of
+        their time, so they pay for them only after a failure: an outage leaves one such wait behind and not many.
+        """
+        if self._is_failing:
+            return await self.send_bounded(*statements, deadline=deadline)
+        with self.outcome():
+            try:
+                return await self._query_pool.execute(*statements, deadline=deadline, seconds=STATEMENT_SECONDS)
+            except DatabaseConflict:
+                # The database's own isolation level is stricter than the one that the transaction sets.
+                pass
+        return await self.send_bounded(*statements, deadline=deadline)
+
+    async def send_bounded(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
+        with self.outcome():
+            async with self._query_pool.connection(deadline.left(STATEMENT_SECONDS)) as connection:
+                seconds = deadline.left(STATEMENT_SECONDS)
+                limits: dict[str, Any] = {"seconds": seconds, "lock_ms": LOCK_MS, "statement_ms": LONG_MS}
+                with log.timed("db_ms"):
+                    return await run_transaction(connection, self._queries, *statements, **limits)
+
+    async def send_long(self, statement: Statement, deadline: Deadline) -> list[Rows]:
+        """Run a search or a count, one at a time in this process."""
+        try:
+            await asyncio.wait_for(self._long_statement.acquire(), deadline.left(TURN_SECONDS))
+        except TimeoutError:
+            raise PoolSaturated from None
+        try:
+            return await self.send_bounded(statement, deadline=deadline)
+        finally:
+            self._long_statement.release()
+
+    @contextmanager
+    def outcome(self) -> Iterator[None]:
+        """Remember whether the database fails, and translate what a caller's document can violate."""
+        try:
+            yield
+        except ConstraintViolated as error:
+            if error.constraint in _TOO_LARGE:
+                raise InvalidRequest("too_large", member=_TOO_LARGE[error.constraint]) from error
+            raise
+        except DatabaseUnavailable:
+            self._is_failing = True
+            raise
+        self._is_failing = False
