@@ -614,8 +614,7 @@ async def test_a_default_that_the_service_does_not_depend_on_is_not_held_against
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "LATIN9"])
 async def test_a_database_that_cannot_hold_every_name(ask: Ask, encoding: str, database_url: str) -> None:
     """With the statement that makes one that can."""
-    options = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
-    with temporary_database(database_url, options) as url:
+    with temporary_database(database_url, encoding) as url:
         report = await ask(DATABASE_URL=url)
 
     assert (report.code, report.states("session")) == (1, ["wrong"])

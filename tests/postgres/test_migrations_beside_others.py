@@ -212,8 +212,7 @@ async def test_lost_tables_are_named(empty: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "LATIN2", "EUC_JP"])
 async def test_an_encoding_that_cannot_hold_every_name_is_refused(encoding: str, database_url: str) -> None:
-    options = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
-    with temporary_database(database_url, options) as url:
+    with temporary_database(database_url, encoding) as url:
         with pytest.raises(MigrationError, match=f"{encoding}.*CREATE DATABASE"):
             await migrate(url)
         assert tables(url, "public") == set()

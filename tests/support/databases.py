@@ -11,16 +11,18 @@ import pytest
 from psycopg import sql
 
 _numbers = itertools.count(1)
+# The first Postgres whose databases may have another provider of locales than libc, and one that knows only UTF8.
+_FIRST_WITH_PROVIDERS = 150_000
 
 
 @contextmanager
-def temporary_database(url: str, options: str = "") -> Iterator[str]:
-    """An empty database on the same server, dropped afterwards; skips if the server's user may not create one.
-
-    `options` are CREATE DATABASE's, such as its encoding.
-    """
+def temporary_database(url: str, encoding: str = "UTF8") -> Iterator[str]:
+    """An empty database on the same server, dropped afterwards; skips if the server's user may not create one."""
     name = f"temporary_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
+        options = "" if encoding == "UTF8" else f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+        if options and connection.info.server_version >= _FIRST_WITH_PROVIDERS:
+            options += " LOCALE_PROVIDER libc"
         try:
             connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(options)))
         except psycopg.errors.InsufficientPrivilege:
@@ -39,7 +41,8 @@ def limited_role(url: str) -> Iterator[str]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
         try:
-            yield urlsplit(url)._replace(netloc=f"{name}@").geturl()
+            parts = urlsplit(url)
+            yield parts._replace(netloc=f"{name}@{parts.netloc.rpartition('@')[2]}").geturl()
         finally:
             connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
             connection.execute(sql.SQL("DROP ROLE {}").format(role))

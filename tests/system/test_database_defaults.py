@@ -125,8 +125,7 @@ async def test_a_user_is_not_lost_to_the_encoding_of_an_older_database(
     encoding: str, database_url: str, backboard: Sandbox, log: Log
 ) -> None:
     """From before `migrate` looked at it: Clerk is asked to come again, and the others are served."""
-    options = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
-    with temporary_database(database_url, options) as url:
+    with temporary_database(database_url, encoding) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             for migration in read_migrations():
                 connection.execute(migration.up)
