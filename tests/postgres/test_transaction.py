@@ -166,7 +166,7 @@ async def test_a_lock_held_elsewhere_is_a_lock_timeout(transaction: Transaction,
 
     assert caught.value.retry_after == 3
     await transaction.rollback()
-    assert await transaction.begin(USERS.lock(CLERK_ID), ONE) == [[("",)], [(1,)]]
+    assert await transaction.begin(USERS.lock(CLERK_ID), ONE) == [[(b"",)], [(1,)]]
 
 
 async def test_committed_first_waits_for_a_lock_only_shortly(transaction: Transaction, direct_url: str) -> None:
