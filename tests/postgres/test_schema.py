@@ -23,7 +23,7 @@ HASHES = {
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
     "0004_create_functions.sql": "a22f08439fcb87566da6cc8bea66cbd51a8016c007cb9235ae2518e4de1f7b45",
-    "0005_add_event_times.sql": "bd178a71cd1efc446cb7eedbd9f35428172dec268b9a352d759711ac52f223ee",
+    "0005_add_event_times.sql": "64ac949bc3c3f7a05866ae4abdd72663446e863e281fb636b4f2d06d7d936ee8",
 }
 
 # Type, whether NULL is allowed, default.
