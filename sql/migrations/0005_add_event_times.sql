@@ -65,7 +65,7 @@ $$;
 
 -- migrate:down
 -- squawk-ignore-file ban-drop-column, ban-drop-function, adding-not-nullable-field
-DROP FUNCTION update_users (TEXT [], TEXT [], TEXT [], TIMESTAMPTZ [], TIMESTAMPTZ [], TIMESTAMPTZ []);
+DROP FUNCTION update_users(TEXT [], TEXT [], TEXT [], TIMESTAMPTZ [], TIMESTAMPTZ [], TIMESTAMPTZ []);
 UPDATE sessions SET thread_id = '' WHERE thread_id IS NULL;
 ALTER TABLE sessions ALTER COLUMN thread_id SET NOT NULL;
 ALTER TABLE users DROP COLUMN clerk_event_at;

@@ -149,4 +149,4 @@ async def test_client_behind_a_proxy_gets_its_own_answers(
             result = await campaign.run(lanes, BEHIND_A_PROXY)
 
     assert (result.wrong, result.deaf) == ([], [])
-    assert result.shared > 100
+    assert result.shared

@@ -23,7 +23,7 @@ HASHES = {
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
     "0004_create_functions.sql": "0e8d4fb654af28fe675d724940c0c94b24624bc797e430f30d4caa1cada9f980",
-    "0005_add_event_times.sql": "bd178a71cd1efc446cb7eedbd9f35428172dec268b9a352d759711ac52f223ee",
+    "0005_add_event_times.sql": "64ac949bc3c3f7a05866ae4abdd72663446e863e281fb636b4f2d06d7d936ee8",
     "0006_index_unnormalized_messages.sql": "fdfc544f033bf44c3cac9ac445b2cc1d71c7616913079f235b81ecd1df259a41",
 }
 

@@ -24,6 +24,8 @@ TINY = Sizes(
     wave=200,
     messages=2000,
     asked=3,
+    events=500,
+    new_users=100,
     many_messages=2000,
     requests=20,
 )

@@ -207,3 +207,17 @@ async def test_a_lost_assistant_is_replaced_where_a_lost_try_makes_the_session_l
 
     assert (await chat.open(person)).status_code == 201
     assert len(rows(database, "session_attempts")) == 1
+
+
+async def test_an_assistant_that_the_look_finds_is_not_replaced(
+    chat: Chat, database: Database, backboard: Sandbox
+) -> None:
+    """One call has said that it is missing, and another finds it: 503, and no attempt is left open."""
+    (person, _) = await sign_up(chat, 2)
+    before = rows(database)
+    backboard.next("create_thread", status(404, "Assistant not found"))
+
+    answers = [(await chat.open(person)).status_code for _ in range(2)]
+
+    assert (answers, rows(database), len(backboard.alive())) == ([503, 201], before, 2)
+    assert rows(database, "provisioning_attempts") == []

@@ -47,7 +47,7 @@ def run(rig: Rig) -> Iterator[Figure]:
     _fill_disturbing(url, searched=searched, paged=paged, searched_messages=min(SEARCHED_MESSAGES, rig.sizes.messages))
     loads = {
         "ensure-user": traffic.existing_users(rig.folder / "users", rig.sizes.users),
-        "an event": Events(rig.sizes.users).changing(rig.folder / "events"),
+        "an event": Events(rig.sizes.users, rig.sizes.events).changing(rig.folder / "events"),
         "an append": appends(rig.folder / "appends", others),
         "a history of 20": histories(rig.folder / "histories", others, 20),
     }

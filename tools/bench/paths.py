@@ -32,7 +32,6 @@ from tools.sandbox.postgres import Postgres
 SESSIONS, MESSAGES = 2_000, 25
 LONG_SESSIONS, LONG_MESSAGES = 200, 225
 PEER = "fastify-chat"
-NEW_USERS = 3_000
 # Of Backboard, in seconds.
 LATENCY = 0.3
 COMMITTING = ("event that changes a row", "append")
@@ -76,7 +75,7 @@ def run(rig: Rig) -> Iterator[Figure]:
                 yield from _figures(rig, what, requests, running, connections)
         sandbox.switches.latency = LATENCY
         what = f"sign-up, partner at {round(1000 * LATENCY)} ms"
-        yield from _figures(rig, what, _sign_ups, running, BUSY)
+        yield from _figures(rig, what, paths["sign-up, partner at 0 ms"], running, BUSY)
     yield from _without_sync(rig, command)
 
 
@@ -103,7 +102,7 @@ def _without_sync(rig: Rig, command: Sequence[str]) -> Iterator[Figure]:
 
 
 def _paths(rig: Rig, filled: Filled) -> dict[str, Requests]:
-    events = Events(rig.sizes.users)
+    events = Events(rig.sizes.users, rig.sizes.events)
     return {
         "existing user": lambda file: traffic.existing_users(file, rig.sizes.users),
         "event that changes a row": events.changing,
@@ -112,7 +111,7 @@ def _paths(rig: Rig, filled: Filled) -> dict[str, Requests]:
         "history of 20": lambda file: histories(file, filled.sessions, 20),
         "history of 200": lambda file: histories(file, filled.long_sessions, 200),
         "sessions of a user": lambda file: _session_lists(file, rig.sizes.users),
-        "sign-up, partner at 0 ms": _sign_ups,
+        "sign-up, partner at 0 ms": lambda file: _sign_ups(file, rig.sizes.new_users),
     }
 
 
@@ -146,9 +145,9 @@ def fill(url: str) -> Filled:
     return Filled([str(one) for one in ids], [str(one) for one in ids[:LONG_SESSIONS]])
 
 
-def _sign_ups(file: Path) -> Path:
+def _sign_ups(file: Path, count: int) -> Path:
     """Webhooks for new users, more than can be sent in a measurement."""
-    return traffic.write(file, [_created() for _ in range(NEW_USERS)])
+    return traffic.write(file, [_created() for _ in range(count)])
 
 
 def _created() -> bytes:
@@ -160,15 +159,16 @@ def _created() -> bytes:
 class Events:
     """Webhooks for known users, each newer than the one before."""
 
-    def __init__(self, users: int) -> None:
+    def __init__(self, users: int, count: int) -> None:
         self._users = users
+        self._count = count
         # In milliseconds. The service takes a version of more than a day ahead for none.
         self._version = int(time.time() * 1000)
         self._last: list[bytes] = []
 
     def changing(self, file: Path) -> Path:
         """More than can be sent in a measurement, since a second delivery would change nothing."""
-        self._last = [self._event() for _ in range(traffic.MOST)]
+        self._last = [self._event() for _ in range(self._count)]
         return traffic.write(file, self._last)
 
     def repeated(self, file: Path) -> Path:

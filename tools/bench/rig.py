@@ -27,6 +27,9 @@ class Sizes:
     asked: int = 300
     # In the suite that compares a large table of messages with a small one.
     many_messages: int = 1_000_000
+    # Events and new users in a file: more than can be sent in a measurement, since a second delivery changes nothing.
+    events: int = 20_000
+    new_users: int = 3_000
     # Between the two measurements of memory.
     requests: int = 50_000
 
