@@ -74,6 +74,12 @@ def ask(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     return asked
 
 
+def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a database that does not answer half a second."""
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(database, "connect_seconds", lambda _: 0)
+
+
 @pytest.fixture
 def clerk() -> Iterator[Clerk]:
     with Clerk({LOCAL_KEY}) as clerk:
@@ -148,7 +154,7 @@ async def test_it_changes_nothing(ask: Ask, service: Service, database: Database
 
 async def test_no_secret_is_printed(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the value of a variable nor a part of an address, whether right or wrong."""
-    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    be_impatient(monkeypatch)
     name = urlsplit(database_url).path.removeprefix("/")
     wrong = "postgresql://canary-user:canary-pass@canary-host.invalid/canary-name"
     reports = [
@@ -218,7 +224,7 @@ async def test_a_malformed_variable_is_named(ask: Ask, name: str) -> None:
 
 async def test_a_database_that_is_not_there(ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing listens: exit 1, and the checks that need the database are unknown."""
-    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    be_impatient(monkeypatch)
     user = urlsplit(database_url).username
     report = await ask(DATABASE_URL=f"postgresql://{user}@127.0.0.1:{free_port()}/app")
 
@@ -231,7 +237,7 @@ async def test_a_database_that_is_not_there(ask: Ask, database_url: str, monkeyp
 
 async def test_a_database_that_does_not_answer(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts the connection and sends nothing; doctor does not wait for ever."""
-    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    be_impatient(monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         report = await ask(DATABASE_URL=f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/app")
 
@@ -242,7 +248,7 @@ async def test_a_database_that_does_not_answer(ask: Ask, monkeypatch: pytest.Mon
 async def test_a_database_name_that_does_not_exist(
     ask: Ask, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    be_impatient(monkeypatch)
     report = await ask(DATABASE_URL=changed(database_url, path="/canary"))
 
     assert report.code == 1
@@ -253,7 +259,7 @@ async def test_a_database_name_that_does_not_exist(
 
 async def test_a_database_that_is_not_postgres(ask: Ask, backboard: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The address of another program."""
-    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.5)
+    be_impatient(monkeypatch)
     report = await ask(DATABASE_URL=f"postgresql://app@127.0.0.1:{urlsplit(backboard.url).port}/app")
 
     assert report.code == 1

@@ -89,6 +89,7 @@ def test_death_at_every_await_ends_in_one_row_and_one_assistant(
         assert [assistant.id for assistant in backboard.made(person.assistant_name)] == [held[person.clerk_id]]
 
 
+@pytest.mark.ways("direct")  # The rows above go both ways, and their transactions are alike.
 async def test_death_at_every_await_ends_in_one_session_and_one_thread(
     variables: dict[str, str],
     database: Database,
