@@ -15,7 +15,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.abc import Transformer as Types
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import Transformer
 from psycopg.errors import NotSupportedError, OperationalError, error_from_result
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
@@ -23,6 +23,7 @@ from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
 
 from app.errors import DatabaseSlow, DatabaseUnavailable
 from app.postgres.errors import from_psycopg
+from app.postgres.parameters import encode
 
 Connection = AsyncConnection[tuple[Any, ...]]
 # SQL with %(name)s for values, and the values.
@@ -105,7 +106,7 @@ async def run_pipeline(connection: Connection, statements: Sequence[Statement]) 
     """Return the rows of each statement; raise the first error, which ends them all, as the driver's exception."""
     # Without the connection, so that text is UTF-8 and times are in UTC, whatever the session has.
     types: Types = Transformer()
-    commands = [_command(types, *statement) for statement in statements]
+    commands = [_command(*statement) for statement in statements]
     results = await connection.wait(_exchange(connection.pgconn, commands))
     for result in results:
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
@@ -122,11 +123,10 @@ def numbered(text: bytes) -> tuple[bytes, Sequence[str]]:
     return text.replace(b"%%", b"%"), [name.decode() for name in names]
 
 
-def _command(types: Types, text: bytes, values: Mapping[str, Any]) -> tuple[Any, ...]:
+def _command(text: bytes, values: Mapping[str, Any]) -> tuple[Any, ...]:
     """The arguments of libpq's send_query_params: text, values, their types and formats, the format of the rows."""
     text, names = numbered(text)
-    parameters = types.dump_sequence([values[name] for name in names], [PyFormat.AUTO] * len(names))
-    return text, parameters, types.types or (), types.formats or (), ROW_FORMAT
+    return text, [encode(values[name]) for name in names], None, None, ROW_FORMAT
 
 
 def _exchange(pgconn: PGconn, commands: Sequence[tuple[Any, ...]]) -> PQGen[list[PGresult]]:

@@ -1,7 +1,7 @@
-"""Single reading statements through libpq, on a connection that the event loop watches all the time.
+"""Single statements through libpq, on a connection that the event loop watches all the time.
 
-Every chat message has such a statement on its path. `run_pipeline` adds and removes the socket for each exchange and
-asks psycopg how to encode each value, which takes twice the CPU; this takes texts and lists of texts, and nothing else.
+Every chat message has such a statement on its path. `run_pipeline` adds and removes the socket for each exchange, which
+takes more of the CPU.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from app.errors import DatabaseDown, InvalidRequest
+from app.errors import DatabaseDown
+from app.postgres.parameters import encode
 from app.postgres.pipeline import ROW_FORMAT, Connection, Rows, Statement, abort, numbered, time_limit
 
 
 class Reader:
-    """Reads on one connection, which nothing else may use until `close`."""
+    """Runs statements on one connection and reads their rows; nothing else may use it until `close`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -48,7 +49,7 @@ class Reader:
             raise DatabaseDown
         text, names = numbered(statement[0])
         with time_limit(self._connection, seconds, self._abort):
-            result = await self._exchange(text, [_encode(statement[1][name]) for name in names])
+            result = await self._exchange(text, [encode(statement[1][name]) for name in names])
             if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                 raise error_from_result(result)
             self._rows.set_pgresult(result)
@@ -98,21 +99,3 @@ class Reader:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(psycopg.OperationalError("no answer in time"))
         abort(connection)
-
-
-def _encode(value: object) -> bytes | None:
-    """A value in Postgres' text format."""
-    if value is None:
-        return None
-    text = _encode_array(value) if isinstance(value, list) else str(value)
-    if "\0" in text:  # libpq would end the text there, and look for another one.
-        raise InvalidRequest("unstorable_text")
-    return text.encode()
-
-
-def _encode_array(values: list[object]) -> str:
-    return "{" + ",".join(["NULL" if value is None else _quote(str(value)) for value in values]) + "}"
-
-
-def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
