@@ -6,10 +6,10 @@ from typing import TypeVar
 import click
 
 from app.commands.runtime import RefusedExit, load_settings, run_until_sigterm
-from app.database_address import is_on_this_machine
 from app.postgres import migrations
 from app.postgres.migrations import MigrationError
 from app.settings import DatabaseSettings
+from app.settings.database_address import is_on_this_machine
 
 Result = TypeVar("Result")
 

@@ -9,8 +9,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
 from app.commands.runtime import load_settings
-from app.database_address import resolve
 from app.settings import PsqlSettings
+from app.settings.database_address import resolve
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

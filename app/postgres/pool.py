@@ -16,7 +16,6 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app import log
-from app.database_address import resolve
 from app.deadline import Deadline
 from app.errors import DatabaseDown, PoolSaturated
 from app.postgres.errors import explain_connect_error, from_psycopg
@@ -29,6 +28,7 @@ from app.postgres.pipeline import (
 )
 from app.postgres.queries import Queries
 from app.postgres.transaction import LOCK_MS, LOCK_SECONDS, STATEMENT_SECONDS, run_transaction
+from app.settings.database_address import resolve
 
 # How long a caller waits for a connection; the pool's own checks and reconnects happen inside it.
 CHECKOUT_SECONDS = 2.0

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import AliasChoices
 
-from app.environment import read_env_file
 from app.settings import PsqlSettings, Settings, load
+from app.settings.environment import read_env_file
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 TEXT = EXAMPLE.read_text()

@@ -21,9 +21,9 @@ from types import FrameType
 import psycopg
 from psycopg.rows import dict_row
 
-from app.environment import ENV_FILE, UnusableEnvFile, read_env_file
 from app.postgres.migrations import MigrationError, migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
+from app.settings.environment import ENV_FILE, UnusableEnvFile, read_env_file
 from tools.processes import ROOT, SERVE, NotReady, ServerProcess, ended_with_us, start_http
 from tools.sandbox.backboard import LOCAL_KEY, Sandbox
 from tools.sandbox.binaries import find_binaries

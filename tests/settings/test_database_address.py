@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from app.database_address import is_on_this_machine, resolve
 from app.postgres.pool import CONNECT_SECONDS, connect_seconds, connection_string
 from app.settings import DatabaseSettings, load
+from app.settings.database_address import is_on_this_machine, resolve
 from tests.support.environment import complete_environment, problems
 
 SERVICES = """\

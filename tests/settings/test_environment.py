@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.environment import UnusableEnvFile, read_env_file
 from app.settings import Settings, load
+from app.settings.environment import UnusableEnvFile, read_env_file
 from tests.support.environment import complete_environment, problems
 
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretBytes, SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-from app.database_address import demand_tls, is_local
-from app.database_url import LAST_PORT, DatabaseUrl, read_database_url
-from app.environment import QUOTES, Environment, UnusableEnvFile
-from app.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
+from app.settings.database_address import demand_tls, is_local
+from app.settings.database_url import LAST_PORT, DatabaseUrl, read_database_url
+from app.settings.environment import QUOTES, Environment, UnusableEnvFile
+from app.settings.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
 
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
 

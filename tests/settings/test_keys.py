@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from svix.webhooks import Webhook
 
 from app.clerk.signatures import sign
-from app.keys import read_public_key, read_signing_key
+from app.settings.keys import read_public_key, read_signing_key
 from tools.sandbox.clerk.frontend_api import new_key, pem_of
 
 KEY = new_key()
