@@ -7,7 +7,7 @@ import click
 
 from app.commands.runtime import RefusedExit, load_settings, run_until_sigterm
 from app.postgres import migrations
-from app.postgres.migrations import MigrationError
+from app.postgres.applied_migrations import MigrationError
 from app.settings import DatabaseSettings
 from app.settings.database_address import is_on_this_machine
 

@@ -99,7 +99,8 @@ def from_psycopg(error: Exception, *, is_utf8: bool = True) -> DatabaseUnavailab
         return InvalidRequest("unstorable_text") if is_text else DatabaseDown()
     if state == _UNTRANSLATABLE and not is_utf8:
         return DatabaseUnavailable("database_encoding", sqlstate=state)
-    if state.startswith("22") or state == "54000":
+    # A sequence that has reached its end is no fault of the text.
+    if (state.startswith("22") and state != "2200H") or state == "54000":
         return InvalidRequest("unstorable_text")
     if state.startswith("23"):
         constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None

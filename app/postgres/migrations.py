@@ -15,18 +15,18 @@ import psycopg
 from psycopg import sql
 
 from app.errors import DatabaseUnavailable
+from app.postgres.applied_migrations import OWN_SCHEMA, QUERY_SECONDS, MigrationError, find_own_tables, list_applied
 from app.postgres.migration_files import Migration, read_migrations
 from app.postgres.pipeline import Connection, execute
 from app.postgres.pool import connection_string
 from app.postgres.queries import Queries
 from app.postgres.refusals import why_refused
-from app.postgres.schema import MIGRATIONS_TABLE, TABLES, FoundTable, find_tables, quote, read_tables
+from app.postgres.schema import MIGRATIONS_TABLE, TABLES, FoundTable, quote
 from app.reasons import meaning_of
 
 CONNECT_SECONDS = 10.0
 LOCK_SECONDS = 300.0
 POLL_SECONDS = 0.25
-QUERY_SECONDS = 10.0
 
 # Any number, as long as it stays the same: 'migrate' in ASCII, shortened.
 _LOCK = b"SELECT pg_try_advisory_xact_lock(7235437)"
@@ -40,20 +40,10 @@ _CREATE_MIGRATIONS_TABLE = (
     b" CONSTRAINT clerk_backboard_migrations_pkey PRIMARY KEY (version))"
 )
 _GRANT_MIGRATIONS_TABLE = b"GRANT SELECT ON clerk_backboard_migrations TO PUBLIC"
-# Until 2026-11-27 dbmate applied the files, and wrote their versions there, perhaps beside those of other programs.
-_TAKE_OVER = (
-    b"INSERT INTO clerk_backboard_migrations (version)"
-    b" SELECT version::TEXT FROM schema_migrations WHERE version::TEXT = ANY(%(versions)s)"
+_LIST_FUNCTIONS = (
+    b"SELECT DISTINCT proname::TEXT FROM pg_proc INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace"
+    b" WHERE nspname = CURRENT_SCHEMA"
 )
-
-_OWN_SCHEMA = (
-    "Give this service a database or a schema of its own: CREATE SCHEMA chat; and in the address"
-    " options=-csearch_path%3Dchat, or through a pooler ALTER ROLE ... SET search_path = chat;"
-)
-
-
-class MigrationError(Exception):
-    """The schema could not be brought up to date; the text says what to do."""
 
 
 async def migrate(url: str) -> list[str]:
@@ -73,14 +63,14 @@ async def reset(url: str) -> None:
     """Drop every table of the service, and migrate again; on a MigrationError nothing was dropped."""
     with _explained("The database cannot be used"):
         async with await _connect(url) as connection, _lock(connection):
-            if found := await _find_tables(connection):
+            if found := await find_own_tables(connection):
                 await _drop(connection, found)
     await migrate(url)
 
 
 async def _drop(connection: Connection, tables: list[FoundTable]) -> None:
     """Drop what our migrations made; another's function of the same name and arguments would have stopped them."""
-    applied = await _list_applied(connection) if MIGRATIONS_TABLE in {table.name for table in tables} else set()
+    applied = await list_applied(connection, tables)
     names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     schema = sql.Identifier(tables[0].schema)
     made = [migration for migration in read_migrations() if migration.version in applied]
@@ -158,7 +148,7 @@ async def _apply_next(connection: Connection, migrations: list[Migration], url: 
     async with _lock(connection):
         versions = {migration.version for migration in migrations}
         with _explained("The table of the migrations cannot be read or made"):
-            applied = await _read_applied(connection, versions)
+            applied = await _read_applied(connection)
         migration = next((one for one in migrations if one.version not in applied), None)
         if migration is None:
             return None
@@ -180,48 +170,34 @@ async def _apply(connection: Connection, migration: Migration, url: str) -> None
         await another.execute(migration.up)
 
 
-async def _read_applied(connection: Connection, versions: set[str]) -> set[str]:
+async def _read_applied(connection: Connection) -> set[str]:
     """The versions that were applied, under the lock; the first time, the table that holds them is made."""
-    tables = {table.name for table in await _find_tables(connection)}
-    if MIGRATIONS_TABLE not in tables:
+    tables = await find_own_tables(connection)
+    applied = await list_applied(connection, tables)
+    if MIGRATIONS_TABLE not in {table.name for table in tables}:
         await connection.execute(_CREATE_MIGRATIONS_TABLE)
         await connection.execute(_GRANT_MIGRATIONS_TABLE)
-        if "provisioning_attempts" in tables:
-            await connection.execute(_TAKE_OVER, {"versions": sorted(versions)})
-    return await _list_applied(connection)
-
-
-async def _list_applied(connection: Connection) -> set[str]:
-    queries = Queries.load()
-    (rows,) = await execute(connection, (queries.list_migrations, {}), seconds=QUERY_SECONDS)
-    return {version for (version,) in rows}
-
-
-async def _find_tables(connection: Connection) -> list[FoundTable]:
-    """Our tables, all in the schema in which new ones are made; MigrationError if another's table is in the way."""
-    (rows,) = await execute(connection, find_tables(Queries.load()), seconds=QUERY_SECONDS)
-    tables = read_tables(rows)
-    for table in tables:
-        if table.is_ours and not table.is_here:
-            raise MigrationError(
-                f"{table.name} stands in the schema {table.schema}, and the search path puts another schema before it,"
-                " in which new tables would be made. Let search_path name the one that you mean first."
-            )
-        if table.is_here and not table.is_ours:
-            raise MigrationError(
-                f"The schema {table.schema} has a table {table.name} of another program. {_OWN_SCHEMA}"
-            )
-    return [table for table in tables if table.is_here]
+        for version in sorted(applied):
+            insert = (Queries.load().insert_migration, {"version": version})
+            await execute(connection, insert, seconds=QUERY_SECONDS)
+    return applied
 
 
 async def _check_result(connection: Connection, migrations: list[Migration]) -> None:
     """Look at what stands now: the table of the migrations may say what is no longer so."""
     made = {table for migration in migrations for table in migration.tables} & TABLES.keys()
-    lost = made - {table.name for table in await _find_tables(connection)}
+    lost = made - {table.name for table in await find_own_tables(connection)}
     if lost:
         raise MigrationError(
             f"Every migration was applied, but these tables are gone: {', '.join(sorted(lost))}. Restore them from a"
             " backup; `reset` makes them anew and drops the rest."
+        )
+    cursor = await connection.execute(_LIST_FUNCTIONS)
+    functions = {name for migration in migrations for name in migration.functions}
+    if lost := functions - {name for (name,) in await cursor.fetchall()}:
+        raise MigrationError(
+            f"Every migration was applied, but these functions are gone: {', '.join(sorted(lost))}. They stand in"
+            " sql/migrations; run their CREATE FUNCTION once more."
         )
 
 
@@ -241,7 +217,7 @@ def _reason(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return f"{message} Run it as the tables' owner, or: GRANT USAGE, CREATE ON SCHEMA ... TO this user;"
     if isinstance(error, psycopg.errors.DuplicateTable | psycopg.errors.DuplicateFunction):
-        return f"{message} It is another program's: {_OWN_SCHEMA}"
+        return f"{message} It is another program's: {OWN_SCHEMA}"
     if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
         return f"{message} The tables are in use; run it again."
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):

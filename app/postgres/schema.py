@@ -13,7 +13,7 @@ MIGRATIONS_TABLE = "clerk_backboard_migrations"
 
 @dataclass(frozen=True, slots=True)
 class OwnTable:
-    """`columns` has it since it was made, and no other program's table of the name has all of them."""
+    """`columns` has it since it was made; a table of the name without them is another program's."""
 
     columns: frozenset[str]
     # What the service's statements need; `migrate` needs more, and may run as another user.

@@ -9,8 +9,9 @@ import pytest
 from psycopg import sql
 
 from app.commands.runtime import load_settings
+from app.postgres.applied_migrations import MigrationError
 from app.postgres.migration_files import read_migrations
-from app.postgres.migrations import MigrationError, migrate, reset
+from app.postgres.migrations import migrate, reset
 from app.postgres.schema import TABLES
 from app.settings import DatabaseSettings
 from tests.support.databases import limited_role, temporary_database
@@ -145,7 +146,7 @@ async def test_another_programs_table_of_our_name_is_refused_at_once(name: str, 
     query(empty, NEIGHBOURS[name])
 
     for command in (migrate, reset):
-        with pytest.raises(MigrationError, match=f"table {name} of another program.*search_path"):
+        with pytest.raises(MigrationError, match=f"table {name} that no migration of ours has made.*search_path"):
             await command(empty)
         assert tables(empty, "public") == {name}
 
@@ -236,4 +237,47 @@ async def test_a_read_only_database_is_a_sentence(empty: str) -> None:
     query(empty, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
 
     with pytest.raises(MigrationError, match="primary"):
+        await migrate(empty)
+
+
+CHAT_PROGRAM = """
+CREATE TABLE {name} (
+    id INT PRIMARY KEY, title TEXT, user_id TEXT, thread_id TEXT, role TEXT, content TEXT, session_id TEXT,
+    document TEXT, clerk_id TEXT, assistant_id TEXT, clerk_updated_at TIMESTAMPTZ
+);
+INSERT INTO {name} (id) VALUES (1)
+"""
+
+
+@pytest.mark.parametrize("name", ["users", "sessions", "messages", "preferences"])
+async def test_a_table_with_all_our_columns_that_no_migration_has_made_is_another_programs(
+    name: str, empty: str
+) -> None:
+    """Another chat program may have each of them; nothing of it is dropped, and nothing of ours is made beside it."""
+    query(empty, CHAT_PROGRAM.format(name=name))
+    for change in (migrate, reset):
+        with pytest.raises(MigrationError, match=f"table {name} that no migration of ours has made"):
+            await change(empty)
+
+    assert query(empty, f"SELECT count(*) FROM {name}") == [(1,)]
+    assert tables(empty, "public") == {name}
+
+
+async def test_versions_of_another_tool_that_dbmate_never_applied_are_not_taken_over(empty: str) -> None:
+    """They stand in the same schema_migrations, and 0004 of somebody else is not ours."""
+    await migrate(empty)
+    later = [migration for migration in read_migrations() if migration.version > "0003"]
+    for migration in reversed(later):
+        query(empty, migration.down.decode())
+    query(empty, "DROP TABLE clerk_backboard_migrations; CREATE TABLE schema_migrations (version TEXT PRIMARY KEY)")
+    query(empty, "INSERT INTO schema_migrations VALUES ('0001'), ('0002'), ('0003'), ('0004'), ('0005')")
+
+    assert await migrate(empty) == [migration.file for migration in later]
+
+
+async def test_a_lost_function_is_named(empty: str) -> None:
+    await migrate(empty)
+    query(empty, "DROP FUNCTION find_users")
+
+    with pytest.raises(MigrationError, match="functions are gone: find_users"):
         await migrate(empty)

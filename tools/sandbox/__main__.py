@@ -21,7 +21,8 @@ from types import FrameType
 import psycopg
 from psycopg.rows import dict_row
 
-from app.postgres.migrations import MigrationError, migrate
+from app.postgres.applied_migrations import MigrationError
+from app.postgres.migrations import migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
 from app.settings.environment import ENV_FILE, UnusableEnvFile, read_env_file
 from tools.processes import ROOT, SERVE, NotReady, ServerProcess, ended_with_us, start_http
