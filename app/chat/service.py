@@ -102,7 +102,7 @@ class ChatService:
     ) -> list[Session]:
         """A page of a user's sessions with `text` in title or messages, newest activity first."""
         (rows,) = await self._statements.send_long(
-            self._sessions.search(user_id, text, after, page_size), deadline=deadline
+            self._sessions.search(user_id, text, after, page_size), deadline, user_id=user_id
         )
         return [Session(*row) for row in rows]
 
@@ -186,7 +186,9 @@ class ChatService:
         return bool(rows)
 
     async def stats(self, user_id: UUID, deadline: Deadline) -> Stats:
-        (rows,) = await self._statements.send_long((self._queries.get_stats, {"user_id": user_id}), deadline)
+        (rows,) = await self._statements.send_long(
+            (self._queries.get_stats, {"user_id": user_id}), deadline, user_id=user_id
+        )
         return Stats(*rows[0])
 
     async def preferences(self, user_id: UUID, deadline: Deadline) -> str:

@@ -1,9 +1,11 @@
 """The chat's statements outside the batches, on a free connection of the query pool, each bounded."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from uuid import UUID
 
 from app import log
 from app.deadline import Deadline
@@ -30,6 +32,7 @@ class Statements:
         self._query_pool = query_pool
         self._queries = queries
         self._long_statement = asyncio.Semaphore(1)
+        self._turns: weakref.WeakValueDictionary[UUID, asyncio.Semaphore] = weakref.WeakValueDictionary()
         self._is_failing = False
 
     async def send(self, *statements: Statement, deadline: Deadline) -> list[Rows]:
@@ -56,16 +59,14 @@ class Statements:
                 with log.timed("db_ms"):
                     return await run_transaction(connection, self._queries, *statements, **limits)
 
-    async def send_long(self, statement: Statement, deadline: Deadline) -> list[Rows]:
-        """Run a search or a count, one at a time in this process."""
-        try:
-            await asyncio.wait_for(self._long_statement.acquire(), deadline.left(TURN_SECONDS))
-        except TimeoutError:
-            raise PoolSaturated from None
-        try:
+    async def send_long(self, statement: Statement, deadline: Deadline, *, user_id: UUID) -> list[Rows]:
+        """Run a search or a count about a user: one at a time in this process, and one of each user in the queue.
+
+        So a user with many slow searches delays the others by one of them.
+        """
+        turn = self._turns.setdefault(user_id, asyncio.Semaphore(1))
+        async with _acquired(turn, deadline), _acquired(self._long_statement, deadline):
             return await self.send_bounded(statement, deadline=deadline)
-        finally:
-            self._long_statement.release()
 
     @contextmanager
     def outcome(self) -> Iterator[None]:
@@ -80,3 +81,15 @@ class Statements:
             self._is_failing = True
             raise
         self._is_failing = False
+
+
+@asynccontextmanager
+async def _acquired(turn: asyncio.Semaphore, deadline: Deadline) -> AsyncIterator[None]:
+    try:
+        await asyncio.wait_for(turn.acquire(), deadline.left(TURN_SECONDS))
+    except TimeoutError:
+        raise PoolSaturated from None
+    try:
+        yield
+    finally:
+        turn.release()

@@ -1,0 +1,36 @@
+"""Searches and counts: whose turn it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from app.chat.statements import Statements
+from app.deadline import Deadline
+from app.postgres.pipeline import Statement
+from app.postgres.pool import Pool
+from app.postgres.queries import Queries
+
+pytestmark = pytest.mark.anyio
+
+SLOW: Statement = (b"SELECT pg_sleep(0.3)", {})
+QUICK: Statement = (b"SELECT 1", {})
+
+
+@pytest.fixture
+async def statements(database_url: str) -> AsyncIterator[Statements]:
+    pool = Pool(database_url, name="query", size=1)
+    await pool.open()
+    yield Statements(pool, Queries.load())
+    await pool.close()
+
+
+async def test_a_user_with_many_slow_searches_delays_another_by_one_of_them(statements: Statements) -> None:
+    slow, other = uuid4(), uuid4()
+    searching = [asyncio.create_task(statements.send_long(SLOW, Deadline(), user_id=slow)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+
+    assert await statements.send_long(QUICK, Deadline(), user_id=other) == [[(1,)]]
+    assert sum(one.done() for one in searching) <= 2
+    await asyncio.gather(*searching)
