@@ -27,7 +27,8 @@ async def list_applied(connection: Connection, tables: list[FoundTable]) -> set[
     """The versions in our own table or, before there was one, in dbmate's."""
     names = {table.name for table in tables if table.is_here and table.is_ours}
     if MIGRATIONS_TABLE in names:
-        (rows,) = await execute(connection, (Queries.load().list_migrations, {}), seconds=QUERY_SECONDS)
+        queries = Queries.load()
+        (rows,) = await execute(connection, (queries.list_migrations, {}), seconds=QUERY_SECONDS)
         return {version for (version,) in rows}
     cursor = await connection.execute(_HAS_DBMATE_TABLE)
     if "provisioning_attempts" not in names or await cursor.fetchone() != (True,):

@@ -46,6 +46,7 @@ async def test_a_hundred_calls_over_two_processes_make_one_row_and_one_assistant
     assert len(backboard.made()) == 1
 
 
+@pytest.mark.ways("direct")  # The campaign kills behind a pooler.
 @pytest.mark.parametrize("doubtful", [False, True], ids=["first try", "try after a lost answer"])
 def test_death_at_every_await_ends_in_one_row_and_one_assistant(
     variables: dict[str, str],
@@ -89,7 +90,7 @@ def test_death_at_every_await_ends_in_one_row_and_one_assistant(
         assert [assistant.id for assistant in backboard.made(person.assistant_name)] == [held[person.clerk_id]]
 
 
-@pytest.mark.ways("direct")  # The rows above go both ways, and their transactions are alike.
+@pytest.mark.ways("direct")  # As above.
 async def test_death_at_every_await_ends_in_one_session_and_one_thread(
     variables: dict[str, str],
     database: Database,
