@@ -63,7 +63,7 @@ def _stream(descriptor: int, mode: Literal["r", "w"]) -> TextIO:
 
 
 def run() -> None:
-    """Run the command that the arguments name, whatever stdin, stdout and stderr are."""
+    """Run the command that the arguments name, with closed standard streams too."""
     open_standard_streams()
     try:
         main()

@@ -30,7 +30,7 @@ Connection = AsyncConnection[tuple[Any, ...]]
 Statement = tuple[bytes, Mapping[str, Any]]
 Rows = list[tuple[Any, ...]]
 
-# In binary a value is the same whatever DateStyle, TimeZone, IntervalStyle or extra_float_digits the database sets.
+# In binary a value is the same under every DateStyle, TimeZone, IntervalStyle and extra_float_digits of the database.
 ROW_FORMAT = Format.BINARY
 
 ROLLBACK: Statement = (b"ROLLBACK", {})
@@ -104,7 +104,7 @@ def abort(connection: Connection) -> None:
 
 async def run_pipeline(connection: Connection, statements: Sequence[Statement]) -> list[Rows]:
     """Return the rows of each statement; raise the first error, which ends them all, as the driver's exception."""
-    # Without the connection, so that text is UTF-8 and times are in UTC, whatever the session has.
+    # Without the connection, so that text is UTF-8 and times are in UTC in every session.
     types: Types = Transformer()
     commands = [_command(*statement) for statement in statements]
     results = await connection.wait(_exchange(connection.pgconn, commands))

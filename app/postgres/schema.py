@@ -61,7 +61,7 @@ class FoundTable:
 
 
 def find_tables(queries: Queries) -> Statement:
-    """The statement whose rows `read_tables` reads."""
+    """The statement for `read_tables`."""
     rights = [" ".join(table.rights) for table in TABLES.values()]
     return queries.find_tables, {"names": list(TABLES), "rights": rights}
 

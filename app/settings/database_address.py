@@ -46,7 +46,7 @@ def is_local(host: str) -> bool:
 
 
 def demand_tls(address: str) -> str:
-    """The address with TLS, unless the server is this machine, whatever names it; ValueError if it turns TLS off."""
+    """The address with TLS, unless the server is this machine, however it is named; ValueError if it turns TLS off."""
     if is_on_this_machine(address):
         return address
     if conninfo_to_dict(address).get("sslmode", "require") not in TLS_MODES:
