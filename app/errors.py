@@ -152,8 +152,7 @@ class DatabaseConflict(DatabaseUnavailable):
 
 
 class LockTimeout(DatabaseUnavailable):
-    """Another process works on the same user, and is done sooner than an outage is over."""
-
+    # Another process works on the same user, and is done sooner than an outage is over.
     reason = "lock_timeout"
     retry_after = 3
 
@@ -245,6 +244,5 @@ class Throttled(AssistantUnavailable, ThrottledBy):
 
 
 class OutcomeUnknown(AssistantUnavailable):
-    """Backboard may have done what was asked; only a look at Backboard can tell."""
-
+    # Backboard may have done what was asked; only a look at Backboard can tell.
     reason = "backboard_error"

@@ -18,9 +18,9 @@ from app.api.body import read_body
 from app.api.limits import UserLimits
 from app.api.openapi import Operation, parameter
 from app.api.schemas import ChangeSessionRequest, OpenSessionRequest, SessionAnswer, SessionPage
-from app.chat.create_session import CreateSession, SessionRequest
+from app.chat.create_session import CreateSession
 from app.chat.delete_session import DeleteSession
-from app.chat.models import Session
+from app.chat.models import Session, SessionRequest
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import InvalidRequest

@@ -16,7 +16,7 @@ try that finds another's under the lock looks before it creates. Anything wrong 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4
@@ -25,7 +25,7 @@ from app import log
 from app.backboard.client import Backboard
 from app.backboard.models import Thread
 from app.backboard.slots import ProvisioningSlots
-from app.chat.models import Session
+from app.chat.models import Session, SessionRequest
 from app.chat.repository import SessionRepository, read_session
 from app.deadline import Deadline
 from app.errors import AssistantMissing, DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
@@ -33,7 +33,7 @@ from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
-from app.users.models import User, UserState
+from app.users.models import UserState
 from app.users.replacement import AssistantReplacement
 from app.users.repository import UserRepository
 
@@ -43,15 +43,6 @@ CLOCK_SKEW = timedelta(minutes=1)
 IN_FLIGHT_SECONDS = 600
 # So many threads are asked for alone. The chat backend may have made many of its own, without a session.
 MOST_LOOKS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRequest:
-    """What the chat backend asks for; under one key of a user, always the same session."""
-
-    user: User
-    title: str
-    idempotency_key: str | None
 
 
 class ThreadChoice(NamedTuple):

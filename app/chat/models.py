@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.deadline import Deadline
+from app.users.models import User
 
 _EXPONENT = re.compile(r"[0-9.][eE][-+]?[0-9]+[],} ]").search
 
@@ -33,6 +34,15 @@ class Session(NamedTuple):
     preview: str | None
     message_created_at: datetime | None
     is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """What the chat backend asks for; under one key of a user, always the same session."""
+
+    user: User
+    title: str
+    idempotency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,51 +30,6 @@ BEGIN
 END
 $$;
 
--- Stores profiles that are not older than the stored ones. The rows are locked in the order of their ids; one that
--- another transaction holds is left out. The condition is tried on the newest version of a row, so it holds beside any
--- rival.
-CREATE FUNCTION update_users(
-    clerk_ids TEXT [], emails TEXT [], names TEXT [], versions TIMESTAMPTZ [], last_sign_ins TIMESTAMPTZ []
-)
-RETURNS TABLE (
-    id UUID, clerk_id TEXT, assistant_id TEXT, email TEXT, name TEXT, created_at TIMESTAMPTZ,
-    clerk_updated_at TIMESTAMPTZ, last_sign_in_at TIMESTAMPTZ, deleted_at TIMESTAMPTZ
-)
-LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = OFF
-AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    WITH free AS (
-        SELECT id
-        FROM users
-        WHERE clerk_id = ANY(clerk_ids)
-            AND deleted_at IS NULL
-        ORDER BY id
-        FOR NO KEY UPDATE SKIP LOCKED
-    )
-
-    UPDATE users
-    SET
-        email = profile.email,
-        name = profile.name,
-        clerk_updated_at = profile.version,
-        last_sign_in_at = coalesce(profile.last_sign_in, users.last_sign_in_at),
-        updated_at = now()
-    FROM free, unnest(clerk_ids, emails, names, versions, last_sign_ins)
-        AS profile (clerk_id, email, name, version, last_sign_in)
-    WHERE users.id = free.id
-        AND users.clerk_id = profile.clerk_id
-        AND users.clerk_updated_at <= profile.version
-        AND users.deleted_at IS NULL
-    RETURNING
-        users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.created_at,
-        users.clerk_updated_at, users.last_sign_in_at, users.deleted_at;
-END
-$$;
-
 -- Adds messages to sessions, to each all of its messages or none. The sessions' rows are locked first, in the order of
 -- their ids, and the positions are drawn after that, so a rival that comes second stands behind; a session that another
 -- transaction holds is left out. Where the sequence lags, as after a copy of the rows alone, the session's last position
@@ -234,5 +189,4 @@ $$;
 DROP FUNCTION list_sessions(TEXT [], TIMESTAMPTZ [], UUID [], INT []);
 DROP FUNCTION list_messages(UUID [], TEXT [], BIGINT [], INT [], INT);
 DROP FUNCTION insert_messages(UUID [], TEXT [], INT [], TEXT [], TEXT [], JSONB []);
-DROP FUNCTION update_users(TEXT [], TEXT [], TEXT [], TIMESTAMPTZ [], TIMESTAMPTZ []);
 DROP FUNCTION find_users(TEXT []);

@@ -13,8 +13,9 @@ ALTER TABLE users ADD COLUMN clerk_event_at TIMESTAMPTZ;
 -- squawk-ignore ban-drop-not-null
 ALTER TABLE sessions ALTER COLUMN thread_id DROP NOT NULL;
 
--- As the function of 0004, which the code that is still running calls; with the times of the events, and without letting
--- last_sign_in_at go back.
+-- Stores profiles that are not older than the stored ones, nor of an older event of the same version. The rows are locked
+-- in the order of their ids; one that another transaction holds is left out. The condition is tried on the newest version
+-- of a row, so it holds beside any rival.
 CREATE FUNCTION update_users(
     clerk_ids TEXT [], emails TEXT [], names TEXT [], versions TIMESTAMPTZ [], last_sign_ins TIMESTAMPTZ [],
     event_times TIMESTAMPTZ []

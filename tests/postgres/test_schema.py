@@ -22,8 +22,8 @@ HASHES = {
     "0001_create_users.sql": "416d3067445c365448ff74b7217e14e87ba5b4917ba6e4b6a43540401bc689b3",
     "0002_create_sessions_and_messages.sql": "fac187b94aed5d81bc8c2bb541546c8474447d9d5ec5a0d5f875aa6592631918",
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
-    "0004_create_functions.sql": "0e8d4fb654af28fe675d724940c0c94b24624bc797e430f30d4caa1cada9f980",
-    "0005_add_event_times.sql": "64ac949bc3c3f7a05866ae4abdd72663446e863e281fb636b4f2d06d7d936ee8",
+    "0004_create_functions.sql": "83bfb0984fb6352c19ffb6c6f30c3177ab7db44f445b6fb8f5d557ac0544f9c0",
+    "0005_add_event_times.sql": "813170e71f12e7042580cc41951f6295f8a33ef2652b85a4ef69fda7be0c7576",
     "0006_index_unnormalized_messages.sql": "fdfc544f033bf44c3cac9ac445b2cc1d71c7616913079f235b81ecd1df259a41",
 }
 

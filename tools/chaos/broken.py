@@ -21,6 +21,7 @@ from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import OutcomeUnknown, ServiceError
 from app.http import client
+from app.postgres.kept_connection import KeptConnection
 from app.postgres.queries import Queries
 from app.postgres.transaction import Transaction
 from app.users.models import User, UserState
@@ -30,6 +31,7 @@ from tools.chaos import broken_batches
 # mypy sees no sense in assigning to what is imported, and it is right: so that is done under other names.
 _service: Any = Provisioning
 _wiring: Any = components
+_kept: Any = KeptConnection
 _partner: Any = client
 
 
@@ -171,7 +173,15 @@ def _no_order_check() -> None:
 
 
 def _shared_pool() -> None:
-    """One pool for everything, as large as the two together."""
+    """One pool for everything, as large as all together, and no connection that is kept."""
+    run = _kept._run
+
+    async def run_and_release(self: Any, statement: Any, *, is_repeatable: bool) -> Any:
+        rows = await run(self, statement, is_repeatable=is_repeatable)
+        await self._release(broken=False)
+        return rows
+
+    _kept._run = run_and_release
     make = _wiring.Pool
     made: list[Any] = []
 

@@ -13,7 +13,7 @@ from time import monotonic
 from tools.chaos import workload
 from tools.chaos.batch_scenarios import BatchScenarios
 from tools.chaos.chat import Chat
-from tools.chaos.checker import Evidence, check
+from tools.chaos.checker import Evidence, check, dangling
 from tools.chaos.cluster import Cluster, running_cluster
 from tools.chaos.faults import Tally
 from tools.chaos.history import History
@@ -75,6 +75,8 @@ class Campaign:
             await self._deliver_the_rest()
             self._count()
             self._cluster.sandbox.switches.latency = 0.0
+            # Now, since reconcile replaces an assistant that is gone.
+            self._cluster.noticed += dangling(self._cluster.database.rows(), self._alive())
             await self._reconcile()
             self._count()
         finally:

@@ -18,7 +18,7 @@ torn            a part of the messages of one append
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tools.chaos import workload
@@ -102,7 +102,13 @@ def _check_tables(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("resurrected", f"a live row of {row.clerk_id} beside the tombstone")
         if row.deleted and row.clerk_id not in evidence.tombstones:
             yield Violation("lost", f"the tombstone of {row.clerk_id}")
-        if not row.deleted and row.assistant_id not in evidence.alive.get(PREFIX + row.clerk_id, ()):
+    yield from dangling(evidence.rows, evidence.alive)
+
+
+def dangling(rows: Iterable[Row], alive: Mapping[str, set[str]]) -> Iterator[Violation]:
+    """The live rows with an assistant that is gone; `alive` has the assistants by their names."""
+    for row in rows:
+        if not row.deleted and row.assistant_id not in alive.get(PREFIX + row.clerk_id, ()):
             yield Violation("dangling", f"{row.clerk_id} -> {row.assistant_id}")
 
 
