@@ -23,7 +23,7 @@ from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
 from tools.sandbox.faults import cuts, drops, empty, resets
 
-pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct", "pooled")]
+pytestmark = pytest.mark.anyio
 
 Database = psycopg.Connection[dict[str, Any]]
 
