@@ -1,8 +1,7 @@
-"""Random histories of users: whatever fails on the way, the end is that of the newest version.
+"""Random histories of users: with any failure on the way, the end is that of the newest version.
 
 A history is the events of one user, delivered as Clerk's sender would: shuffled, repeated, and again until they are
-answered with a 2xx; the chat backend calls in between. HISTORIES and SEED set how many and which; each is run directly
-on Postgres and through PgBouncer.
+answered with a 2xx; the chat backend calls in between. HISTORIES and SEED set how many and which.
 """
 
 import asyncio
