@@ -1,6 +1,7 @@
 """The fixtures of all tests: a real Postgres, the Backboard sandbox, the service in this process and in its own."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from tools.sandbox.postgres import Postgres
 # The developer's environment must not steer the tests, and no test may ever run against their DATABASE_URL.
 for variable in (*DATABASE_VARIABLES, *(name.upper() for name in Settings.model_fields)):
     os.environ.pop(variable, None)
+
+# A shell starts a job in the background with SIGINT ignored, and every process started from here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Emptied before each test, so that no test sees another's rows.
 TABLES = (
