@@ -380,3 +380,28 @@ def test_without_the_venv_package_the_error_names_it(checkout: Path, dev: Any) -
 
     assert done.returncode == 1
     assert f"sudo apt install python3.{sys.version_info.minor}-venv" in done.stderr
+
+
+def test_migration_makes_the_next_numbered_file_with_both_parts(dev: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    dev.MIGRATIONS.mkdir(parents=True)
+    (dev.MIGRATIONS / "0009_create_something.sql").write_text("")
+
+    dev.make_migration(["add_phone_numbers"])
+
+    text = (dev.MIGRATIONS / "0010_add_phone_numbers.sql").read_text()
+    assert "0010_add_phone_numbers.sql" in capsys.readouterr().out
+    assert [line for line in text.splitlines() if line.startswith("-- migrate:")] == [
+        "-- migrate:up",
+        "-- migrate:down",
+    ]
+    assert "SET LOCAL lock_timeout" in text
+
+
+@pytest.mark.parametrize("words", [[], ["Add"], ["two words"], ["add", "more"], ["../add"], ["0010_add"], ["--help"]])
+def test_a_name_that_a_migration_cannot_have_makes_no_file(dev: Any, words: list[str]) -> None:
+    dev.MIGRATIONS.mkdir(parents=True)
+
+    with pytest.raises(SystemExit, match="usage"):
+        dev.make_migration(words)
+
+    assert list(dev.MIGRATIONS.iterdir()) == []
