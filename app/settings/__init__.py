@@ -4,7 +4,17 @@ import re
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings
 
 from app.settings.database_address import demand_tls, is_local
@@ -94,6 +104,7 @@ _Origin = Annotated[
     ),
 ]
 _NamePrefix = Annotated[str, _matching(r"[!-~]{1,100}", "must be 1 to 100 printable ASCII characters without blanks")]
+NAME_PREFIX = "clerk:"
 # Backboard echoes it, perhaps twice and escaped, in a response that is read up to 256 KiB.
 _SystemPrompt = Annotated[
     str, _matching("[^\ud800-\udfff]{1,20000}", "must be text in UTF-8 of no more than 20000 characters")
@@ -135,7 +146,9 @@ class Settings(DatabaseSettings, SenderSettings):
     backboard_api_key: _HeaderValue
     backboard_api_url: _ApiUrl = "https://app.backboard.io/api"
     service_tokens: Annotated[list[_Token], BeforeValidator(_split)] = Field(default=[])
-    assistant_name_prefix: _NamePrefix = "clerk:"
+    # Heroku sets the number of the pull request in a review app, Render "true" in a preview.
+    preview: str | None = Field(default=None, validation_alias=AliasChoices("HEROKU_PR_NUMBER", "IS_PULL_REQUEST"))
+    assistant_name_prefix: _NamePrefix = Field(default=NAME_PREFIX, validate_default=True)
     assistant_system_prompt: _SystemPrompt | None = None
     clerk_secret_key: _ClerkKey | None = None
     clerk_api_url: Annotated[str, AfterValidator(_clerk_api_url)] = "https://api.clerk.com/v1"
@@ -151,6 +164,17 @@ class Settings(DatabaseSettings, SenderSettings):
     web_concurrency: int = Field(default=1, ge=1, le=64)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["logfmt", "json", "console"] = "logfmt"
+
+    @field_validator("assistant_name_prefix")
+    @classmethod
+    def _apart_from_production(cls, prefix: str, info: ValidationInfo) -> str:
+        """A preview often has production's Backboard key; under one prefix each adopts the other's assistants."""
+        if prefix == NAME_PREFIX and (info.data.get("preview") or "0").lower() not in {"0", "false"}:
+            raise ValueError(
+                f"must be another one than {NAME_PREFIX} in a preview (HEROKU_PR_NUMBER or IS_PULL_REQUEST is set):"
+                " it may share production's Backboard key, so set a prefix of its own"
+            )
+        return prefix
 
     def advice(self) -> list[str]:
         """Sentences about values that are taken although there is something to say about them."""

@@ -264,3 +264,29 @@ def test_an_authorized_party_is_an_origin(party: str, monkeypatch: pytest.Monkey
 
     (problem,) = problems()
     assert problem.startswith("CLERK_AUTHORIZED_PARTIES ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_refused"),
+    [
+        ("HEROKU_PR_NUMBER", "17", True),
+        ("IS_PULL_REQUEST", "true", True),
+        ("IS_PULL_REQUEST", "True", True),
+        ("IS_PULL_REQUEST", "false", False),
+        ("HEROKU_PR_NUMBER", "0", False),
+        ("HEROKU_PR_NUMBER", "", False),
+    ],
+)
+def test_a_preview_refuses_the_prefix_of_production(
+    name: str,
+    value: str,
+    is_refused: bool,  # noqa: FBT001  # A row of the table.
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    if is_refused:
+        (problem,) = problems()
+        assert problem.startswith("ASSISTANT_NAME_PREFIX must be another one than clerk: in a preview")
+    monkeypatch.setenv("ASSISTANT_NAME_PREFIX", "clerk:" if not is_refused else "review:")
+    load(Settings)
