@@ -15,9 +15,9 @@ from app import log
 from app.clerk.session_tokens import BadToken, SessionTokens
 from app.clerk.users import CLERK_ID
 from app.deadline import Deadline
-from app.errors import InvalidRequest, NotFound
+from app.errors import Fault, InvalidRequest, NotFound
 from app.http.requests import headers_named
-from app.http.responses import CLOSE, HttpError
+from app.http.responses import ADMITTED, CLOSE, HttpError
 
 _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
 
@@ -43,7 +43,7 @@ class AuthenticatedRequest:
         """The user in the path; InvalidRequest for a malformed id, NotFound for a user the caller may not reach."""
         clerk_id = str(self.scope["path_params"]["clerk_id"])
         if not CLERK_ID.fullmatch(clerk_id):
-            raise InvalidRequest("clerk_id")
+            raise InvalidRequest("clerk_id", Fault(parameter="clerk_id"))
         log.bind(clerk_id=clerk_id)
         if self.owner_id not in (None, clerk_id):
             raise NotFound("other_user")
@@ -87,6 +87,7 @@ class Authenticator:
         async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
             deadline = Deadline()
             owner_id = await self.authenticate(scope, deadline)
+            scope[ADMITTED] = True
             await handler(AuthenticatedRequest(scope, receive, send, deadline, owner_id))
 
         return endpoint

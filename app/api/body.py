@@ -10,8 +10,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.api.auth import AuthenticatedRequest
-from app.api.members import OWN_REASONS
-from app.errors import InvalidRequest
+from app.api.faults import invalid
+from app.errors import Fault, InvalidRequest
 from app.http.requests import BODY_BYTES, parse_json, read_json
 
 # Of one body; an object or a list counts twice. They take about 50 ms.
@@ -24,7 +24,7 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 async def read_body(request: AuthenticatedRequest, model: type[Model], cap: int = BODY_BYTES) -> Model:
-    """The body of a request; InvalidRequest for one of too many values, and for a member that does not fit."""
+    """The body of a request; InvalidRequest for one of too many values, and for members that do not fit."""
     body = await read_json(request.scope, request.receive, cap, owner=request.owner_id)
     if _count_separators(body) > MAX_VALUES:
         _check_values(body)
@@ -32,7 +32,7 @@ async def read_body(request: AuthenticatedRequest, model: type[Model], cap: int 
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(error, model) from None
 
 
 def _count_separators(text: bytes) -> int:
@@ -44,20 +44,4 @@ def _check_values(body: bytes) -> None:
     """Refuse too many values. Each string is a value or a key, so at most twice as many of them are looked at."""
     outside, strings = _STRING.subn(b"", body, count=2 * MAX_VALUES)
     if strings == 2 * MAX_VALUES or _count_separators(outside) > MAX_VALUES:
-        raise InvalidRequest("too_many_values")
-
-
-def _invalid(error: ValidationError) -> InvalidRequest:
-    """The first fault, by the path of its member. Only the models name members, so nothing of the body is quoted."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    kind, member = first["type"], _path(first["loc"])
-    if kind in OWN_REASONS:
-        return InvalidRequest(kind, member=member)
-    fault = "String should match its pattern in /openapi.json" if kind == "string_pattern_mismatch" else first["msg"]
-    return InvalidRequest("shape", member=member, fault=fault)
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """As in JavaScript: messages[3].content."""
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
-    return "".join(parts).removeprefix(".")
+        raise InvalidRequest("too_many_values", Fault(pointer="#"))

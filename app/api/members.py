@@ -14,23 +14,17 @@ _UNSEEN = (
     r"\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb" + "\U000e0000-\U000e0fff"
 )
+TITLE_PATTERN = rf"^[^\x01-\x1f\x7f]*[^{_UNSEEN}][^\x01-\x1f\x7f]*$"
 # One line in which there is something to see.
 Title = Annotated[
     str,
-    Field(
-        strict=True,
-        min_length=1,
-        max_length=200,
-        pattern=rf"^[^\x01-\x1f\x7f]*[^{_UNSEEN}][^\x01-\x1f\x7f]*$",
-    ),
+    Field(strict=True, min_length=1, max_length=200, pattern=TITLE_PATTERN),
     _Storable,
 ]
 Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
 DOCUMENT_BYTES = 16 * 1024
 DOCUMENT_DEPTH = 100
-# Faults of a document that are reasons of the log.
-OWN_REASONS = ("too_large", "too_deep")
 
 
 def write_document(document: dict[str, Any]) -> str:
@@ -40,7 +34,10 @@ def write_document(document: dict[str, Any]) -> str:
 
 def _make_storable(document: object) -> object:
     if isinstance(document, dict):
-        make_storable(document)
+        try:
+            make_storable(document)
+        except ValueError:
+            raise PydanticCustomError("same_keys", "must not have two keys that differ only in NUL") from None
     return document
 
 
@@ -52,10 +49,10 @@ def _check_document(document: dict[str, Any]) -> dict[str, Any]:
         if not level:
             break
     else:
-        raise PydanticCustomError("too_deep", "nested too deeply")
+        raise PydanticCustomError("too_deep", "must be nested at most 100 deep")
     # Postgres knows no negative zero. All else that it writes in another way is longer.
     if len(write_document(document).replace("-0.0", "0.0").encode()) > DOCUMENT_BYTES:
-        raise PydanticCustomError("too_large", "too large")
+        raise PydanticCustomError("document_too_large", "must have at most 16 KiB")
     return document
 
 

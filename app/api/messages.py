@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from starlette.routing import Route
 
-from app.api import pagination
+from app.api import codes, pagination
 from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import read_body
 from app.api.limits import UserLimits
@@ -32,6 +32,8 @@ LIMITED_LENGTH = 16 * 1024
 _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _BEFORE = parameter("query", "before", pagination.MESSAGE_CURSOR)
 
+_WRITING: codes.Codes = {422: codes.DOCUMENT, 429: ["rate_limited"]}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Messages:
@@ -48,7 +50,7 @@ class Messages:
             authenticator.route(path + "/{message_id:uuid}", DELETE=self.delete_message),
         ]
 
-    @Operation(body=MessageRequest, answers={201: MessageAnswer}, errors=[429])
+    @Operation(body=MessageRequest, answers={201: MessageAnswer}, errors=_WRITING)
     async def add_message(self, request: AuthenticatedRequest) -> None:
         """Add a message."""
         self.limits.messages.take(request.owner_id)
@@ -56,7 +58,7 @@ class Messages:
         (message,) = await self._append(request, [body.new_message()])
         await answer_json(request.send, HTTPStatus.CREATED, _content(message))
 
-    @Operation(body=BatchRequest, answers={201: MessageList}, errors=[429])
+    @Operation(body=BatchRequest, answers={201: MessageList}, errors=_WRITING)
     async def add_messages(self, request: AuthenticatedRequest) -> None:
         """Add several, all or nothing."""
         self.limits.messages.take(request.owner_id)
@@ -70,7 +72,7 @@ class Messages:
         self.limits.messages.charge(request.owner_id, (length - 1) // LIMITED_LENGTH)
         return await self.chat.append(request.path_id("session_id"), request.owner_id, messages, request.deadline)
 
-    @Operation(answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE])
+    @Operation(answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE], errors={422: ["cursor"]})
     async def list_messages(self, request: AuthenticatedRequest) -> None:
         """The last messages, in chronological order."""
         session_id, query = request.path_id("session_id"), pagination.Query(request.scope)
@@ -85,7 +87,7 @@ class Messages:
         """Delete a message."""
         session_id, message_id = request.path_id("session_id"), request.path_id("message_id")
         if not await self.chat.delete_message(message_id, session_id, request.owner_id, request.deadline):
-            raise NotFound
+            raise NotFound("message_missing")
         await answer_nothing(request.send)
 
 

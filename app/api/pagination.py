@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from app.chat.models import Message, Session, SessionCursor
 from app.clerk.users import EPOCH
-from app.errors import InvalidRequest
+from app.errors import Fault, InvalidRequest
 from app.postgres.text import storable_text
 
 SEARCH_LENGTH = 200
@@ -49,34 +49,34 @@ class Query:
         if text is None:
             return default
         if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= maximum:
-            raise InvalidRequest("limit")
+            raise InvalidRequest("limit", Fault(parameter="limit"))
         return int(text)
 
     def search(self) -> str | None:
         """`q` without NUL, which stands in no stored text; None when it is missing or empty."""
         text = storable_text(self._get("q") or "")
         if len(text) > SEARCH_LENGTH:
-            raise InvalidRequest("q")
+            raise InvalidRequest("q", Fault(parameter="q"))
         return text or None
 
     def session_cursor(self) -> SessionCursor | None:
         text = self._get("cursor")
         if text is None:
             return None
-        microseconds, session_id = _decode(_SESSION, text)
+        microseconds, session_id = _decode(_SESSION, text, "cursor")
         try:
             return SessionCursor(EPOCH + microseconds * _MICROSECOND, UUID(bytes=session_id))
         except OverflowError:
-            raise InvalidRequest("cursor") from None
+            raise _malformed("cursor") from None
 
     def message_cursor(self) -> int | None:
         text = self._get("before")
-        return None if text is None else int(_decode(_MESSAGE, text)[0])
+        return None if text is None else int(_decode(_MESSAGE, text, "before")[0])
 
     def _get(self, name: str) -> str | None:
         values = [value for key, value in self._pairs if key == name]
         if len(values) > 1:
-            raise InvalidRequest(name)
+            raise InvalidRequest(name, Fault("stands more than once", parameter=name))
         return values[0] if values else None
 
 
@@ -94,11 +94,15 @@ def _encode(layout: struct.Struct, *values: int | bytes) -> str:
     return base64.urlsafe_b64encode(layout.pack(*values)).rstrip(b"=").decode()
 
 
-def _decode(layout: struct.Struct, text: str) -> tuple[Any, ...]:
+def _decode(layout: struct.Struct, text: str, parameter: str) -> tuple[Any, ...]:
     try:
         values = layout.unpack(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, struct.error):
-        raise InvalidRequest("cursor") from None
+        raise _malformed(parameter) from None
     if _encode(layout, *values) != text:
-        raise InvalidRequest("cursor")
+        raise _malformed(parameter)
     return values
+
+
+def _malformed(parameter: str) -> InvalidRequest:
+    return InvalidRequest("cursor", Fault(parameter=parameter))

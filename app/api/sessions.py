@@ -12,7 +12,7 @@ from typing import Any
 from starlette.routing import Route
 
 from app import log
-from app.api import pagination
+from app.api import codes, pagination
 from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import read_body
 from app.api.limits import UserLimits
@@ -23,7 +23,7 @@ from app.chat.delete_session import DeleteSession
 from app.chat.models import Session, SessionRequest
 from app.chat.service import ChatService
 from app.clerk.users import Profile
-from app.errors import InvalidRequest
+from app.errors import Fault, InvalidRequest
 from app.http.requests import headers_named
 from app.http.responses import answer_json, answer_nothing
 from app.users.service import UserService
@@ -38,6 +38,14 @@ _is_key = re.compile(_KEY.encode()).fullmatch
 _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _CURSOR = parameter("query", "cursor", pagination.SESSION_CURSOR)
 _SEARCH = parameter("query", "q", pagination.SEARCH)
+
+_LISTING: codes.Codes = {404: ["unknown_user"], 429: ["rate_limited"]}
+_OPENING: codes.Codes = {
+    404: ["unknown_at_clerk"],
+    422: ["idempotency_key_reused"],
+    429: ["rate_limited"],
+    503: [*codes.CLERK, *codes.BACKBOARD],
+}
 _IDEMPOTENCY_KEY = parameter("header", "Idempotency-Key", {"type": "string", "pattern": f"^{_KEY}$"})
 
 
@@ -62,7 +70,7 @@ class Sessions:
             ),
         ]
 
-    @Operation(body=OpenSessionRequest, answers={201: SessionAnswer}, parameters=[_IDEMPOTENCY_KEY], errors=[429])
+    @Operation(body=OpenSessionRequest, answers={201: SessionAnswer}, parameters=[_IDEMPOTENCY_KEY], errors=_OPENING)
     async def open_session(self, request: AuthenticatedRequest) -> None:
         """Open a session, and make sure of its user."""
         self.limits.sessions.take(request.owner_id)
@@ -74,7 +82,7 @@ class Sessions:
         log.bind(outcome="opened", session_id=str(session.session_id))
         await answer_json(request.send, HTTPStatus.CREATED, _content(session))
 
-    @Operation(answers={200: SessionPage}, parameters=[_LIMIT, _CURSOR, _SEARCH], errors=[429])
+    @Operation(answers={200: SessionPage}, parameters=[_LIMIT, _CURSOR, _SEARCH], errors=_LISTING)
     async def list_sessions(self, request: AuthenticatedRequest) -> None:
         """A user's sessions, newest activity first."""
         clerk_id, query = request.clerk_id(), pagination.Query(request.scope)
@@ -110,7 +118,7 @@ class Sessions:
         )
         await answer_json(request.send, HTTPStatus.OK, _content(session))
 
-    @Operation(answers={204: None})
+    @Operation(answers={204: None}, errors={503: codes.BACKBOARD})
     async def delete_session(self, request: AuthenticatedRequest) -> None:
         """Delete it with its messages and its thread."""
         await self.deletion.delete(request.path_id("session_id"), request.owner_id, request.deadline)
@@ -122,7 +130,7 @@ def _idempotency_key(request: AuthenticatedRequest) -> str | None:
     if not values:
         return None
     if len(values) != 1 or not _is_key(values[0]):
-        raise InvalidRequest("idempotency_key")
+        raise InvalidRequest("idempotency_key", Fault(parameter="Idempotency-Key"))
     return values[0].decode()
 
 

@@ -11,13 +11,14 @@ The path of POST /ensure-user, which the chat backend or the user's own browser 
    which also writes the request's one log line.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
-from pydantic import ValidationError
 from starlette.routing import Route
 
+from app.api import codes
 from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import read_body
 from app.api.limits import UserLimits
@@ -25,11 +26,18 @@ from app.api.openapi import Operation
 from app.api.schemas import EnsuredUser, EnsureUserRequest, OwnUserRequest, Preferences, StatsAnswer
 from app.chat.service import ChatService
 from app.clerk.users import Profile
-from app.errors import InvalidRequest
-from app.http.requests import parse_json, read_json
 from app.http.responses import HttpError, answer_json
 from app.users.models import User
 from app.users.service import UserService
+
+_FINDING: dict[int, Sequence[str]] = {404: ["unknown_user"]}
+_ENSURING: codes.Codes = {
+    403: ["other_user"],
+    404: ["unknown_at_clerk"],
+    410: ["deleted"],
+    422: ["clerk_id"],
+    503: [*codes.CLERK, *codes.BACKBOARD],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,18 +60,17 @@ class Users:
             ),
         ]
 
-    @Operation(body=EnsureUserRequest, answers={200: EnsuredUser, 201: EnsuredUser}, errors=[403])
+    @Operation(body=EnsureUserRequest | OwnUserRequest, answers={200: EnsuredUser, 201: EnsuredUser}, errors=_ENSURING)
     async def ensure_user(self, request: AuthenticatedRequest) -> None:
         """Make sure of a user, their row and their assistant.
 
         200 for a user who has a row, 201 for one who got it now.
         """
-        body = await read_json(request.scope, request.receive, owner=request.owner_id)
-        profile = _profile(body, request.owner_id)
+        profile = await _read_profile(request)
         user, created = await self.users.ensure(profile, request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
 
-    @Operation(answers={200: StatsAnswer}, errors=[429])
+    @Operation(answers={200: StatsAnswer}, errors=_FINDING | {429: ["rate_limited"]})
     async def get_stats(self, request: AuthenticatedRequest) -> None:
         """Figures of a user."""
         clerk_id = request.clerk_id()
@@ -78,19 +85,19 @@ class Users:
         }
         await answer_json(request.send, HTTPStatus.OK, content)
 
-    @Operation(answers={200: Preferences})
+    @Operation(answers={200: Preferences}, errors=_FINDING)
     async def get_preferences(self, request: AuthenticatedRequest) -> None:
         """The chat's own settings."""
         user = await self.users.find(request.clerk_id())
         document = await self.chat.preferences(user.id, request.deadline)
         await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(document))
 
-    @Operation(body=Preferences, answers={200: Preferences})
+    @Operation(body=Preferences, answers={200: Preferences}, errors=_FINDING | {422: codes.DOCUMENT})
     async def replace_preferences(self, request: AuthenticatedRequest) -> None:
         """Replace them."""
         await self._set_preferences(request, merge=False)
 
-    @Operation(body=Preferences, answers={200: Preferences})
+    @Operation(body=Preferences, answers={200: Preferences}, errors=_FINDING | {422: codes.DOCUMENT})
     async def merge_preferences(self, request: AuthenticatedRequest) -> None:
         """Replace the members that are named."""
         await self._set_preferences(request, merge=True)
@@ -102,18 +109,14 @@ class Users:
         await answer_json(request.send, HTTPStatus.OK, orjson.Fragment(stored))
 
 
-def _profile(body: bytes, owner_id: str | None) -> Profile:
+async def _read_profile(request: AuthenticatedRequest) -> Profile:
     """The profile that a service token asks for, or of the session token's own user; HttpError 403 for another."""
-    document = parse_json(body)
-    try:
-        if owner_id is None:
-            return EnsureUserRequest.model_validate(document).profile()
-        clerk_id = OwnUserRequest.model_validate(document).clerk_id
-    except ValidationError as error:
-        raise InvalidRequest("clerk_id" if error.errors()[0]["loc"] == ("clerk_id",) else "shape") from None
-    if clerk_id not in (None, owner_id):
+    if request.owner_id is None:
+        return (await read_body(request, EnsureUserRequest)).profile()
+    own = await read_body(request, OwnUserRequest)
+    if own.clerk_id not in (None, request.owner_id):
         raise HttpError(HTTPStatus.FORBIDDEN, "other_user")
-    return Profile(owner_id)
+    return Profile(request.owner_id)
 
 
 def _content(user: User) -> dict[str, object]:

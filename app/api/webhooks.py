@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app import log
-from app.api import schemas
+from app.api import codes, events, schemas
 from app.api.auth import MethodRouter
 from app.api.health import LastEvent
 from app.api.openapi import STRING, Operation, parameter
@@ -29,7 +29,7 @@ from app.clerk.events import Event, IgnoredEvent, UserDeletedEvent, UserUpserted
 from app.clerk.signatures import SignatureVerifier
 from app.deadline import Deadline
 from app.http.requests import BODY_BYTES, read_json
-from app.http.responses import answer_json
+from app.http.responses import ADMITTED, answer_json
 from app.users.deletion import UserDeletion
 from app.users.provisioning import Provisioning
 
@@ -59,7 +59,12 @@ class Webhooks:
         return [Route("/webhooks/clerk", MethodRouter(POST=self.webhook), methods=["POST"])]
 
     @Operation(
-        id="clerkWebhook", is_public=True, body=schemas.Event, answers={200: schemas.Outcome}, parameters=_HEADERS
+        id="clerkWebhook",
+        is_public=True,
+        body=events.Event,
+        answers={200: schemas.Outcome},
+        parameters=_HEADERS,
+        errors={422: ["json", "type", "data", "clerk_id"], 503: [*codes.DATABASE, *codes.BACKBOARD]},
     )
     async def webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an event of Clerk's.
@@ -70,6 +75,7 @@ class Webhooks:
         is_plausible = self.verifier.is_plausible(scope["headers"])
         body = await read_json(scope, receive, BODY_BYTES if is_plausible else STRANGER_BYTES, owner=STRANGERS)
         delivery = self.verifier.verify(scope["headers"], body, time())
+        scope[ADMITTED] = True
         self.last_event.record()
         log.bind(svix_id=delivery.svix_id, secret=delivery.secret)
         event = parse(body, datetime.now(UTC))

@@ -28,7 +28,7 @@ from app.backboard.slots import ProvisioningSlots
 from app.chat.models import Session, SessionRequest
 from app.chat.repository import SessionRepository, read_session
 from app.deadline import Deadline
-from app.errors import AssistantMissing, DatabaseUnavailable, IdTaken, InvalidRequest, UserDeleted
+from app.errors import AssistantMissing, DatabaseUnavailable, Fault, IdTaken, InvalidRequest, UserDeleted
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -238,5 +238,5 @@ def _read_existing(request: SessionRequest, rows: Rows) -> Session:
     """The session of the key, if it was asked for with the same title."""
     session = read_session(rows)
     if session.title != request.title:
-        raise InvalidRequest("idempotency_key")
+        raise InvalidRequest("idempotency_key_reused", Fault(parameter="Idempotency-Key"))
     return session

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app import log
 from app.deadline import Deadline
-from app.errors import ConstraintViolated, DatabaseConflict, DatabaseUnavailable, InvalidRequest, PoolSaturated
+from app.errors import ConstraintViolated, DatabaseConflict, DatabaseUnavailable, Fault, InvalidRequest, PoolSaturated
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -22,7 +22,7 @@ LOCK_MS = 800
 TURN_SECONDS = 3.0
 
 # Checks of the schema that a caller's document can fail, however short it was written.
-_TOO_LARGE = {"messages_metadata_check": "metadata", "preferences_document_check": ""}
+_TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
 
 
 class Statements:
@@ -75,7 +75,7 @@ class Statements:
             yield
         except ConstraintViolated as error:
             if error.constraint in _TOO_LARGE:
-                raise InvalidRequest("too_large", member=_TOO_LARGE[error.constraint]) from error
+                raise InvalidRequest("document_too_large", Fault(pointer="#")) from error
             raise
         except DatabaseUnavailable:
             self._is_failing = True

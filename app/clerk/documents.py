@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-from app.errors import InvalidRequest
+from app.errors import Fault, InvalidRequest
 
 # What tells which event this is and which user it is about; standing twice, it tells nothing.
 IDENTIFYING = ("type", "instance_id", "data", "user", "id")
@@ -40,7 +40,7 @@ def read_document(body: bytes) -> Any:
         except RecursionError:
             return _decode(_without_depths(text))
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest("json") from error
+        raise InvalidRequest("json", Fault(pointer="#")) from error
 
 
 def _decode(text: str) -> Any:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from app.clerk.documents import read_document
 from app.clerk.users import Profile, read_clerk_id, read_event_time, read_profile
-from app.errors import InvalidEvent, InvalidRequest
+from app.errors import Fault, InvalidEvent, InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ def parse(body: bytes, now: datetime) -> Event:
     """
     document = read_document(body)
     if not isinstance(document, dict):
-        raise InvalidRequest("json")
+        raise InvalidRequest("json", Fault(pointer="#"))
     event_type, instance_id, data = document.get("type"), document.get("instance_id"), document.get("data")
     if not isinstance(event_type, str) or not event_type:
-        raise InvalidEvent("type")
+        raise InvalidEvent("type", Fault(pointer="#/type"))
     if not isinstance(instance_id, str):
         instance_id = None
     event_at = read_event_time(document.get("timestamp"), now)
@@ -60,7 +60,7 @@ def parse(body: bytes, now: datetime) -> Event:
             return UserDeletedEvent(event_type, instance_id, read_clerk_id(data))
         case "session.created":
             if not isinstance(data, dict):
-                raise InvalidEvent("data")
+                raise InvalidEvent("data", Fault(pointer="#/data"))
             # `data.id` is the session's id. Older deliveries carry no user.
             if (user := data.get("user")) is not None:
                 return UserUpsertedEvent(event_type, instance_id, read_profile(user, now, event_at))

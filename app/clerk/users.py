@@ -4,11 +4,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from app.errors import InvalidEvent
+from app.errors import Fault, InvalidEvent
 from app.postgres.text import storable_text
 
 # Anchored and ASCII: the id becomes a query, an assistant's name and a lock key.
 CLERK_ID = re.compile(r"user_[A-Za-z0-9]{1,64}", re.ASCII)
+CLERK_ID_PATTERN = f"^{CLERK_ID.pattern}$"
 
 # RFC 5321 allows 64 octets, an @ and 255 octets.
 EMAIL_LENGTH = 320
@@ -51,10 +52,10 @@ def usable_text(value: object, limit: int) -> str | None:
 def read_clerk_id(data: object) -> str:
     """The `id` of a User object; InvalidEvent when it is not exactly a Clerk user id."""
     if not isinstance(data, dict):
-        raise InvalidEvent("data")
+        raise InvalidEvent("data", Fault(pointer="#/data"))
     clerk_id = data.get("id")
     if not isinstance(clerk_id, str) or not CLERK_ID.fullmatch(clerk_id):
-        raise InvalidEvent("clerk_id")
+        raise InvalidEvent("clerk_id", Fault(pointer="#/data"))
     return clerk_id
 
 

@@ -18,7 +18,7 @@ from app import log
 from app.errors import DeadlineExceeded, ServiceError
 from app.http.bodies import BODIES, BodyBudget
 from app.http.requests import DISCONNECTED, HEAD_BYTES, HEAD_FIELDS, headers_named, index_headers
-from app.http.responses import CLOSE, HttpError, problem_of
+from app.http.responses import ADMITTED, BUG, CLOSE, HttpError, problem_of
 from app.metrics import Metrics
 
 # Until a response begins. Every wait has a limit of its own inside this one; it ends those that were forgotten.
@@ -151,7 +151,7 @@ class ResponseRecorder:
         if self.status:
             return
         problem = problem_of(error)
-        body = problem.body()
+        body = problem.body(self.request_id, is_admitted=ADMITTED in self._scope)
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
         start = {"type": "http.response.start", "status": problem.status, "headers": headers + problem.headers}
         self._start(start)
@@ -172,6 +172,7 @@ async def _answer_error(scope: Scope, response: ResponseRecorder, error: Excepti
             await response.problem(error)
         case _:
             log.exception(error)
+            log.bind(reason=BUG)
             await response.problem(error)
 
 

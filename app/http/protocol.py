@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from app import log
 from app.http.parsing import StrictProtocol
 from app.http.requests import DISCONNECTED, HEAD_BYTES
-from app.http.responses import HttpError, last_response, problem_of
+from app.http.responses import ADMITTED, HttpError, last_response, problem_of
 
 # From the first byte of a head to its end; also from the beginning of a connection to its first head.
 HEAD_SECONDS = 10.0
@@ -202,7 +202,9 @@ class LimitedProtocol(StrictProtocol):
         else:
             problem, fields = problem_of(refusal), log.start_request(uuid4().hex)
             fields |= {"status": problem.status, "reason": refusal.reason}
-            self._tcp.write(STATUS_LINE[problem.status] + last_response(problem, fields["request_id"]))
+            is_admitted = cycle is not None and ADMITTED in cycle.scope
+            last = last_response(problem, fields["request_id"], is_admitted=is_admitted)
+            self._tcp.write(STATUS_LINE[problem.status] + last)
             if cycle is None:
                 log.finish_request(fields, problem.status)
             else:

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from app.errors import InvalidRequest
+from app.errors import Fault, InvalidRequest
 from app.http.bodies import SMALL_BYTES, budget_of
 from app.http.responses import CLOSE, HttpError
 
@@ -95,9 +95,9 @@ def parse_json(body: bytes) -> dict[str, Any]:
         text = body.decode().strip(_WHITESPACE)
         document, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest("json") from error
+        raise InvalidRequest("json", Fault(pointer="#")) from error
     if not isinstance(document, dict) or end != len(text):
-        raise InvalidRequest("json")
+        raise InvalidRequest("json", Fault(pointer="#"))
     return document
 
 

@@ -1,6 +1,6 @@
-"""The table from our errors to HTTP, as application/problem+json (RFC 9457); nothing of the request in it."""
+"""The table from our errors to HTTP, as application/problem+json (RFC 9457); no value of the request in it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from app.errors import (
     AssistantUnavailable,
     DatabaseUnavailable,
     DeadlineExceeded,
+    Fault,
     InvalidRequest,
     ServiceError,
     TooManyRequests,
@@ -23,6 +24,11 @@ Headers = list[tuple[bytes, bytes]]
 # An answer sent before the body was read leaves bytes in the connection that must not be taken for a request.
 CLOSE: Headers = [(b"connection", b"close")]
 
+# Where the scope says that the caller is let in: by a token, or by a signature over the body.
+ADMITTED = "app.admitted"
+# A body may have hundreds of faults; so many are listed.
+MAX_FAULTS = 20
+
 
 class HttpError(ServiceError):
     """What HTTP itself settles: a path, a method, a size, a token."""
@@ -34,14 +40,33 @@ class HttpError(ServiceError):
 
 
 class Problem(NamedTuple):
+    """A problem document; `code` and `faults` are for callers who are let in."""
+
     status: int
     title: str
     detail: str
     headers: Headers
+    code: str
+    faults: Sequence[Fault] = ()
 
-    def body(self) -> bytes:
-        return orjson.dumps({"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail})
+    def body(self, request_id: str, *, is_admitted: bool) -> bytes:
+        """As JSON; a stranger learns no more than the status says."""
+        content: dict[str, Any] = {"type": "about:blank", "title": self.title, "status": self.status}
+        content |= {"detail": self.detail, "request_id": request_id}
+        if is_admitted:
+            content["code"] = self.code
+        if is_admitted and self.faults:
+            content["errors"] = [_place(fault, self.code) for fault in self.faults[:MAX_FAULTS]]
+        return orjson.dumps(content)
 
+
+def _place(fault: Fault, reason: str) -> dict[str, str]:
+    named = {"pointer": fault.pointer, "parameter": fault.parameter, "detail": fault.detail or REASONS[reason].meaning}
+    return {name: text for name, text in named.items() if text is not None}
+
+
+# The code of an exception that is not ours.
+BUG = "bug"
 
 # One sentence for each status: what the caller can do about it.
 _DETAILS = {
@@ -64,32 +89,37 @@ def problem_of(error: Exception) -> Problem:
         case HttpError():
             explained = error.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SERVICE_UNAVAILABLE)
             detail = REASONS[error.reason].meaning if explained else None
-            return _problem(error.status, detail=detail, headers=error.headers)
+            return _problem(error, detail=detail, headers=error.headers)
         case Unavailable():
             return _unavailable(error)
         case InvalidRequest():
             # Only callers who are let in get as far as this, so they may know which part cannot be used.
-            return _problem(error.status, detail=_invalid(error))
+            return _problem(error, detail=_invalid(error))._replace(faults=error.faults)
         case TooManyRequests():
             wait = (b"retry-after", b"%d" % error.retry_after)
             # The body, if there is one, was not read.
-            return _problem(error.status, detail=REASONS[error.reason].meaning, headers=[wait, *CLOSE])
+            return _problem(error, detail=REASONS[error.reason].meaning, headers=[wait, *CLOSE])
         case ServiceError():
-            return _problem(error.status)
+            return _problem(error)
         case _:
-            return _problem(HTTPStatus.INTERNAL_SERVER_ERROR)
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return Problem(status, status.phrase, _DETAILS[status], [], BUG)
 
 
-def _problem(status: HTTPStatus, *, detail: str | None = None, headers: Headers | None = None) -> Problem:
+def _problem(error: ServiceError, *, detail: str | None = None, headers: Headers | None = None) -> Problem:
     # A mounted application may raise any status.
-    return Problem(status, status.phrase, detail or _DETAILS.get(status, f"{status.phrase}."), headers or [])
+    status = error.status
+    detail = detail or _DETAILS.get(status, f"{status.phrase}.")
+    return Problem(status, status.phrase, detail, headers or [], error.reason)
 
 
 def _invalid(error: InvalidRequest) -> str:
-    """What cannot be used, the path of the member in the body, and why."""
+    """What cannot be used, and of the first fault the place and the cause."""
     meaning = REASONS[error.reason].meaning
-    place = ": ".join(part for part in (error.member, error.fault) if part)
-    return f"{meaning} {place}." if place else meaning
+    for fault in error.faults:
+        place = fault.pointer or fault.parameter
+        return f"{meaning} {place}: {fault.detail}." if fault.detail else meaning
+    return meaning
 
 
 def _unavailable(error: Unavailable) -> Problem:
@@ -100,12 +130,12 @@ def _unavailable(error: Unavailable) -> Problem:
             title, detail = "Service initialization failed", "The user's assistant could not be made ready; try again."
         case _:
             title, detail = "Service unavailable", "Try again."
-    return Problem(error.status, title, detail, [(b"retry-after", b"%d" % error.retry_after)])
+    return Problem(error.status, title, detail, [(b"retry-after", b"%d" % error.retry_after)], error.reason)
 
 
-def last_response(problem: Problem, request_id: str) -> bytes:
+def last_response(problem: Problem, request_id: str, *, is_admitted: bool) -> bytes:
     """A problem as the connection itself sends it, after the status line."""
-    body = problem.body()
+    body = problem.body(request_id, is_admitted=is_admitted)
     head = b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
     return head + b"x-request-id: %s\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body)) + body
 

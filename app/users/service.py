@@ -51,5 +51,5 @@ class UserService:
             return profile
         confirmed = await self._clerk.get_user(profile.clerk_id, deadline)
         if confirmed is None:
-            raise NotFound("unknown_user")
+            raise NotFound("unknown_at_clerk")
         return confirmed

@@ -8,6 +8,8 @@ import pytest
 
 from app.api.openapi import document
 from app.api.schemas import Outcome
+from app.http.responses import BUG
+from app.reasons import REASONS
 from tests.docs.pages import code, page, rows, section
 from tests.support.asgi import stranded_app
 
@@ -31,7 +33,7 @@ def common_statuses(operation: dict[str, Any]) -> set[str]:
     with_body, without_body, probes = (statuses(numbers) for _, numbers in listed)
     if "requestBody" in operation:
         return with_body
-    return without_body if "security" in operation else probes
+    return without_body if operation["security"] else probes
 
 
 def test_every_route_has_one_row_and_no_other_has() -> None:
@@ -52,6 +54,33 @@ def test_every_status_that_a_route_can_answer_is_explained() -> None:
 
     assert sorted(explained) == sorted(answered)
     assert all(HTTPStatus(int(status)) for status in explained)
+
+
+def test_every_code_of_an_operation_is_explained() -> None:
+    """In the order and the words of app/reasons, and no other is."""
+    explained = [[cell.replace("`", "") for cell in row] for row in rows(section(PAGE, "## Problems"))]
+    told = {
+        code
+        for operation in OPERATIONS.values()
+        for response in operation["responses"].values()
+        for code in response.get("x-codes", ())
+    } | {BUG}
+
+    assert explained == [
+        [cell.replace("`", "") for cell in (word, one.status, one.meaning, one.for_caller)]
+        for word, one in REASONS.items()
+        if word in told
+    ]
+
+
+def test_every_reason_is_told_or_is_not_for_callers() -> None:
+    """Strangers are refused without a code; the others never answer a request."""
+    untold = {*("headers", "signature", "stale", "http", "host", "path", "method", "head_timeout", "head_too_large")}
+    untold |= {*("token", "clerk_keys_unreachable", "clerk_keys_unreadable", "client_disconnect")}
+    untold |= {*("schema_differs", "stopping")}
+    explained = {code(row[0])[0] for row in rows(section(PAGE, "## Problems"))}
+
+    assert set(REASONS) - explained == untold
 
 
 def test_every_outcome_of_a_webhook_is_explained() -> None:

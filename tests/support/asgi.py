@@ -17,7 +17,7 @@ from tests.support import factories
 from tests.support.canaries import PEER_ADDRESS, assert_discreet, found_in
 from tests.support.factories import signed
 from tests.support.log_capture import Configure
-from tests.support.service import environment, settings_of
+from tests.support.service import assert_declared, environment, settings_of
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -35,11 +35,20 @@ class Answer:
     body: bytes = b""
     pieces_read: int = 0
 
+    def told(self) -> dict[str, Any]:
+        """The problem document, without its request id."""
+        return without_request_id(self.body)
+
     def header(self, name: bytes) -> bytes | None:
         """The value of a header that may appear once."""
         values = [value for key, value in self.headers if key == name]
         assert len(values) <= 1
         return values[0] if values else None
+
+
+def without_request_id(problem: bytes) -> dict[str, Any]:
+    """What a problem document says, to be compared with another."""
+    return {name: value for name, value in json.loads(problem).items() if name != "request_id"}
 
 
 def stranded_app(**changed: str) -> Starlette:
@@ -88,6 +97,7 @@ async def ask(
 
     await app(_scope(method, path, query, headers), receive, send)
     assert_discreet(answer.status, answer.headers, answer.body)
+    assert_declared(method, path, answer.status, answer.body)
     return answer
 
 
@@ -130,11 +140,17 @@ class Log:
 
 
 def assert_refused(answer: Answer, line: dict[str, Any], status: int, reason: str | Sequence[str]) -> None:
-    """Check a refusal: a problem document that quotes nothing, its headers, and one log line with a reason."""
+    """Check a refusal: a problem document that quotes nothing, its headers, and one log line with a reason.
+
+    Of the reason, a stranger is told nothing.
+    """
     document = json.loads(answer.body)
     assert (answer.status, document["status"], line["status"]) == (status, status, status)
     assert line["reason"] in ([reason] if isinstance(reason, str) else reason)
-    assert set(document) == {"type", "title", "status", "detail"}
+    assert {"type", "title", "status", "detail", "request_id"} <= document.keys()
+    assert document["request_id"] == line["request_id"]
+    assert document.get("code", line["reason"]) == line["reason"]
+    assert status not in {400, 401, 405, 431} or not {"code", "errors"} & document.keys()
     assert answer.header(b"content-type") == b"application/problem+json"
     assert answer.header(b"content-length") == str(len(answer.body)).encode()
     assert answer.header(b"cache-control") == b"no-store"

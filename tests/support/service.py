@@ -1,14 +1,21 @@
 """The service under test, in this process or in one of its own, and clients that call it as its two callers do."""
 
 import base64
-from collections.abc import AsyncIterator
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from http import HTTPStatus
+from typing import Any, cast
 
 import httpx
 from starlette.applications import Starlette
+from starlette.routing import Route
 
+from app.api.auth import MethodRouter
+from app.application import create_app
 from app.settings import DATABASE_VARIABLES, Settings
 from tests.support import factories
 from tests.support.canaries import DATABASE_PASSWORD, assert_discreet
@@ -104,15 +111,46 @@ async def in_process(app: Starlette) -> AsyncIterator[Service]:
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=True),
             base_url="http://test",
-            event_hooks={"response": [_check_discreet]},
+            event_hooks={"response": [_check]},
         ) as client,
     ):
         yield Service(client)
 
 
-async def _check_discreet(response: httpx.Response) -> None:
+async def _check(response: httpx.Response) -> None:
     await response.aread()
     assert_discreet(response.status_code, response.headers.raw, response.content)
+    assert_declared(response.request.method, response.request.url.path, response.status_code, response.content)
+
+
+def assert_declared(method: str, path: str, status: int, body: bytes) -> None:
+    """A problem has its request id, and a code only if the operation declares it for this status."""
+    if not body.startswith(b'{"type":"about:blank"'):
+        return
+    problem = json.loads(body)
+    assert problem["request_id"]
+    assert problem.keys() <= {"type", "title", "status", "detail", "request_id", "code", "errors"}
+    assert "code" in problem or "errors" not in problem
+    if "code" in problem and status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        assert problem["code"] in _declared_codes(method, path).get(status, ()), (method, path, problem)
+    for one in problem.get("errors", ()):
+        assert one["detail"]
+        assert len(one) == 2, one
+
+
+def _declared_codes(method: str, path: str) -> Mapping[int, Sequence[str]]:
+    for pattern, endpoints, parameters in _patterns():
+        if pattern.match(path):
+            problems: Mapping[int, Sequence[str]] = vars(endpoints[method])["operation"].problems(parameters)
+            return problems
+    return {}
+
+
+@cache
+def _patterns() -> list[tuple[re.Pattern[str], Mapping[str, Any], Sequence[str]]]:
+    app = create_app(settings_of(environment("postgresql://app@/app", "http://127.0.0.1:9/api")))
+    routes = [route for route in app.routes if isinstance(route, Route) and isinstance(route.app, MethodRouter)]
+    return [(one.path_regex, cast("MethodRouter", one.app).endpoints, list(one.param_convertors)) for one in routes]
 
 
 @asynccontextmanager
@@ -124,6 +162,6 @@ async def connected_to(server: ServerProcess) -> AsyncIterator[Service]:
         timeout=20.0,
         limits=limits,
         trust_env=False,
-        event_hooks={"response": [_check_discreet]},
+        event_hooks={"response": [_check]},
     ) as client:
         yield Service(client)

@@ -1,91 +1,9 @@
-"""Everything this service can fail with, as a tree.
-
-ServiceError
-├── BadSignature                 the webhook's sender does not hold our signing secret (400)
-├── InvalidRequest               a body, parameter or header that cannot be used (422)
-│   └── InvalidEvent             signed by Clerk, but not a usable event
-├── NotFound                     not there, or another user's (404)
-├── UserDeleted                  its user was deleted (410)
-├── TooManyRequests              a signed-in user asks for more than the settings allow (429)
-└── Unavailable                  may heal; the caller should try again (503)
-    ├── DeadlineExceeded         the request's time is over
-    ├── DatabaseUnavailable      Postgres did not do what was asked
-    │   ├── DatabaseOutage       DatabaseDown, SchemaMissing, PoolSaturated
-    │   └── DatabaseSlow, DatabaseConflict, LockTimeout, ConstraintViolated
-    └── AssistantUnavailable     the user's assistant or thread could not be made ready
-        ├── CircuitOpen, ProvisioningSaturated, AttemptMissing, IdTaken
-        ├── AssistantMissing     Backboard has no such assistant, or its key is another account's
-        ├── Rejected             Backboard said no: nothing was made
-        ├── NotSent              nothing reached Backboard
-        ├── Throttled            Backboard said later (429)
-        └── OutcomeUnknown       Backboard may have done what was asked
-
-Every class has a `reason`, a word for the log, explained in `app.reasons`; where several causes share a class, the
-instance says which. No error carries a driver's message, since those quote rows, hosts and addresses.
-"""
+"""What may heal, so that the caller should try again: 503."""
 
 from http import HTTPStatus
 from typing import ClassVar
 
-
-class ServiceError(Exception):
-    """What the service knows how to answer; any other exception is a bug and is logged as one."""
-
-    reason: str
-    status: HTTPStatus
-
-    def __init__(self, reason: str | None = None) -> None:
-        if reason is not None:
-            self.reason = reason
-        super().__init__(self.reason)
-
-
-class BadSignature(ServiceError):
-    """Anything wrong with a webhook's headers or signature."""
-
-    status = HTTPStatus.BAD_REQUEST
-    reason = "signature"
-
-
-class InvalidRequest(ServiceError):
-    """A body, a parameter or a header that cannot be used; `member` is its path in the body, `fault` a sentence."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    reason = "shape"
-
-    def __init__(self, reason: str | None = None, *, member: str = "", fault: str = "") -> None:
-        super().__init__(reason)
-        self.member = member
-        self.fault = fault
-
-
-class InvalidEvent(InvalidRequest):
-    """An event with a good signature that cannot be used."""
-
-
-class NotFound(ServiceError):
-    """Not there, or another user's; the caller is not told which."""
-
-    status = HTTPStatus.NOT_FOUND
-    reason = "missing"
-
-
-class UserDeleted(ServiceError):
-    """The user was deleted; their data is out of reach."""
-
-    status = HTTPStatus.GONE
-    reason = "deleted"
-
-
-class TooManyRequests(ServiceError):
-    """A signed-in user has asked too often; `retry_after` is in seconds."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    reason = "rate_limited"
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__()
-        self.retry_after = retry_after
+from app.errors.refusals import ServiceError
 
 
 class Unavailable(ServiceError):
@@ -178,7 +96,7 @@ class CircuitOpen(AssistantUnavailable):
 
 class ProvisioningSaturated(AssistantUnavailable):
     # More sign-ups wait than can be served in time.
-    reason = "saturated"
+    reason = "provisioning_saturated"
     is_outage = True
 
 
@@ -234,7 +152,7 @@ class CertificateRejected(NotSent):
 
 class NoFreeConnection(NotSent):
     # Our own were all in use, which says nothing about Backboard.
-    reason = "saturated"
+    reason = "backboard_saturated"
     is_outage = True
 
 
