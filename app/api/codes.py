@@ -19,7 +19,7 @@ BACKBOARD += [code for code in REASONS if code.startswith("backboard_")]
 CLERK = ["clerk_unreachable", "clerk_throttled", "clerk_error", "clerk_unreadable", "clerk_refused"]
 
 # Of those that take metadata or preferences.
-DOCUMENT = ["document_too_large", "too_deep"]
+DOCUMENT = ["document_too_large", "too_deep", "too_many_digits"]
 
 # HTTP's own, before a caller is known; nothing but the status is told.
 ANY: Codes = {400: [], 405: [], 431: []}

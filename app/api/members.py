@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from app.http.requests import LongInteger
 from app.postgres.text import make_storable, storable_text
 
 _Storable = BeforeValidator(lambda value: storable_text(value) if isinstance(value, str) else value)
@@ -28,8 +29,14 @@ DOCUMENT_DEPTH = 100
 
 
 def write_document(document: dict[str, Any]) -> str:
-    """As Postgres writes it, but for numbers with an exponent."""
-    return json.dumps(document, ensure_ascii=False)
+    """As Postgres writes it, but for numbers with an exponent; PydanticCustomError for an integer that is too long."""
+    return json.dumps(document, ensure_ascii=False, default=_refuse)
+
+
+def _refuse(value: object) -> None:
+    if isinstance(value, LongInteger):
+        raise PydanticCustomError("too_many_digits", "an integer may have at most 100 digits")
+    raise TypeError(type(value).__name__)
 
 
 def _make_storable(document: object) -> object:

@@ -55,8 +55,8 @@ class ChangeSessionRequest(BaseModel):
 class MessageRequest(BaseModel):
     """A message of the user or the assistant; the caller says of which.
 
-    `metadata` may have 16 KiB of JSON, as Postgres writes it, nested at most 100 deep. In all texts NUL is taken out,
-    and half a surrogate pair becomes U+FFFD.
+    `metadata` may have 16 KiB of JSON, as Postgres writes it, nested at most 100 deep, with integers of at most 100
+    digits. In all texts NUL is taken out, and half a surrogate pair becomes U+FFFD.
     """
 
     role: Role

@@ -84,6 +84,12 @@ def _is_json(media_type: bytes) -> bool:
 
 # The whitespace of JSON; str.strip() would take more.
 _WHITESPACE = " \t\n\r"
+# Of an integer. Python takes as long for one of 4,000 digits, and again to write it, as for 1,000 short ones.
+MOST_DIGITS = 100
+
+
+class LongInteger:
+    """What `parse_json` reads in the place of an integer of more digits. No model takes it and nothing writes it."""
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -115,8 +121,14 @@ def _finite(text: str) -> float:
     return number
 
 
+def _read_integer(text: str) -> int | LongInteger:
+    return int(text) if len(text.removeprefix("-")) <= MOST_DIGITS else LongInteger()
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite, parse_int=_read_integer
+)

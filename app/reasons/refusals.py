@@ -44,6 +44,7 @@ REFUSALS: Mapping[str, Reason] = {
         "Send less at a time, for instance several batches.",
     ),
     "too_deep": Reason("422", "The metadata or preferences in the body are nested more than 100 deep.", _CALLER),
+    "too_many_digits": Reason("422", "In metadata and preferences an integer may have at most 100 digits.", _CALLER),
     "large_bodies": Reason(
         "503",
         "Too many large bodies are under way at the same time.",

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from app.api.messages import BATCH_BYTES, MESSAGE_BYTES
 from app.api.openapi import document
-from app.http.requests import BODY_BYTES
+from app.http.requests import BODY_BYTES, LongInteger, parse_json
 from tests.support import asgi
 from tests.support.asgi import Log, ask
 from tests.support.factories import Person
@@ -226,3 +226,53 @@ async def test_preferences_nested_too_deeply_are_422(chat: Chat) -> None:
 
     assert [answer.status_code for answer in (fits, *answers)] == [200, 422, 422]
     assert all("100 deep" in answer.json()["detail"] and "canary" not in answer.text for answer in answers)
+
+
+LONG_INTEGERS = {
+    "101 digits": ("9" * 101, 422),
+    "101 digits and a sign": ("-" + "9" * 101, 422),
+    "as many as Python reads": ("9" * 4299, 422),
+    "more than Python reads": ("9" * 5000, 422),
+    "in a list in an object": ('[{"a": [' + "9" * 4299 + "]}]", 422),
+    "behind a short one": ("[1, " + "1" * 200 + "]", 422),
+    "100 digits": ("9" * 100, 200),
+    "100 digits and a sign": ("-" + "9" * 100, 200),
+    "a fraction of 4,000 digits": ("0." + "9" * 4000, 200),
+    "an exponent of 4,000 digits": ("1e" + "0" * 4000, 200),
+}
+
+
+@pytest.mark.parametrize(("value", "status"), LONG_INTEGERS.values(), ids=LONG_INTEGERS.keys())
+async def test_an_integer_has_at_most_a_hundred_digits(chat: Chat, value: str, status: int) -> None:
+    """Python takes as long for one of 4,000 as for a thousand short ones. Wherever it stands, its member is named."""
+    session = (await chat.open(person := Person())).json()
+    document = f'{{"quoted": {value}}}'
+    message = f'{{"role": "user", "content": "x", "metadata": {document}}}'
+    path = f"/sessions/{session['id']}/messages"
+    preferences = f"/users/{person.clerk_id}/preferences"
+    asked = {
+        "metadata": await chat.raw("POST", path, message.encode()),
+        "messages[1].metadata": await chat.raw(
+            "POST", path + "/batch", f'{{"messages": [{{"role": "user", "content": "x"}}, {message}]}}'.encode()
+        ),
+        "": await chat.raw("PUT", preferences, document.encode()),
+        "100 digits": await chat.raw("PATCH", preferences, document.encode()),
+    }
+
+    assert {answer.status_code for answer in asked.values()} <= {status, 201 if status == 200 else 422}
+    if status == 422:
+        for member, answer in asked.items():
+            detail = answer.json()["detail"]
+            assert "an integer may have at most 100 digits" in detail
+            assert member in detail
+            assert "quoted" not in detail
+
+
+async def test_a_long_integer_in_a_member_that_is_not_read_costs_nothing(chat: Chat) -> None:
+    """Nor does it become another number in one that is."""
+    digits = "9" * 4299
+    ignored = await chat.raw("POST", "/ensure-user", b'{"clerk_id": "user_a", "x": %s}' % digits.encode())
+    read = await chat.raw("POST", "/ensure-user", b'{"clerk_id": "user_a", "email": %s}' % digits.encode())
+
+    assert (ignored.status_code, read.status_code) == (201, 422)
+    assert isinstance(parse_json(b'{"x": %s}' % digits.encode())["x"], LongInteger)
