@@ -5,6 +5,7 @@ The key set is fetched with our own client, because PyJWT's blocks the event loo
 
 import asyncio
 import json
+from collections.abc import Iterable
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Protocol
@@ -27,10 +28,12 @@ KEY_BITS = (2048, 8192)
 # A key id that Clerk has not is not asked for again in this time.
 REFRESH_SECONDS = 60.0
 # Any other unknown key id is: users with a valid token may be waiting for the key of a rotation, or for Clerk. Tokens
-# with invented key ids can cause one request to Clerk in this time and no more.
+# with invented key ids can cause one request to Clerk in this time and no more, for which they wait as well.
 RETRY_SECONDS = 5.0
-# So many unknown key ids are remembered; a token with another one is answered 503, not 401.
-MOST_UNKNOWN = 1000
+# How long a token with an unknown key id may wait: until the next fetch is due, for its answer, and a little more.
+WAIT_SECONDS = RETRY_SECONDS + FETCH_SECONDS + 0.5
+# So many key ids that Clerk has not are remembered.
+MOST_ABSENT = 1000
 # The set is fetched again after this time, so that a key that Clerk has withdrawn is forgotten.
 KEEP_SECONDS = 3600.0
 
@@ -78,65 +81,93 @@ class JwksCache:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._keys: dict[str, RSAPublicKey] = {}
+        # The last fetch that has begun, and the one that begins as soon as it is due.
         self._fetch_task: asyncio.Task[None] | None = None
+        self._next_task: asyncio.Task[None] | None = None
         self._failure: str | None = None
-        # Key ids that a fetch has not found, and those that no fetch has been made for yet.
-        self._absent: set[str] = set()
-        self._unknown: set[str] = set()
         self._cause: Exception | None = None
+        # Key ids that a fetch has not found.
+        self._absent: set[str] = set()
         self._fetched_at = self._attempted_at = float("-inf")
 
     async def get_key(self, kid: str, seconds: float) -> RSAPublicKey | None:
         """The key with this id. A key in memory is returned at once, even while Clerk is down.
 
-        None only after a fetch that began when the id was known already: any other may be older than the key.
+        None only after a fetch that began when the id was known already: any other may be older than the key. So a
+        caller waits for the next one, but not after one that failed: that is Unavailable.
         """
         key = self._keys.get(kid)
         if key is not None:
             if monotonic() - self._fetched_at > KEEP_SECONDS:
-                self._start_fetch()
+                self._next_fetch()
             return key
         if kid in self._absent and monotonic() - self._fetched_at < REFRESH_SECONDS:
             return None
-        if len(self._unknown) < MOST_UNKNOWN:
-            self._unknown.add(kid)
-        task = self._start_fetch()
-        if task is not None:
-            await asyncio.wait([task], timeout=seconds)
-        key = self._keys.get(kid)
-        if key is None and (kid not in self._absent or self._failure or (task is not None and not task.done())):
-            wait = max(1, round(self._attempted_at + RETRY_SECONDS - monotonic()))
-            raise ClerkKeysUnavailable(self._failure, retry_after=wait) from self._cause
-        return key
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._fetch_key(kid)
+        except TimeoutError:
+            raise self._unavailable() from None
 
     async def close(self) -> None:
-        if self._fetch_task is not None:
-            self._fetch_task.cancel()
-            await asyncio.wait([self._fetch_task])
+        for task in (self._next_task, self._fetch_task):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         await self._client.aclose()
 
-    def _start_fetch(self) -> asyncio.Task[None] | None:
-        """The running fetch or a new one; None when the last one is too recent."""
-        if self._fetch_task is None or self._fetch_task.done():
-            if monotonic() - self._attempted_at < RETRY_SECONDS:
-                return None
-            self._attempted_at = monotonic()
-            self._fetch_task = asyncio.create_task(self._fetch(self._unknown))
-            self._unknown = set()
-        return self._fetch_task
+    async def _fetch_key(self, kid: str) -> RSAPublicKey | None:
+        if self._fetch_task is not None:
+            await asyncio.wait([self._fetch_task])
+        if kid not in self._keys:
+            if self._failure is not None and self._seconds_to_next() > 0:
+                # While Clerk is down, callers do not pile up.
+                raise self._unavailable() from self._cause
+            await asyncio.wait([self._next_fetch()])
+        key = self._keys.get(kid)
+        if key is None:
+            if self._failure is not None:
+                raise self._unavailable() from self._cause
+            self._remember_absent([kid])
+        return key
 
-    async def _fetch(self, asked: set[str]) -> None:
+    def _unavailable(self) -> ClerkKeysUnavailable:
+        return ClerkKeysUnavailable(self._failure, retry_after=max(1, round(self._seconds_to_next())))
+
+    def _seconds_to_next(self) -> float:
+        return self._attempted_at + RETRY_SECONDS - monotonic()
+
+    def _remember_absent(self, kids: Iterable[str]) -> None:
+        if len(self._absent) >= MOST_ABSENT:
+            # An id that is forgotten costs its next token a wait, and nothing else.
+            self._absent.clear()
+        self._absent.update(kids)
+
+    def _next_fetch(self) -> asyncio.Task[None]:
+        """A fetch that has not begun yet."""
+        if self._next_task is None:
+            self._next_task = asyncio.create_task(self._fetch_when_due())
+        return self._next_task
+
+    async def _fetch_when_due(self) -> None:
+        await asyncio.sleep(self._seconds_to_next())
+        self._fetch_task, self._next_task = self._next_task, None
+        self._attempted_at = monotonic()
+        await self._fetch()
+
+    async def _fetch(self) -> None:
         """Replace the whole set; after a failure the old one stays."""
         try:
             request = self._client.build_request("GET", PATH)
-            asked |= self._keys.keys()
-            self._keys = _read_set(await fetch(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
+            keys = _read_set(await fetch(self._client, request, seconds=FETCH_SECONDS, cap=SET_BYTES))
         except (httpx.HTTPError, TimeoutError) as error:
             self._failure, self._cause = "clerk_keys_unreachable", error
         except (UnusableBody, ValueError, RecursionError) as error:
             self._failure, self._cause = "clerk_keys_unreadable", error
         else:
-            self._failure, self._fetched_at, self._absent = None, monotonic(), asked - self._keys.keys()
+            self._remember_absent(self._keys.keys())
+            self._absent -= keys.keys()
+            self._keys, self._failure, self._fetched_at = keys, None, monotonic()
             return
         log.error(self._failure)
 

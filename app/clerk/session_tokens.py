@@ -14,7 +14,7 @@ import jwt
 
 from app import log
 from app.clerk.documents import read_document
-from app.clerk.jwks import FETCH_SECONDS, JwksCache, KeySource, StaticKey, build_jwks_client
+from app.clerk.jwks import WAIT_SECONDS, JwksCache, KeySource, StaticKey, build_jwks_client
 from app.clerk.users import CLERK_ID
 from app.deadline import Deadline
 from app.errors import InvalidRequest, ServiceError
@@ -55,12 +55,13 @@ class SessionTokens:
         kid = _check_header(header)
         self._check_claims(claims)
         clerk_id = _check_session(claims)
-        key = await self._keys.get_key(kid, deadline.left(FETCH_SECONDS))
+        key = await self._keys.get_key(kid, deadline.left(WAIT_SECONDS))
         if key is None:
             raise BadToken("key")
         try:
             self._jws.decode(token, key, algorithms=[ALGORITHM])
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:
+            # PyJWT reads the header again, with Python's own parser.
             raise BadToken("signature") from error
         if claims.get("act") is not None:
             log.bind(actor=_read_actor(claims["act"]))
@@ -68,7 +69,7 @@ class SessionTokens:
 
     async def check_keys(self, deadline: Deadline) -> None:
         """Raise Unavailable if Clerk's keys can neither be found in memory nor fetched."""
-        await self._keys.get_key("", deadline.left(FETCH_SECONDS))
+        await self._keys.get_key("", deadline.left(WAIT_SECONDS))
 
     async def close(self) -> None:
         await self._keys.close()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from app.application import create_app
-from app.clerk import jwks
+from app.clerk import jwks, session_tokens
 from tests.support.asgi import Log
 from tests.support.factories import TOKEN, Person, event, user_data
 from tests.support.service import Service, in_process, settings_of
@@ -205,6 +205,9 @@ def wrong_tokens(issuer: ClerkIssuer) -> dict[str, str]:
         "a header that is not JSON": spliced(good, b"{"),
         "a header that is not text": spliced(good, b"\xff\xfe"),
         "a header without end": spliced(good, b"[" * 3000),
+        "a nested header": spliced(
+            good, b'{"alg":"RS256","kid":"%s","x":' % KEY_ID.encode() + b"[" * 2500 + b"]" * 2500 + b"}"
+        ),
         "claims that are a number": spliced(good, {"alg": "RS256", "kid": KEY_ID}, b"7"),
         "four parts": good + ".canary",
         "one part": "canary",
@@ -307,7 +310,7 @@ async def test_a_token_that_is_invalid_without_its_key_causes_no_fetch(
     """Every check that needs no key comes first."""
     wrong = wrong_tokens(issuer)
     needs_the_key = {
-        "another key", "claims that were exchanged", "half a signature", "a key of the token's own"
+        "another key", "claims that were exchanged", "half a signature", "a nested header", "a key of the token's own"
     }  # fmt: skip
     for name, token in wrong.items():
         if name not in needs_the_key:
@@ -347,51 +350,77 @@ async def test_a_withdrawn_key_is_forgotten_after_an_hour(
     assert (await ask(open_service, old)).status_code == 401
 
 
-async def test_invented_key_ids_cause_one_fetch_in_five_seconds(open_service: Service, issuer: ClerkIssuer) -> None:
-    """Clerk does not have the first key; for the others it was not asked yet."""
-    answers = [
-        await ask(open_service, issuer.token(Person(), header={"kid": f"ins_canary{number}"}))
-        for number in (2, 2, 3, 4)
-    ]
+async def test_invented_key_ids_are_401_and_share_a_fetch(
+    open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger causes no 5xx and no fetch of his own: all wait for the next one, and those asked for before do not."""
+    monkeypatch.setattr(jwks, "RETRY_SECONDS", 0.4)
+    invented = [issuer.token(Person(), header={"kid": f"ins_canaryx{number}"}) for number in range(20)]
 
-    assert [answer.status_code for answer in answers] == [401, 401, 503, 503]
-    assert all(1 <= int(answer.headers["retry-after"]) <= 5 for answer in answers[2:])
-    assert len(issuer.requests) == 1
+    first = await ask(open_service, invented[0])
+    others = await asyncio.gather(*(ask(open_service, token) for token in invented))
+    again = [await ask(open_service, token) for token in invented]
+
+    assert {answer.status_code for answer in (first, *others, *again)} == {401}
+    assert len(issuer.requests) == 2
 
 
 async def test_a_key_rotated_after_an_invented_one_is_never_401(
     open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 until Clerk is asked again, which is soon."""
+    """Its user waits until Clerk is asked again, which is soon."""
+    monkeypatch.setattr(jwks, "RETRY_SECONDS", 0.3)
     assert (await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary9"}))).status_code == 401
     issuer.key = OTHER_KEY
     issuer.keys = [jwk_of(OTHER_KEY, "ins_canary2")]
-    rotated = issuer.token(Person(), header={"kid": "ins_canary2"})
 
-    assert (await ask(open_service, rotated)).status_code == 503
-    monkeypatch.setattr(jwks, "RETRY_SECONDS", 0.0)
-    assert (await ask(open_service, rotated)).status_code == 201
+    assert (await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary2"}))).status_code == 201
     assert (await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary9"}))).status_code == 401
+    assert len(issuer.requests) == 2
 
 
-async def test_a_key_published_while_its_set_is_fetched_is_not_401(open_service: Service, issuer: ClerkIssuer) -> None:
-    """The set under way may be older than the key, so a caller who joined learns nothing from it."""
+async def test_a_key_published_while_its_set_is_fetched_is_not_401(
+    open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The set under way may be older than the key, so a caller who joined learns nothing from it but what it has."""
+    monkeypatch.setattr(jwks, "RETRY_SECONDS", 0.3)
     issuer.delay = 0.2
     first = asyncio.create_task(ask(open_service, issuer.token(Person(), header={"kid": "ins_canary8"})))
     await asyncio.sleep(0.1)
-    joined = await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary9"}))
+    joined = [
+        asyncio.create_task(ask(open_service, issuer.token(Person(), header=header)))
+        for header in ({}, {"kid": "ins_canary9"})
+    ]
 
-    assert ((await first).status_code, joined.status_code) == (401, 503)
+    assert [(await one).status_code for one in (first, *joined)] == [401, 201, 401]
+    assert len(issuer.requests) == 2
 
 
-async def test_more_key_ids_than_are_remembered_are_503(
+async def test_a_caller_who_cannot_wait_for_the_next_fetch_is_503(
     open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is not remembered cannot be known to be absent."""
-    monkeypatch.setattr(jwks, "MOST_UNKNOWN", 0)
+    """It never is 401 without one."""
+    await ask(open_service, issuer.token(Person()))
+    monkeypatch.setattr(session_tokens, "WAIT_SECONDS", 0.1)
 
-    assert (await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary9"}))).status_code == 503
+    answer = await ask(open_service, issuer.token(Person(), header={"kid": "ins_canary9"}))
+
+    assert answer.status_code == 503
+    assert 1 <= int(answer.headers["retry-after"]) <= 5
     assert (await ask(open_service, issuer.token(Person()))).status_code == 201
+
+
+async def test_more_key_ids_than_are_remembered_are_401(
+    open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not remembered is asked for again."""
+    monkeypatch.setattr(jwks, "MOST_ABSENT", 2)
+    monkeypatch.setattr(jwks, "RETRY_SECONDS", 0.0)
+    invented = [issuer.token(Person(), header={"kid": f"ins_canaryx{number % 3}"}) for number in range(6)]
+
+    assert [(await ask(open_service, token)).status_code for token in invented] == [401] * 6
+    assert (await ask(open_service, issuer.token(Person()))).status_code == 201
+    assert len(issuer.requests) > 3
 
 
 IMPERSONATIONS: dict[str, tuple[Any, str]] = {
