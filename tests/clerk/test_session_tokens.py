@@ -353,7 +353,7 @@ async def test_a_withdrawn_key_is_forgotten_after_an_hour(
 async def test_invented_key_ids_are_401_and_share_a_fetch(
     open_service: Service, issuer: ClerkIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stranger causes no 5xx and no fetch of his own: all wait for the next one, and those asked for before do not."""
+    """A stranger causes no 5xx, and no fetch of their own: all wait for the next, but for those asked before."""
     monkeypatch.setattr(jwks, "RETRY_SECONDS", 0.4)
     invented = [issuer.token(Person(), header={"kid": f"ins_canaryx{number}"}) for number in range(20)]
 
