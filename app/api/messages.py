@@ -5,6 +5,7 @@ A request is authenticated (app.api.auth) before any of these handlers runs; Bac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -18,9 +19,11 @@ from app.api.limits import UserLimits
 from app.api.openapi import Operation, parameter
 from app.api.schemas import BatchRequest, MessageAnswer, MessageList, MessagePage, MessageRequest
 from app.chat.models import Message, NewMessage
+from app.chat.repository import PAGE_BYTES
 from app.chat.service import ChatService
 from app.errors import NotFound
-from app.http.responses import answer_json, answer_nothing
+from app.http.answers import answer_found, answer_stored, reserve_answer
+from app.http.responses import answer_nothing
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 # 100,000 characters, each escaped as a surrogate pair, and the metadata.
@@ -56,7 +59,7 @@ class Messages:
         self.limits.messages.take(request.owner_id)
         body = await read_body(request, MessageRequest, MESSAGE_BYTES)
         (message,) = await self._append(request, [body.new_message()])
-        await answer_json(request.send, HTTPStatus.CREATED, _content(message))
+        await answer_stored(request.scope, request.send, HTTPStatus.CREATED, _content(message), owner=request.owner_id)
 
     @Operation(body=BatchRequest, answers={201: MessageList}, errors=_WRITING)
     async def add_messages(self, request: AuthenticatedRequest) -> None:
@@ -64,7 +67,8 @@ class Messages:
         self.limits.messages.take(request.owner_id)
         body = await read_body(request, BatchRequest, BATCH_BYTES)
         messages = await self._append(request, [message.new_message() for message in body.messages])
-        await answer_json(request.send, HTTPStatus.CREATED, {"messages": [_content(one) for one in messages]})
+        content = {"messages": [_content(one) for one in messages]}
+        await answer_stored(request.scope, request.send, HTTPStatus.CREATED, content, owner=request.owner_id)
 
     async def _append(self, request: AuthenticatedRequest, messages: Sequence[NewMessage]) -> list[Message]:
         length = sum(len(one.content) + len(one.metadata or "") for one in messages)
@@ -77,10 +81,13 @@ class Messages:
         """The last messages, in chronological order."""
         session_id, query = request.path_id("session_id"), pagination.Query(request.scope)
         limit, before = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.message_cursor()
-        page = await self.chat.history(session_id, request.owner_id, before, limit, request.deadline)
+        reserve = partial(reserve_answer, request.scope, PAGE_BYTES, request.owner_id)
+        page = await self.chat.history(
+            session_id, request.owner_id, before, limit, request.deadline, before_large=reserve
+        )
         earlier = pagination.encode_message_cursor(page.messages[-1]) if page.has_more else None
-        messages = [_content(one) for one in reversed(page.messages)]
-        await answer_json(request.send, HTTPStatus.OK, {"messages": messages, "before": earlier})
+        content = {"messages": [_content(one) for one in reversed(page.messages)], "before": earlier}
+        await answer_found(request.scope, request.send, HTTPStatus.OK, content, owner=request.owner_id)
 
     @Operation(answers={204: None})
     async def delete_message(self, request: AuthenticatedRequest) -> None:

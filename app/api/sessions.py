@@ -24,6 +24,7 @@ from app.chat.models import Session, SessionRequest
 from app.chat.service import ChatService
 from app.clerk.users import Profile
 from app.errors import Fault, InvalidRequest
+from app.http.answers import answer_found
 from app.http.requests import headers_named
 from app.http.responses import answer_json, answer_nothing
 from app.users.service import UserService
@@ -97,7 +98,8 @@ class Sessions:
             sessions = await self.chat.search_sessions(user.id, text, after, limit + 1, request.deadline)
         page = sessions[:limit]
         more = pagination.encode_session_cursor(page[-1]) if len(sessions) > limit else None
-        await answer_json(request.send, HTTPStatus.OK, {"sessions": [_content(one) for one in page], "next": more})
+        content = {"sessions": [_content(one) for one in page], "next": more}
+        await answer_found(request.scope, request.send, HTTPStatus.OK, content, owner=request.owner_id)
 
     @Operation(answers={200: SessionAnswer})
     async def get_session(self, request: AuthenticatedRequest) -> None:

@@ -1,7 +1,7 @@
 """The chat: a session is one conversation of one user, on exactly one Backboard thread."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -113,13 +113,14 @@ class Append(NamedTuple):
 
 
 class HistoryRequest(NamedTuple):
-    """The last messages of a session before a position."""
+    """The last messages of a session before a position; `before_large` is called before a large page is read."""
 
     session_id: UUID
     owner_id: str | None
     before: int | None
     page_size: int
     deadline: Deadline
+    before_large: Callable[[], None] = lambda: None
 
 
 class SessionsRequest(NamedTuple):

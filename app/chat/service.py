@@ -127,10 +127,21 @@ class ChatService:
         return await self._appends.submit(append)
 
     async def history(
-        self, session_id: UUID, owner_id: str | None, before: int | None, page_size: int, deadline: Deadline
+        self,
+        session_id: UUID,
+        owner_id: str | None,
+        before: int | None,
+        page_size: int,
+        deadline: Deadline,
+        *,
+        before_large: Callable[[], None],
     ) -> MessagePage:
-        """The last messages before a position."""
-        page = await self._histories.submit(HistoryRequest(session_id, owner_id, before, page_size, deadline))
+        """The last messages before a position. `before_large` is called before a page of up to PAGE_BYTES is read.
+
+        What it raises is raised here, and the page is not read.
+        """
+        request = HistoryRequest(session_id, owner_id, before, page_size, deadline, before_large)
+        page = await self._histories.submit(request)
         if isinstance(page, Exception):
             raise page
         return page
@@ -169,6 +180,7 @@ class ChatService:
         return [None if isinstance(page, MessagePage) and page.is_cut else page for page in pages]
 
     async def _load_page(self, request: HistoryRequest) -> MessagePage | NotFound | UserDeleted:
+        request.before_large()
         (rows,) = await self._statements.send(
             self._messages.list([request], page_bytes=PAGE_BYTES), deadline=request.deadline
         )

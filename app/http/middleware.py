@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import log
 from app.errors import DeadlineExceeded, ServiceError
+from app.http.answers import ANSWERS, PIECE_BYTES, AnswerBudget, send_in_pieces
 from app.http.bodies import BODIES, BodyBudget
 from app.http.requests import DISCONNECTED, HEAD_BYTES, HEAD_FIELDS, headers_named, index_headers
 from app.http.responses import ADMITTED, BUG, CLOSE, HttpError, problem_of
@@ -36,6 +37,7 @@ class RequestMiddleware:
         self._metrics = metrics
         self._deadline = ResponseDeadline()
         self._bodies = BodyBudget()
+        self._answers = AnswerBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,13 +45,14 @@ class RequestMiddleware:
             return
         started = monotonic()
         head_bytes = index_headers(scope)
-        scope[BODIES] = self._bodies
+        scope[BODIES], scope[ANSWERS] = self._bodies, self._answers
         response = ResponseRecorder(scope, send, self._deadline)
         fields = log.start_request(response.request_id)
         try:
             await self._answer(scope, receive, response, head_bytes)
         finally:
             self._bodies.release(scope)
+            self._answers.release(scope)
             seconds = monotonic() - started
             fields["status"] = response.status
             fields["duration_ms"] = round(seconds * 1000, 1)
@@ -134,6 +137,8 @@ class ResponseRecorder:
         elif message.get("more_body") and DISCONNECTED in self._scope:
             # uvicorn drops it and returns at once, so a generator that awaits nothing else would keep the loop.
             raise ClientDisconnect
+        elif len(message.get("body", b"")) > PIECE_BYTES:
+            return send_in_pieces(self, message)
         return self._send(message)
 
     def _start(self, message: Message) -> None:

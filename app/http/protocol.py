@@ -6,10 +6,6 @@ leans on attributes that uvicorn does not document; tests/http/test_uvicorn.py l
 """
 
 import asyncio
-import fcntl
-import socket
-import sys
-import termios
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from app import log
+from app.http.pace import ReadingPace, unacknowledged_bytes
 from app.http.parsing import StrictProtocol
 from app.http.requests import DISCONNECTED, HEAD_BYTES
 from app.http.responses import ADMITTED, HttpError, last_response, problem_of
@@ -27,8 +24,6 @@ from app.http.responses import ADMITTED, HttpError, last_response, problem_of
 HEAD_SECONDS = 10.0
 # From the end of a head to the last byte of the body.
 BODY_SECONDS = 5.0
-# How long a client may leave a response unread without taking a single byte.
-UNREAD_SECONDS = 10.0
 # How many requests of a connection may wait for the one before them: one read can bring ten thousand, at 11 KB each.
 PIPELINED = 100
 # After SIGTERM, how long a connection without a request may still bring one.
@@ -46,14 +41,14 @@ class LimitedProtocol(StrictProtocol):
         super().connection_made(transport)
         self._tcp = transport
         # What uvicorn writes to and closes.
-        facade = SimpleNamespace(write=transport.write, is_closing=self._is_closing, close=self._close)
+        facade = SimpleNamespace(write=self._write, is_closing=self._is_closing, close=self._close)
         self.transport = cast("asyncio.Transport", facade)
         # By when the rest of a head or of a body, or the next request, has to be there.
         self._deadline: float | None = self.loop.time() + HEAD_SECONDS
         # What came since the read in which the head began, or since the last chunk ended, without being body.
         self._head_bytes = 0
-        self._unsent_bytes = 0
-        self._unread_deadline = 0.0
+        self._written_bytes = 0
+        self._pace = ReadingPace()
         # The request that is being answered; `cycle` is the one that was read last.
         self._answering: RequestResponseCycle | None = None
         # Sent after the responses that are still owed. Once it is set, nothing is parsed any more.
@@ -82,9 +77,7 @@ class LimitedProtocol(StrictProtocol):
         unsent = self._tcp.get_write_buffer_size()
         if unsent:
             unsent += unacknowledged_bytes(self._tcp.get_extra_info("socket"))
-        if unsent == 0 or unsent != self._unsent_bytes:
-            self._unsent_bytes, self._unread_deadline = unsent, now + UNREAD_SECONDS
-        elif now >= self._unread_deadline:
+        if self._pace.is_too_slow(now, written=self._written_bytes, unsent=unsent):
             self._tcp.abort()
         if self._deadline is None:
             return
@@ -101,11 +94,6 @@ class LimitedProtocol(StrictProtocol):
     def abort(self) -> None:
         """Reset the connection, in any state."""
         self._tcp.abort()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        # The client reads on, even if as much is written again before the limits are enforced next.
-        self._unsent_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None or self._is_lingering:
@@ -204,12 +192,16 @@ class LimitedProtocol(StrictProtocol):
             fields |= {"status": problem.status, "reason": refusal.reason}
             is_admitted = cycle is not None and ADMITTED in cycle.scope
             last = last_response(problem, fields["request_id"], is_admitted=is_admitted)
-            self._tcp.write(STATUS_LINE[problem.status] + last)
+            self._write(STATUS_LINE[problem.status] + last)
             if cycle is None:
                 log.finish_request(fields, problem.status)
             else:
                 _disconnect(cycle, fields)
         self._close()
+
+    def _write(self, data: bytes) -> None:
+        self._written_bytes += len(data)
+        self._tcp.write(data)
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -227,17 +219,6 @@ class LimitedProtocol(StrictProtocol):
         self._deadline = self.loop.time() + LINGER_SECONDS
         self._tcp.write_eof()
         self.flow.resume_reading()
-
-
-def unacknowledged_bytes(wire: socket.socket) -> int:
-    """What the kernel has been given and the client has not acknowledged: up to 4 MB, which take a minute at 60 KB/s.
-
-    Only then does the kernel take more from us. Always 0 on macOS, where no ioctl tells.
-    """
-    try:
-        return int.from_bytes(fcntl.ioctl(wire.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except OSError:
-        return 0
 
 
 def _disconnect(cycle: RequestResponseCycle, fields: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from app.errors import Fault, InvalidRequest
-from app.http.bodies import SMALL_BYTES, budget_of
+from app.http.bodies import budget_of
+from app.http.memory import SMALL_BYTES
 from app.http.responses import CLOSE, HttpError
 
 HEAD_BYTES = 32 * 1024

@@ -50,6 +50,11 @@ REFUSALS: Mapping[str, Reason] = {
         "Too many large bodies are under way at the same time.",
         "Nothing, if it passes; many of them are slow clients, or an attack.",
     ),
+    "large_answers": Reason(
+        "503",
+        "Too many large answers wait for their clients to read them.",
+        "Nothing, if it passes; many of them are slow clients, or an attack.",
+    ),
     "content_type": Reason("415", "The body is not application/json, or it has a content encoding.", _CALLER),
     "head_too_large": Reason(
         "431", "The head of the request is over 32 KB or has over 100 headers.", "Look for cookies that grow."

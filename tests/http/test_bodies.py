@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.http.bodies import SHARE_BYTES, SMALL_BYTES, TOTAL_BYTES, BodyBudget
+from app.http.bodies import BodyBudget
+from app.http.memory import SHARE_BYTES, SMALL_BYTES, TOTAL_BYTES
 from app.http.responses import HttpError
 from tests.support import asgi
 from tests.support.asgi import Answer, Headers, Log, ask

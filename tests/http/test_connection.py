@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.http import protocol
+from app.http import pace, protocol
 from app.http.middleware import RequestMiddleware
 from app.http.protocol import LimitedProtocol
 from app.metrics import Metrics
@@ -284,7 +284,7 @@ async def test_connection_whose_limits_fail_is_reset_and_the_others_keep_theirs(
 
 @pytest.mark.parametrize("end", ["reads nothing", "half-closes", "asks for more"])
 async def test_client_that_reads_no_response_is_cut(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(pace, "UNREAD_SECONDS", 0.3)
     body = b"x" * 30_000_000
 
     async def large(_: Scope, __: Receive, send: Send) -> None:
@@ -316,7 +316,7 @@ async def test_client_that_reads_slowly_gets_its_response(
     monkeypatch: pytest.MonkeyPatch, buffer: int, piece: int, pause: float
 ) -> None:
     """It takes longer than the limit as a whole, but never pauses as long."""
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "UNREAD_SECONDS", 0.5)
     body = b"x" * 8_000_000
 
     async def large(_: Scope, __: Receive, send: Send) -> None:
@@ -341,7 +341,7 @@ async def test_client_that_reads_slowly_gets_its_response(
 
 async def test_client_that_reads_as_much_as_is_written_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """At each look as much is unsent as at the one before, since the next piece was written meanwhile."""
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.1)
+    monkeypatch.setattr(pace, "UNREAD_SECONDS", 0.1)
     monkeypatch.setattr(protocol, "unacknowledged_bytes", lambda _: 0)
     transport = Mock(asyncio.Transport)
     transport.get_write_buffer_size.return_value = 100_000
@@ -349,12 +349,10 @@ async def test_client_that_reads_as_much_as_is_written_is_not_cut(monkeypatch: p
     connection = LimitedProtocol(config, ServerState(), {"stopping": asyncio.Event()})
     connection.connection_made(transport)
     for look in range(5):
-        connection.pause_writing()
+        connection.transport.write(b"x" * 100_000)
         connection.enforce_limits(look)
-        connection.resume_writing()
     assert not transport.abort.called
 
-    connection.pause_writing()
     for look in range(5, 8):
         connection.enforce_limits(look)
     assert transport.abort.called

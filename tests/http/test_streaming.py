@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http import middleware, protocol
+from app.http import middleware, pace
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
 from tests.support.asgi import Log
@@ -169,7 +169,7 @@ async def test_stream_that_awaits_nothing_ends_when_its_client_leaves(log: Log) 
 
 async def test_stream_waits_for_a_client_that_reads_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not read yet stays in the generator and not in memory."""
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 60.0)
+    monkeypatch.setattr(pace, "UNREAD_SECONDS", 60.0)
     produced = 0
 
     async def megabytes() -> AsyncIterator[bytes]:

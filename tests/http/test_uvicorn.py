@@ -34,7 +34,7 @@ CYCLE = {
 }
 # What uvicorn calls, and we replace or add to.
 METHODS = {
-    *("connection_made", "connection_lost", "data_received", "resume_writing", "shutdown"),
+    *("connection_made", "connection_lost", "data_received", "shutdown"),
     *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"),
 }
 # What we call of it, where it is not the method that we replace.

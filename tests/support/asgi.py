@@ -75,8 +75,12 @@ async def ask(
     path: str = "/webhooks/clerk",
     query: bytes = b"",
     then: Literal["end", "silence", "leave"] = "end",
+    reads_on: asyncio.Event | None = None,
 ) -> Answer:
-    """Send one request; after the pieces the client is done, stays silent, or has disconnected."""
+    """Send one request; after the pieces the client is done, stays silent, or has disconnected.
+
+    With `reads_on`, it takes the first piece of its answer, and the rest once that is set.
+    """
     answer, waiting = Answer(), list(pieces or [b""])
 
     async def receive() -> Message:
@@ -94,14 +98,16 @@ async def ask(
             answer.status, answer.headers = message["status"], list(message["headers"])
         else:
             answer.body += message["body"]
+            if reads_on is not None:
+                await reads_on.wait()
 
-    await app(_scope(method, path, query, headers), receive, send)
+    await app(scope(method, path, query, headers), receive, send)
     assert_discreet(answer.status, answer.headers, answer.body)
     assert_declared(method, path, answer.status, answer.body)
     return answer
 
 
-def _scope(method: str, path: str, query: bytes, headers: Headers) -> Scope:
+def scope(method: str, path: str, query: bytes, headers: Headers) -> Scope:
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
