@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 from unittest.mock import Mock
 
 import pytest
@@ -408,3 +409,29 @@ async def test_connection_made_while_the_server_stops_may_bring_one_request() ->
 
     assert received.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in received
+
+
+async def test_client_that_takes_a_little_now_and_then_is_cut(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
+    """What it has not taken stays with the application, which sends one piece at a time."""
+    monkeypatch.setattr(pace, "PACE_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "PACE_BYTES", 30_000_000)
+    unsent: list[int] = []
+
+    async def large(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"30000000")]})
+        await send({"type": "http.response.body", "body": bytes(30_000_000)})
+
+    async with listening(RequestMiddleware(large, Metrics({}))) as server:
+        with socket.socket() as wire:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            wire.connect(server.address)
+            wire.sendall(GET)
+            await eventually(lambda: len(server.state.connections) == 1)
+            async with asyncio.timeout(5):
+                while connections := server.state.connections:
+                    wire.recv(1024)
+                    unsent += [cast("LimitedProtocol", one)._tcp.get_write_buffer_size() for one in connections]
+                    await asyncio.sleep(0.02)
+
+    assert 0 < max(unsent) <= 3 * 64 * 1024
+    assert log.line()["reason"] == "client_disconnect"
