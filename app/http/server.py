@@ -1,7 +1,7 @@
 """The web process between its first connection and its last: one server, or several on one port, and how they end.
 
-SIGTERM ends it in an order that resets no client. New connections wait in the kernel, those that it has taken already
-are accepted, and the port is closed. A kept connection may bring one more request within a second (see protocol), and
+SIGTERM ends it in an order that resets no client. No new connection begins, those that the kernel has taken already are
+accepted, and the port is closed. A kept connection may bring one more request within a second (see protocol), and
 every request under way is answered.
 """
 
@@ -9,7 +9,6 @@ import asyncio
 import errno
 import gc
 import os
-import select
 import signal
 import socket
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from uvicorn.server import ServerState
 
 from app import log
 from app.http.descriptors import DescriptorWatch, raise_limit
+from app.http.last_connections import close_for_good, refuse_new_connections, take_last_connections
 from app.http.protocol import LimitedProtocol
 from app.http.supervisor import Supervisor
 
@@ -75,29 +75,21 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.lifespan.state["stopping"].set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(QUEUE_SECONDS):
-                for listening in sockets or []:
-                    await self._take_in(listening)
+        for listening in sockets or []:
+            await self._take_in(listening)
         await super().shutdown(sockets)
         if self.server_state.tasks:
             # Streams that were cancelled because their time is over still have their closing lines to write.
             await asyncio.wait(self.server_state.tasks, timeout=1)
 
     async def _take_in(self, listening: socket.socket) -> None:
-        """Let the loop accept all clients that wait in the kernel's queue."""
+        """Accept all clients that wait in the kernel's queue."""
         if self._parent is None or self._is_orphaned():
-            # With no room in the queue, the SYN of the next client is not answered meanwhile. Otherwise the queue
-            # is that of other workers as well.
-            listening.listen(0)
-        waiting = select.poll()
-        waiting.register(listening, select.POLLIN)
-        while waiting.poll(0):  # noqa: ASYNC110  # The kernel's queue has no event of ours.
-            await asyncio.sleep(0)
+            # Otherwise the queue is that of other workers as well, and the supervisor has done it if all of them end.
+            refuse_new_connections(listening)
+        await take_last_connections(listening, seconds=QUEUE_SECONDS)
         if self._parent is None:
-            # A client that came in now, a moment before the port is closed, would be reset; this refuses it at once.
-            with suppress(OSError):  # Not every system does this to a socket without a connection.
-                listening.shutdown(socket.SHUT_RD)
+            close_for_good(listening)
 
 
 def enforce_limits(state: ServerState) -> None:

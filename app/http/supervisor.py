@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from app import log
+from app.http.last_connections import refuse_new_connections
 
 # A worker that dies at once does not keep a core busy with dying.
 REPLACE_SECONDS = 1.0
@@ -138,8 +139,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         # Ours is closed first: a socket that no process accepts on would collect clients until the last worker ends.
-        # With no room in the queue, the SYN of the next client is not answered meanwhile.
-        self._listening.listen(0)
+        refuse_new_connections(self._listening)
         self._listening.close()
         for worker in self._workers:
             worker.process.terminate()

@@ -76,7 +76,7 @@ async def test_a_large_body_is_503_while_too_many_are_under_way(app: ASGIApp, lo
 
     refused = await unfinished(app, asgi.BEARER, SMALL_BYTES + 1, MESSAGES)
     asgi.assert_refused(refused, log.line(), 503, "large_bodies")
-    small = await ask(app, asgi.HOST + asgi.JSON + asgi.BEARER, b" " * SMALL_BYTES, path=MESSAGES)
+    small = await ask(app, asgi.HOST + asgi.JSON + asgi.BEARER, b" " * (SMALL_BYTES - 1), b" ", path=MESSAGES)
     for one in waiting:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
