@@ -76,7 +76,9 @@ class Messages:
         self.limits.messages.charge(request.owner_id, (length - 1) // LIMITED_LENGTH)
         return await self.chat.append(request.path_id("session_id"), request.owner_id, messages, request.deadline)
 
-    @Operation(answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE], errors={422: ["cursor"]})
+    @Operation(
+        answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE], errors={422: ["cursor"], 503: ["large_answers"]}
+    )
     async def list_messages(self, request: AuthenticatedRequest) -> None:
         """The last messages, in chronological order."""
         session_id, query = request.path_id("session_id"), pagination.Query(request.scope)

@@ -40,7 +40,7 @@ _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _CURSOR = parameter("query", "cursor", pagination.SESSION_CURSOR)
 _SEARCH = parameter("query", "q", pagination.SEARCH)
 
-_LISTING: codes.Codes = {404: ["unknown_user"], 429: ["rate_limited"]}
+_LISTING: codes.Codes = {404: ["unknown_user"], 429: ["rate_limited"], 503: ["large_answers"]}
 _OPENING: codes.Codes = {
     404: ["unknown_at_clerk"],
     422: ["idempotency_key_reused"],
