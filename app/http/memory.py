@@ -1,6 +1,6 @@
 """The memory that large bodies or large answers take in this process: a budget for all requests, a share for each user.
 
-Without it, a thousand clients that send or read slowly would fill the memory of everybody else.
+Without it, a thousand clients that send or read slowly would fill the memory for all others.
 """
 
 from collections import Counter
