@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from app.http.requests import LongInteger
-from app.postgres.text import make_storable, storable_text, stream_safe_text
+from app.postgres.text import make_storable, storable_text
 
 _Storable = BeforeValidator(lambda value: storable_text(value) if isinstance(value, str) else value)
 # What is not seen: controls, blanks of every width, joiners, fillers, variation selectors, tags.
@@ -22,9 +22,7 @@ Title = Annotated[
     Field(strict=True, min_length=1, max_length=200, pattern=TITLE_PATTERN),
     _Storable,
 ]
-# Searches and an index normalize it.
-_StreamSafe = BeforeValidator(lambda value: stream_safe_text(value) if isinstance(value, str) else value)
-Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _StreamSafe, _Storable]
+Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
 DOCUMENT_BYTES = 16 * 1024
 DOCUMENT_DEPTH = 100

@@ -109,15 +109,3 @@ async def test_what_names_a_user_or_a_role_is_never_repaired(service: Service) -
     ]
 
     assert [answer.status_code for answer in answers] == [422] * 3
-
-
-@pytest.mark.parametrize("send", [content, one_of_a_batch], ids=lambda send: send.__name__)
-async def test_a_letter_with_thousands_of_marks_is_stored_in_groups_of_30(service: Service, send: Send) -> None:
-    """Postgres would sort them all, for seconds in which other users' messages wait."""
-    chat = Chat(service.client)
-    session = (await chat.open(Person())).json()
-
-    stored = await send(chat, session, "a" + "\u0301\u0316" * 3000)
-
-    assert stored.replace("\u034f", "") == "a" + "\u0301\u0316" * 3000
-    assert max(map(len, stored.split("\u034f"))) <= 31

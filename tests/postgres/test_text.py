@@ -1,14 +1,12 @@
 """Text that Postgres can store: what is taken out, and what is put in its place."""
 
 import json
-import sys
 from typing import Any
-from unicodedata import category, combining
 
 import psycopg
 import pytest
 
-from app.postgres.text import MOST_MARKS, make_storable, storable_text, stream_safe_text
+from app.postgres.text import make_storable, storable_text
 
 TEXTS = {
     "plain": ("abc", "abc"),
@@ -63,48 +61,3 @@ def test_two_keys_that_would_become_one_are_refused(keys: tuple[str, str]) -> No
 
     with pytest.raises(ValueError, match="two keys"):
         make_storable(document)
-
-
-ACUTE, GRAVE_BELOW, POINT, JOINER = "\u0301", "\u0316", "\u05b0", "\u034f"
-RUNS = {
-    "two marks in turn": "a" + (ACUTE + GRAVE_BELOW) * 50,
-    "a text of nothing else": (GRAVE_BELOW + ACUTE) * 1000,
-    "one mark": "e" + ACUTE * 100,
-    "points of Hebrew": "\u05d0" + (POINT + ACUTE) * 50,
-    "marks beyond the first plane": "\U0001d158" + "\U0001d165\U0001d17b" * 50,
-    "what is not assigned yet": "a" + "\u1acf\u1ad0" * 50,
-    "between letters": ("a" + ACUTE * 31 + "漢") * 3,
-}
-WHOLE = {
-    "thirty marks": "a" + ACUTE * MOST_MARKS,
-    "many letters with a mark each": ("e" + ACUTE) * 100,
-    "Thai": "สวัสดีชาวโลก" * 10,
-    "Devanagari": "नमस्ते" * 20,
-    "a family": "\U0001f469\u200d\U0001f469\u200d\U0001f467" * 20,
-    "CJK and Hangul": "漢字かな한글" * 20,
-    "ASCII": "a" * 100,
-}
-
-
-@pytest.mark.parametrize("text", RUNS.values(), ids=RUNS)
-def test_a_letter_has_at_most_30_marks_in_a_row(text: str) -> None:
-    """A joiner stands behind them; nothing else is added and nothing is lost."""
-    safe = stream_safe_text(text)
-
-    assert safe.replace(JOINER, "") == text
-    assert "".join("m" if combining(one) or category(one) == "Cn" else " " for one in safe).count("m" * 31) == 0
-    assert safe.count(JOINER) <= len(text) // MOST_MARKS
-    assert stream_safe_text(safe) == safe
-
-
-@pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
-def test_a_text_as_people_write_stays_as_it_is(text: str) -> None:
-    assert stream_safe_text(text) == text
-
-
-def test_every_mark_is_known() -> None:
-    """None is among the characters that are not looked at."""
-    marks = [one for one in map(chr, range(sys.maxunicode + 1)) if combining(one)]
-
-    assert len(marks) > 500
-    assert [ascii(one) for one in marks if JOINER not in stream_safe_text(one * 31)] == []
