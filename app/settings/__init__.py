@@ -18,10 +18,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings
 
 from app.settings.database_address import demand_tls, is_local
+from app.settings.database_options import check_options
 from app.settings.database_url import LAST_PORT, DatabaseUrl, read_database_url
 from app.settings.environment import QUOTES, Environment, UnusableEnvFile
 from app.settings.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
-from app.settings.libpq_options import check_options
 
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
 

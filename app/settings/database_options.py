@@ -5,7 +5,6 @@ socket that cannot be there: with a value that it does not take, it says somethi
 """
 
 import ipaddress
-import os
 import re
 
 from psycopg import pq
@@ -59,10 +58,13 @@ def _answer(options: dict[str, str]) -> str:
 
 
 def _places(names: list[str], address: str) -> list[str]:
-    """As the person has written them: parameters of the address or of the service file, or variables."""
-    written = conninfo_to_dict(address)
+    """As the person has written them: parameters of the address or of a service file, or variables."""
+    written, has_service = conninfo_to_dict(address), "service" in resolve(address)
     variables = {option.keyword.decode(): (option.envvar or b"").decode() for option in pq.Conninfo.parse(b"")}
-    return [name if name in written or variables[name] not in os.environ else variables[name] for name in names]
+    elsewhere = {
+        name: f"{name} (its service's, or {variables[name]})" if has_service else variables[name] for name in names
+    }
+    return [name if name in written else elsewhere[name] or name for name in names]
 
 
 def _check_what_libpq_reads_later(address: str) -> None:
