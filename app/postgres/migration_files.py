@@ -50,7 +50,7 @@ class Migration:
     @property
     def functions(self) -> set[str]:
         """The names of the functions that it makes."""
-        return {name.decode() for name in re.findall(rb"^CREATE FUNCTION (\w+)", self.up, re.MULTILINE)}
+        return {name.decode() for name in re.findall(rb"^CREATE (?:OR REPLACE )?FUNCTION (\w+)", self.up, re.MULTILINE)}
 
 
 def read_migrations() -> list[Migration]:

@@ -20,6 +20,7 @@ from psycopg import sql
 from app.errors import DatabaseUnavailable
 from app.postgres import concurrent_index
 from app.postgres.applied_migrations import OWN_SCHEMA, QUERY_SECONDS, MigrationError, find_own_tables, list_applied
+from app.postgres.functions import list_wrong_functions, mend_functions
 from app.postgres.migration_files import Migration, read_migrations
 from app.postgres.pipeline import Connection, execute
 from app.postgres.pool import connection_string
@@ -44,10 +45,6 @@ _CREATE_MIGRATIONS_TABLE = (
     b" CONSTRAINT clerk_backboard_migrations_pkey PRIMARY KEY (version))"
 )
 _GRANT_MIGRATIONS_TABLE = b"GRANT SELECT ON clerk_backboard_migrations TO PUBLIC"
-_LIST_FUNCTIONS = (
-    b"SELECT DISTINCT proname::TEXT FROM pg_proc INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace"
-    b" WHERE nspname = CURRENT_SCHEMA"
-)
 
 
 async def migrate(url: str) -> list[str]:
@@ -200,12 +197,11 @@ async def _check_result(connection: Connection, migrations: list[Migration]) -> 
             f"Every migration was applied, but these tables are gone: {', '.join(sorted(lost))}. Restore them from a"
             " backup; `reset` makes them anew and drops the rest."
         )
-    cursor = await connection.execute(_LIST_FUNCTIONS)
-    functions = {name for migration in migrations for name in migration.functions}
-    if lost := functions - {name for (name,) in await cursor.fetchall()}:
+    (wrong,) = await execute(connection, list_wrong_functions(Queries.load()), seconds=QUERY_SECONDS)
+    if wrong:
         raise MigrationError(
-            f"Every migration was applied, but these functions are gone: {', '.join(sorted(lost))}. They stand in"
-            " sql/migrations; run their CREATE FUNCTION once more."
+            f"Every migration was applied, but these functions are gone, or others stand in their place:"
+            f" {', '.join(signature for signature, _ in wrong)}. {mend_functions([one for one, _ in wrong])}"
         )
 
 

@@ -70,6 +70,7 @@ class Queries:
     list_sessions: bytes
     list_sessions_matching: bytes
     list_users: bytes
+    list_wrong_functions: bytes
     lock_session: bytes
     lock_sessions: bytes
     lock_user: bytes

@@ -16,6 +16,7 @@ from app.application import create_app
 from app.commands.doctor import database
 from app.commands.doctor.command import examine
 from app.http import client
+from app.postgres.applied_migrations import MigrationError
 from app.postgres.migration_files import newest
 from app.postgres.migrations import migrate
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES
@@ -24,7 +25,7 @@ from tests.support import commands
 from tests.support.databases import limited_role, temporary_database
 from tests.support.environment import COMPLETE, complete_environment
 from tests.support.factories import Person, user_created
-from tests.support.service import Chat, Service, environment, in_process, settings_of
+from tests.support.service import Service, environment, in_process, settings_of
 from tools.processes import free_port
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
@@ -677,18 +678,79 @@ async def test_each_kind_of_missing_right_is_told_apart(ask: Ask, empty: str) ->
             assert after.code == 0, (what, after.text)
 
 
-async def test_a_sequence_that_lags_is_named_with_the_statement_that_mends_it(
-    ask: Ask, service: Service, database: Database
-) -> None:
-    chat = Chat(service.client)
-    session = (await chat.open(Person())).json()
-    for _ in range(3):
-        await chat.say(session, "user", "x")
-    database.execute("SELECT setval(pg_get_serial_sequence('messages', 'position'), 1)")
+POSITIONS = {
+    "lags": "SELECT setval(pg_get_serial_sequence('messages', 'position'), 1)",
+    "is at the end of its type": "SELECT setval(pg_get_serial_sequence('messages', 'position'), 9223372036854775807)",
+    "is nearly at its end": "SELECT setval(pg_get_serial_sequence('messages', 'position'), 9223372036854775000)",
+    "has an end of its own": "ALTER TABLE messages ALTER COLUMN position SET MAXVALUE 100",
+    "has the end of an INTEGER": (
+        "ALTER TABLE messages ALTER COLUMN position SET MAXVALUE 2147483647;"
+        " SELECT setval(pg_get_serial_sequence('messages', 'position'), 2147483647)"
+    ),
+    "is lost": "ALTER TABLE messages ALTER COLUMN position DROP IDENTITY",
+}
 
-    before = await ask()
-    database.execute(before.todos[0].partition(". ")[2].encode())
-    after = await ask()
 
-    assert (before.code, before.states("positions")) == (1, ["wrong"])
-    assert (after.code, after.states("positions")) == (0, ["ok"]), after.text
+async def test_a_sequence_that_harms_is_named_with_the_statement_that_mends_it(ask: Ask, empty: str) -> None:
+    """At its end every message would be answered 503. The statements are run as they are printed."""
+    await migrate(empty)
+    run_as_owner(empty, SOME_MESSAGES)
+    for what, change in POSITIONS.items():
+        run_as_owner(empty, change)
+        before = await ask(DATABASE_URL=empty)
+        assert before.states("positions") == ["wrong"], what
+        run_as_owner(empty, before.todos[0].partition(". ")[2].replace("; and then ", "; "))
+        after = await ask(DATABASE_URL=empty)
+        assert after.states("positions") == ["ok"], (what, after.text)
+        run_as_owner(empty, SOME_MESSAGES.replace("user_a", "user_b" + what.replace(" ", "")))
+
+
+async def test_messages_at_the_largest_position_are_named(ask: Ask, empty: str) -> None:
+    """No statement can know what may move; nothing else is said to be wrong."""
+    await migrate(empty)
+    run_as_owner(empty, SOME_MESSAGES)
+    run_as_owner(empty, "UPDATE messages SET position = 9223372036854775807 WHERE content = '3'")
+
+    report = await ask(DATABASE_URL=empty)
+
+    assert (report.code, report.states("positions")) == (1, ["wrong"])
+    assert "give those above" in report.todos[0]
+
+
+SOME_MESSAGES = """
+WITH person AS (
+    INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', gen_random_uuid()) RETURNING id
+), session AS (
+    INSERT INTO sessions (user_id, thread_id) SELECT id, gen_random_uuid() FROM person RETURNING id
+)
+INSERT INTO messages (role, content, session_id) SELECT 'user', number, id FROM session, generate_series(1, 3) AS number
+"""
+OTHER_FUNCTION = "CREATE FUNCTION find_users({}) RETURNS TEXT LANGUAGE sql AS $$ SELECT 'x' $$"
+FUNCTIONS = {
+    "lost": "DROP FUNCTION find_users",
+    "renamed": "ALTER FUNCTION find_users RENAME TO find_people",
+    "moved": "CREATE SCHEMA elsewhere; ALTER FUNCTION find_users SET SCHEMA elsewhere",
+    "with other arguments": f"DROP FUNCTION find_users; {OTHER_FUNCTION.format('TEXT')}",
+    "another of the same arguments": f"DROP FUNCTION find_users; {OTHER_FUNCTION.format('TEXT []')}",
+    "with another body": "",
+}
+
+
+async def test_a_function_that_is_lost_or_another_is_named(ask: Ask, empty: str) -> None:
+    """The version alone says that all is well, and every user would be 503; /readyz and migrate see it too."""
+    await migrate(empty)
+    with psycopg.connect(empty) as connection:
+        ((made,),) = connection.execute("SELECT pg_get_functiondef('find_users(text[])'::REGPROCEDURE)").fetchall()
+    for what, change in FUNCTIONS.items():
+        run_as_owner(empty, change or made.replace("SELECT", "SELECT ALL", 1))
+        report = await ask(DATABASE_URL=empty)
+        async with in_process(create_app(settings_of(environment(empty, "http://127.0.0.1:9/api")))) as service:
+            unready = (await service.client.get("/readyz")).json()["status"]
+        with pytest.raises(MigrationError, match=r"find_users\(TEXT \[\]\)\. .*0004_create_functions.sql"):
+            await migrate(empty)
+
+        assert (report.code, report.states("schema"), unready) == (1, ["wrong"], "schema_missing"), what
+        assert "find_users(TEXT [])" in report.text, what
+        assert "0004_create_functions.sql" in report.todos[0], what
+        run_as_owner(empty, "DROP FUNCTION IF EXISTS find_users(TEXT), find_users(TEXT []), find_people CASCADE")
+        run_as_owner(empty, made)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from app.postgres import migration_files
+from app.postgres.functions import read_functions
 from tests.support.databases import temporary_database
 
 FILES = {path.name: path.read_text() for path in sorted(migration_files.FOLDER.iterdir())}
@@ -208,6 +209,16 @@ def test_a_migration_outside_a_transaction_may_be_repeated() -> None:
 @every_migration
 def test_a_migration_has_a_statement_in_both_parts(name: str) -> None:
     assert all(re.search(r"^(?!--|SET LOCAL)\S", part, flags=re.MULTILINE) for part in parts(name))
+
+
+def test_every_function_of_the_schema_is_looked_at(database: Database) -> None:
+    """With its arguments and its body: `doctor` and /readyz compare them with what stands."""
+    made = database.execute(
+        b"SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        b" AND oid NOT IN (SELECT objid FROM pg_depend WHERE deptype = 'e')"
+    ).fetchall()
+
+    assert sorted(row["proname"] for row in made) == sorted(one.partition("(")[0] for one in read_functions())
 
 
 def test_each_down_part_restores_the_schema_before_its_up_part(database_url: str) -> None:

@@ -123,15 +123,3 @@ def _report_table(report: Report, table: FoundTable, facts: DatabaseFacts) -> No
     if table.hides_rows:
         todo = f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY; or ALTER ROLE {role} BYPASSRLS;"
         report.wrong("rights", f"row-level security hides rows of {table.name} from this user", todo)
-
-
-async def check_positions(report: Report, ask: Ask) -> None:
-    """Check that the sequence of the positions stands behind the messages."""
-    queries = Queries.load()
-    ((drawn, stored),) = await ask((queries.get_positions, {}))
-    if drawn is None or stored is None or drawn >= stored:
-        report.ok("positions", "the sequence of the messages is ahead of them")
-        return
-    todo = "SELECT setval(pg_get_serial_sequence('messages', 'position'), (SELECT max(position) FROM messages));"
-    text = f"the sequence is at {drawn} and messages at {stored}: the order holds, at the price of conflicts"
-    report.wrong("positions", text, todo)
