@@ -1,6 +1,7 @@
 """`python -m app doctor`: a line for each check, what to do next, no secret, nothing changed."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -14,11 +15,14 @@ import pytest
 
 from app.application import create_app
 from app.commands.doctor import database
+from app.commands.doctor import report as doctor_report
 from app.commands.doctor.command import examine
+from app.commands.doctor.positions import check_positions
 from app.http import client
 from app.postgres.applied_migrations import MigrationError
 from app.postgres.migration_files import newest
 from app.postgres.migrations import migrate
+from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES
 from tests.backboard.test_certificate import self_signed
 from tests.support import commands
@@ -544,15 +548,51 @@ async def test_a_certificate_that_is_not_trusted(
 async def test_a_proxy_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is https goes through it; a SOCKS proxy is a wrong configuration, unless all is on this machine."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://canary:canary@127.0.0.1:{free_port()}")
-    through = await ask(BACKBOARD_API_URL="https://backboard.example/api")
     local = await ask()
     monkeypatch.setenv("HTTPS_PROXY", "socks5://canary")
     socks = await ask(BACKBOARD_API_URL="https://backboard.example/api")
 
-    assert (through.code, through.states("proxy"), through.states("Backboard")) == (1, ["ok"], ["wrong"])
     assert (local.code, local.states("proxy")) == (0, [])
     assert (socks.code, socks.states("configuration")) == (78, ["wrong"])
-    assert "canary" not in through.text + socks.text
+    assert "canary" not in socks.text
+
+
+BEHIND_A_PROXY = {"BACKBOARD_API_URL": "https://b.invalid/api", "CLERK_ISSUER": "https://c.invalid"}
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("proxy", ["http://canary:canary@127.0.0.1:{}", "127.0.0.1:{}", "http://canary.invalid:{}"])
+async def test_a_proxy_that_is_not_there_is_named_and_not_what_is_behind_it(
+    ask: Ask, name: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, proxy.format(free_port()))
+    report = await ask(**BEHIND_A_PROXY)
+    monkeypatch.setenv("NO_PROXY", "b.invalid")
+    direct = await ask(BACKBOARD_API_URL="https://b.invalid/api")
+
+    assert (report.code, report.states("proxy")) == (1, ["ok", "wrong"])
+    assert (report.states("Backboard"), report.states("ensure-user")) == (["unknown"], ["unknown"])
+    assert len(report.todos) == 1
+    assert "HTTPS_PROXY" in report.todos[0]
+    assert "canary" not in report.text
+    assert direct.states("Backboard") == ["wrong"]
+
+
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"])
+async def test_a_proxy_that_refuses_is_named(ask: Ask, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        report = await ask(BACKBOARD_API_URL="https://b.invalid/api")
+
+    assert (report.states("proxy"), report.states("Backboard")) == (["ok"], ["wrong"])
+    assert "the proxy refuses the connection" in report.text
+    assert "BACKBOARD_API_URL" not in "".join(report.todos)
 
 
 async def test_an_issuer_that_has_no_keys(ask: Ask) -> None:
@@ -691,18 +731,31 @@ POSITIONS = {
 }
 
 
-async def test_a_sequence_that_harms_is_named_with_the_statement_that_mends_it(ask: Ask, empty: str) -> None:
+async def test_a_sequence_that_harms_is_named_with_the_statement_that_mends_it(empty: str) -> None:
     """At its end every message would be answered 503. The statements are run as they are printed."""
     await migrate(empty)
     run_as_owner(empty, SOME_MESSAGES)
-    for what, change in POSITIONS.items():
+    for number, (what, change) in enumerate(POSITIONS.items()):
         run_as_owner(empty, change)
-        before = await ask(DATABASE_URL=empty)
-        assert before.states("positions") == ["wrong"], what
-        run_as_owner(empty, before.todos[0].partition(". ")[2].replace("; and then ", "; "))
-        after = await ask(DATABASE_URL=empty)
-        assert after.states("positions") == ["ok"], (what, after.text)
-        run_as_owner(empty, SOME_MESSAGES.replace("user_a", "user_b" + what.replace(" ", "")))
+        before, todos = await positions_of(empty)
+        assert before == "wrong", what
+        run_as_owner(empty, todos[0].replace("; and then ", "; "))
+        assert await positions_of(empty) == ("ok", []), what
+        run_as_owner(empty, SOME_MESSAGES.replace("user_a", f"user_{number}"))
+
+
+async def positions_of(url: str) -> tuple[str, list[str]]:
+    """The state of the line, and what to do."""
+    lines: list[str] = []
+    report = doctor_report.Report(lines.append)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+
+        async def ask(statement: Statement) -> Rows:
+            return (await execute(connection, statement, seconds=10))[0]
+
+        await check_positions(report, ask)
+    report.finish()
+    return lines[0].split()[0], [line.partition(". ")[2] for line in lines if re.match(r"  \d+\. ", line)]
 
 
 async def test_messages_at_the_largest_position_are_named(ask: Ask, empty: str) -> None:

@@ -273,11 +273,3 @@ async def test_versions_of_another_tool_that_dbmate_never_applied_are_not_taken_
     query(empty, "INSERT INTO schema_migrations VALUES ('0001'), ('0002'), ('0003'), ('0004'), ('0005')")
 
     assert await migrate(empty) == [migration.file for migration in later]
-
-
-async def test_a_lost_function_is_named(empty: str) -> None:
-    await migrate(empty)
-    query(empty, "DROP FUNCTION find_users")
-
-    with pytest.raises(MigrationError, match="functions are gone: find_users"):
-        await migrate(empty)
