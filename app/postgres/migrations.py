@@ -27,6 +27,7 @@ from app.postgres.pool import connection_string
 from app.postgres.queries import Queries
 from app.postgres.refusals import why_refused
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES, FoundTable, quote
+from app.postgres.search_path import is_unusable, mend_search_path
 from app.reasons import meaning_of
 
 CONNECT_SECONDS = 10.0
@@ -129,17 +130,23 @@ async def _lock(connection: Connection) -> AsyncIterator[None]:
 async def _check_database(connection: Connection) -> None:
     """Refuse a database that cannot hold every name, and an address that leads to no schema."""
     queries = Queries.load()
-    (rows,) = await execute(connection, (queries.get_database_facts, {}), seconds=QUERY_SECONDS)
-    database, _, schema, search_path, encoding = rows[0]
+    facts, defaults = await execute(
+        connection,
+        (queries.get_database_facts, {}),
+        (queries.list_defaults, {"names": ["search_path"]}),
+        seconds=QUERY_SECONDS,
+    )
+    database, role, schema, search_path, encoding = facts[0]
     if encoding != "UTF8":
         raise MigrationError(
             f"The database's encoding is {encoding}, which cannot hold every name; make one that can, and copy what"
             f" this one holds: CREATE DATABASE {quote(f'{database}_utf8')} ENCODING 'UTF8' TEMPLATE template0;"
         )
-    if schema is None:
+    if is_unusable(schema):
+        ((_, _, source),) = defaults
         raise MigrationError(
-            f"The search path ({search_path}) leads to no schema that exists and that this user may look into: CREATE"
-            " SCHEMA or GRANT USAGE ON SCHEMA, or correct search_path in the address, of the user or of the database."
+            f"The search path ({search_path or 'empty'}) leads to no schema that exists, that this user may look into"
+            f" and that is not Postgres' own. {mend_search_path(source, role=role, database=database)}"
         )
 
 
@@ -222,6 +229,9 @@ def _reason(error: psycopg.Error) -> str:
         return f"{message} Run it as the tables' owner, or: GRANT USAGE, CREATE ON SCHEMA ... TO this user;"
     if isinstance(error, psycopg.errors.DuplicateTable | psycopg.errors.DuplicateFunction):
         return f"{message} It is another program's: {OWN_SCHEMA}"
+    if isinstance(error, psycopg.errors.DuplicateObject):
+        # A table has a type of its name, and so has a type or a domain.
+        return f"{message} It is another program's type or domain, and stands in the way of a table: {OWN_SCHEMA}"
     if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
         return f"{message} The tables are in use; run it again."
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):

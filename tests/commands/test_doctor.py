@@ -807,3 +807,16 @@ async def test_a_function_that_is_lost_or_another_is_named(ask: Ask, empty: str)
         assert "0004_create_functions.sql" in report.todos[0], what
         run_as_owner(empty, "DROP FUNCTION IF EXISTS find_users(TEXT), find_users(TEXT []), find_people CASCADE")
         run_as_owner(empty, made)
+
+
+@pytest.mark.ways("direct")  # A pooler keeps its own settings.
+async def test_a_search_path_that_leads_nowhere_is_named(ask: Ask, empty: str) -> None:
+    """Before the tables are there and after; the statement is run as it is printed."""
+    whose = f"DATABASE {name_of(empty)}"
+    for path in ("''", "pg_temp", "pg_catalog", "gone"):
+        run_as_owner(empty, f"ALTER {whose} SET search_path = {path}")
+        report = await ask(DATABASE_URL=empty)
+        assert (report.code, report.states("schema")) == (1, ["wrong"]), path
+        assert "leads to no schema in which tables can be made" in report.text, path
+        run_as_owner(empty, report.todos[0].partition(". ")[2].partition(" or let")[0])
+    assert "there is none yet" in (await ask(DATABASE_URL=empty)).text
