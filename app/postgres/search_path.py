@@ -13,7 +13,7 @@ def mend_search_path(source: str, *, role: str, database: str) -> str:
     if source in {"client", "session"}:
         return "Take search_path out of the address (options) and of PGOPTIONS, or let it name a schema that exists."
     user, place = f"ROLE {quote(role)}", f"DATABASE {quote(database)}"
-    whose = {"user": user, "database user": f"{user} IN {place}", "database": place}
-    if source in whose:
-        return f"ALTER {whose[source]} RESET search_path; or let it name a schema that exists, or CREATE SCHEMA."
+    owners = {"user": user, "database user": f"{user} IN {place}", "database": place}
+    if source in owners:
+        return f"ALTER {owners[source]} RESET search_path; or let it name a schema that exists, or CREATE SCHEMA."
     return f"CREATE SCHEMA public; or GRANT USAGE, CREATE ON SCHEMA public TO {quote(role)};"
