@@ -34,8 +34,8 @@ async def build(connection: Connection, index: ConcurrentIndex, statement: bytes
 async def _is_valid(connection: Connection, index: ConcurrentIndex) -> bool | None:
     """Whether it can be used, once no process builds an index of the table; None if there is none of its name.
 
-    The server goes on with a build after its client was killed. That is polled for: a statement that waits for it holds a
-    snapshot, for which the build waits in turn.
+    The server goes on with a build after its client was killed. That is polled for: a statement that waits for it
+    holds a snapshot, for which the build waits in turn.
     """
     give_up_at = monotonic() + WAIT_SECONDS
     queries = Queries.load()

@@ -294,6 +294,9 @@ def test_a_preview_refuses_the_prefix_of_production(
         (problem,) = problems()
         assert problem.startswith("ASSISTANT_NAME_PREFIX must be another one than clerk: in a preview")
     monkeypatch.setenv("ASSISTANT_NAME_PREFIX", "clerk:" if not is_refused else "review:")
+    load(Settings)
+
+
 PLACEHOLDERS = [
     *("${{Postgres.DATABASE_URL}}", "${DATABASE_URL}", "$DATABASE_URL", "{{ canary }}", "%CANARY%", "$(cat canary)"),
     *("********", "\u2022\u2022\u2022\u2022\u2022\u2022\u2022\u2022", "<your-url>", "<canary>", "[your-key]"),
