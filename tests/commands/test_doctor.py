@@ -560,8 +560,15 @@ async def test_a_proxy_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> No
 BEHIND_A_PROXY = {"BACKBOARD_API_URL": "https://b.invalid/api", "CLERK_ISSUER": "https://c.invalid"}
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-@pytest.mark.parametrize("proxy", ["http://canary:canary@127.0.0.1:{}", "127.0.0.1:{}", "http://canary.invalid:{}"])
+@pytest.mark.parametrize(
+    ("name", "proxy"),
+    [
+        ("HTTPS_PROXY", "http://canary:canary@127.0.0.1:{}"),
+        ("https_proxy", "127.0.0.1:{}"),
+        ("ALL_PROXY", "http://canary.invalid:{}"),
+        ("ALL_PROXY", "https://127.0.0.1:{}"),
+    ],
+)
 async def test_a_proxy_that_is_not_there_is_named_and_not_what_is_behind_it(
     ask: Ask, name: str, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
