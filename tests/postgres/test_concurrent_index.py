@@ -49,7 +49,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 async def until(rival: Rival, number: int, count: bytes) -> None:
     """Until so many processes of the database do this."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(10):
         while rival.execute(count).fetchone() != (number,):  # noqa: ASYNC110  # It happens in the server.
             await asyncio.sleep(0.01)
 
@@ -146,9 +146,11 @@ async def test_a_build_that_goes_on_without_its_client_is_waited_for(url: str, r
             await until(rival, 1, WAITS)
             ((index, valid),) = rival.execute(VALID).fetchall()
             second = asyncio.create_task(concurrent_index.build(connection, INDEX, BUILD))
-            await until(rival, 1, HAS_LOOKED)
-            writer.commit()
-            await asyncio.gather(first, second)
+            try:
+                await until(rival, 1, HAS_LOOKED)
+            finally:
+                writer.commit()
+                await asyncio.gather(first, second)
 
     assert (valid, rival.execute(VALID).fetchall()) == (False, [(index, True)])
 
