@@ -128,7 +128,7 @@ def test_modules_import_each_other_without_circles() -> None:
         ("httpx", r"http\.client|backboard\.(calls|client)|clerk\.(api|jwks)|commands\.trigger|settings"),
         ("jwt", r"clerk\.(session_tokens|jwks)"),
         ("cryptography", r"clerk\.jwks|settings\.keys"),
-        ("psycopg", r"postgres\..*|commands\.psql|settings\.database_(address|url)"),
+        ("psycopg", r"postgres\..*|commands\.psql|settings\.database_(address|options|url)"),
         ("psycopg_pool", r"postgres\.(pool|migrations)"),
         ("uvicorn", r"http\..*"),
         ("httptools", r"http\..*"),

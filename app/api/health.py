@@ -16,6 +16,8 @@ from app.api.openapi import Operation
 from app.deadline import Deadline
 from app.errors import DatabaseUnavailable, DeadlineExceeded
 from app.metrics import CONTENT_TYPE, Metrics
+from app.postgres.functions import list_wrong_functions
+from app.postgres.pipeline import Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.schema import find_tables, read_tables
@@ -58,6 +60,10 @@ class Health:
     _checked_at: float = field(default=float("-inf"), init=False)
     _status: str = field(default="", init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _functions: Statement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._functions = list_wrong_functions(self.queries)
 
     def routes(self) -> list[Route]:
         return [
@@ -108,12 +114,14 @@ class Health:
     async def _check_schema(self) -> str:
         try:
             deadline = Deadline(CHECK_SECONDS)
-            versions, tables = await self.query_pool.execute(
-                (self.queries.get_schema_version, {}), find_tables(self.queries), deadline=deadline
+            versions, tables, wrong_functions = await self.query_pool.execute(
+                (self.queries.get_schema_version, {}), find_tables(self.queries), self._functions, deadline=deadline
             )
         except (DatabaseUnavailable, DeadlineExceeded) as error:
             return error.reason
         version = versions[0][0]
+        if version == self.schema_version and wrong_functions:
+            return "schema_missing"
         if version == self.schema_version:
             return "database_rights" if any(table.lacks_rights for table in read_tables(tables)) else "ready"
         return "schema_missing" if version is None else "schema_differs"

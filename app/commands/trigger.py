@@ -1,12 +1,14 @@
 """`trigger`: signs sample events, or a body of your own, and delivers them to a server as Clerk's sender would."""
 
 import json
+import re
 import secrets
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -37,19 +39,28 @@ def trigger(
     if file is not None and (event is not None or clerk_id is not None):
         raise click.UsageError("--file brings an event and its user with it; leave EVENT and --clerk-id out.")
 
+    server = _server_of(url) if url is not None else None
     settings = load_settings(SenderSettings)
     messages = [Message(file.read_bytes() if file else sample(event, clerk_id)) for _ in range(count)]
     deliveries = [message for message in messages for _ in range(2 if duplicate else 1)]
     secret = settings.clerk_webhook_signing_secret[0].get_secret_value()
-    if not deliver(
-        deliveries, secret=secret, url=_server_of(url) or f"http://127.0.0.1:{settings.port}", echo=click.echo
-    ):
+    if not deliver(deliveries, secret=secret, url=server or f"http://127.0.0.1:{settings.port}", echo=click.echo):
         sys.exit(1)
 
 
-def _server_of(url: str | None) -> str:
+def _server_of(url: str) -> str:
     """The server's address, also where the endpoint's is given, as Clerk's dashboard has it."""
-    return (url or "").rstrip("/").removesuffix(PATH)
+    try:
+        address = urlsplit(url)
+        is_usable = address.scheme in ("http", "https") and bool(httpx.URL(url).host) and address.port != 0
+    except (ValueError, httpx.InvalidURL):
+        is_usable = False
+    if not is_usable or re.search(r"[?#@\\\s]", url):
+        raise click.UsageError(
+            "--url must be http:// or https://, the host and perhaps a port and a path, without ?, # and @, such as"
+            " http://127.0.0.1:8000."
+        )
+    return url.rstrip("/").removesuffix(PATH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TypeVar
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -70,6 +70,27 @@ def check_proxy(*urls: str | None) -> bool:
     return not proxies.keys().isdisjoint(("https", "all"))
 
 
+def goes_through_proxy(url: str) -> bool:
+    """Whether requests to this address go through a proxy."""
+    return check_proxy(url) and not proxy_bypass(httpx.URL(url).host)
+
+
+async def reaches_proxy() -> bool:
+    """Whether something listens where the environment's proxy should."""
+    proxies = getproxies()
+    text = proxies.get("https") or proxies["all"]
+    address = httpx.URL(text if "://" in text else f"http://{text}")
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(PROXY_SECONDS):
+            _, writer = await asyncio.open_connection(address.host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+PROXY_SECONDS = 4.0
 _PROXY_ADDRESS = "must be the address of an HTTP proxy, such as http://proxy.example.com:3128; SOCKS is not spoken here"
 
 
@@ -121,13 +142,23 @@ _CERTIFICATE_PROBLEMS = {
 }
 
 
-def certificate_problem(error: BaseException) -> str | None:
-    """What is wrong with the server's certificate, if a connection failed because of it; names no host."""
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what caused it."""
     causes = [error]
     # An exception that is raised twice can be its own cause.
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
-    for cause in causes:
+    return causes
+
+
+def is_refused_by_proxy(error: BaseException) -> bool:
+    """Whether the proxy answered, and would not connect us."""
+    return any(isinstance(cause, httpx.ProxyError) for cause in _causes(error))
+
+
+def certificate_problem(error: BaseException) -> str | None:
+    """What is wrong with the server's certificate, if a connection failed because of it; names no host."""
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _CERTIFICATE_PROBLEMS.get(cause.verify_code, "no authority that is trusted here has issued it")
     return None

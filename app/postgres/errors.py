@@ -53,6 +53,8 @@ _REFUSALS = {
     "42": "it does not take the options of the address",
     "08P01": "its pooler refuses the user, the password, the database, or has no connection left",
 }
+# What libpq says is not among the words above.
+UNKNOWN = "it cannot be reached"
 _REACHED = "it was reached, and it refuses the connection"
 # How libpq begins what a server says: its severity, perhaps in the server's language.
 _SERVER = re.compile(r"\w+:  ")
@@ -76,7 +78,7 @@ def explain_refusal(message: str, hosts: Iterable[bytes], sqlstate: str | None =
         return next(known, f"{_REACHED} (SQLSTATE {sqlstate})")
     words = _without_address(message, [host.decode() for host in hosts])
     meaning = next((meaning for beginning, meaning in _UNREACHED if words.startswith(beginning)), None)
-    return meaning or (_REACHED if _SERVER.match(words) else "it cannot be reached")
+    return meaning or (_REACHED if _SERVER.match(words) else UNKNOWN)
 
 
 def _without_address(message: str, hosts: list[str]) -> str:

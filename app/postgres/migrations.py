@@ -1,5 +1,8 @@
 """Migrations: each file of sql/migrations is applied in a transaction of its own, which holds a lock.
 
+A file with `transaction:false` is applied on a second connection, while the first holds the lock, and may be applied
+once more after a run that was broken off.
+
 Any number of machines may migrate at once: each looks under the lock for what is missing. The lock is polled instead of
 waited for, since a waiting statement would hold a snapshot that CREATE INDEX CONCURRENTLY waits for in turn. It ends
 with its transaction, so it works through a transaction pooler too.
@@ -15,13 +18,16 @@ import psycopg
 from psycopg import sql
 
 from app.errors import DatabaseUnavailable
+from app.postgres import concurrent_index
 from app.postgres.applied_migrations import OWN_SCHEMA, QUERY_SECONDS, MigrationError, find_own_tables, list_applied
+from app.postgres.functions import list_wrong_functions, mend_functions
 from app.postgres.migration_files import Migration, read_migrations
 from app.postgres.pipeline import Connection, execute
 from app.postgres.pool import connection_string
 from app.postgres.queries import Queries
 from app.postgres.refusals import why_refused
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES, FoundTable, quote
+from app.postgres.search_path import is_unusable, mend_search_path
 from app.reasons import meaning_of
 
 CONNECT_SECONDS = 10.0
@@ -40,10 +46,6 @@ _CREATE_MIGRATIONS_TABLE = (
     b" CONSTRAINT clerk_backboard_migrations_pkey PRIMARY KEY (version))"
 )
 _GRANT_MIGRATIONS_TABLE = b"GRANT SELECT ON clerk_backboard_migrations TO PUBLIC"
-_LIST_FUNCTIONS = (
-    b"SELECT DISTINCT proname::TEXT FROM pg_proc INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace"
-    b" WHERE nspname = CURRENT_SCHEMA"
-)
 
 
 async def migrate(url: str) -> list[str]:
@@ -128,17 +130,23 @@ async def _lock(connection: Connection) -> AsyncIterator[None]:
 async def _check_database(connection: Connection) -> None:
     """Refuse a database that cannot hold every name, and an address that leads to no schema."""
     queries = Queries.load()
-    (rows,) = await execute(connection, (queries.get_database_facts, {}), seconds=QUERY_SECONDS)
-    database, _, schema, search_path, encoding = rows[0]
+    facts, defaults = await execute(
+        connection,
+        (queries.get_database_facts, {}),
+        (queries.list_defaults, {"names": ["search_path"]}),
+        seconds=QUERY_SECONDS,
+    )
+    database, role, schema, search_path, encoding = facts[0]
     if encoding != "UTF8":
         raise MigrationError(
             f"The database's encoding is {encoding}, which cannot hold every name; make one that can, and copy what"
             f" this one holds: CREATE DATABASE {quote(f'{database}_utf8')} ENCODING 'UTF8' TEMPLATE template0;"
         )
-    if schema is None:
+    if is_unusable(schema):
+        ((_, _, source),) = defaults
         raise MigrationError(
-            f"The search path ({search_path}) leads to no schema that exists and that this user may look into: CREATE"
-            " SCHEMA or GRANT USAGE ON SCHEMA, or correct search_path in the address, of the user or of the database."
+            f"The search path ({search_path or 'empty'}) leads to no schema that exists, that this user may look into"
+            f" and that is not Postgres' own. {mend_search_path(source, role=role, database=database)}"
         )
 
 
@@ -154,7 +162,8 @@ async def _apply_next(connection: Connection, migrations: list[Migration], url: 
             return None
         if applied and migration.version < max(applied & versions, default=""):
             raise MigrationError(f"{migration.file} is numbered below one that was applied; give it a higher number.")
-        with _explained(f"{migration.file} could not be applied, and nothing of it was kept"):
+        kept = "nothing of it was kept" if migration.in_transaction else "the next run begins it again"
+        with _explained(f"{migration.file} could not be applied, and {kept}"):
             await _apply(connection, migration, url)
             await execute(connection, (queries.insert_migration, {"version": migration.version}), seconds=QUERY_SECONDS)
     return migration
@@ -167,7 +176,10 @@ async def _apply(connection: Connection, migration: Migration, url: str) -> None
     # A statement with values keeps its snapshot until the next one, and CREATE INDEX CONCURRENTLY waits for that.
     await connection.execute(_NO_IDLE_LIMIT)
     async with await _connect(url) as another:
-        await another.execute(migration.up)
+        if index := migration.concurrent_index:
+            await concurrent_index.build(another, index, migration.up)
+        else:
+            await another.execute(migration.up)
 
 
 async def _read_applied(connection: Connection) -> set[str]:
@@ -192,12 +204,11 @@ async def _check_result(connection: Connection, migrations: list[Migration]) -> 
             f"Every migration was applied, but these tables are gone: {', '.join(sorted(lost))}. Restore them from a"
             " backup; `reset` makes them anew and drops the rest."
         )
-    cursor = await connection.execute(_LIST_FUNCTIONS)
-    functions = {name for migration in migrations for name in migration.functions}
-    if lost := functions - {name for (name,) in await cursor.fetchall()}:
+    (wrong,) = await execute(connection, list_wrong_functions(Queries.load()), seconds=QUERY_SECONDS)
+    if wrong:
         raise MigrationError(
-            f"Every migration was applied, but these functions are gone: {', '.join(sorted(lost))}. They stand in"
-            " sql/migrations; run their CREATE FUNCTION once more."
+            f"Every migration was applied, but these functions are gone, or others stand in their place:"
+            f" {', '.join(signature for signature, _ in wrong)}. {mend_functions([one for one, _ in wrong])}"
         )
 
 
@@ -218,6 +229,9 @@ def _reason(error: psycopg.Error) -> str:
         return f"{message} Run it as the tables' owner, or: GRANT USAGE, CREATE ON SCHEMA ... TO this user;"
     if isinstance(error, psycopg.errors.DuplicateTable | psycopg.errors.DuplicateFunction):
         return f"{message} It is another program's: {OWN_SCHEMA}"
+    if isinstance(error, psycopg.errors.DuplicateObject):
+        # A table has a type of its name, and so has a type or a domain.
+        return f"{message} It is another program's type or domain, and stands in the way of a table: {OWN_SCHEMA}"
     if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
         return f"{message} The tables are in use; run it again."
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):

@@ -44,6 +44,7 @@ class Queries:
     get_database_facts: bytes
     get_user_counts: bytes
     get_user_state: bytes
+    get_index_state: bytes
     get_oldest_session_attempt: bytes
     get_schema_version: bytes
     get_positions: bytes
@@ -69,6 +70,7 @@ class Queries:
     list_sessions: bytes
     list_sessions_matching: bytes
     list_users: bytes
+    list_wrong_functions: bytes
     lock_session: bytes
     lock_sessions: bytes
     lock_user: bytes

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from time import monotonic
 
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import PollingStatus
 
-from app.postgres.errors import explain_refusal
+from app.postgres.errors import UNKNOWN, explain_refusal
 from app.postgres.pool import connection_string
+from app.settings.database_address import resolve
 
 # An address may ask for more, but a person waits for the reason.
 LONGEST_SECONDS = 10.0
@@ -27,9 +28,43 @@ _ERROR_RESPONSE = re.compile(r'^B\t\d+\tErrorResponse\t(?: [SV] "[^"]*")* C "([0
 _LASTING = (PollingStatus.READING, PollingStatus.WRITING)
 
 
+# What an address may demand of a server, and a value that demands nothing. A demand may be there to keep the password
+# from a server that does not meet it, so without the demand none is sent.
+_DEMANDS = {
+    "target_session_attrs": {"target_session_attrs": "any"},
+    "require_auth": {"require_auth": "none,password,md5,gss,sspi,scram-sha-256"},
+    "channel_binding": {"channel_binding": "disable"},
+    "gssencmode": {"gssencmode": "disable"},
+    "requirepeer": {"requirepeer": ""},
+    "sslcertmode": {"sslcertmode": "allow"},
+    "sslnegotiation": {"sslnegotiation": "postgres"},
+    "min_protocol_version": {"min_protocol_version": "", "max_protocol_version": ""},
+    "ssl_min_protocol_version": {"ssl_min_protocol_version": ""},
+    "ssl_max_protocol_version": {"ssl_max_protocol_version": ""},
+}
+_NO_PASSWORD = {"password": "", "passfile": "/nonexistent"}
+# It is looked at last, when the password has been taken.
+_NEEDS_PASSWORD = "target_session_attrs"  # noqa: S105  # The name of a parameter.
+
+
 async def why_refused(url: str) -> str:
     """Try to connect, and return why it fails, in words that never hold a part of the address."""
-    return await asyncio.to_thread(_why_refused, connection_string(url))
+    return await asyncio.to_thread(_explain, connection_string(url), resolve(url))
+
+
+def _explain(conninfo: str, parameters: dict[str, str]) -> str:
+    """Why it fails; where libpq's words are not known, the demand without which it says another thing."""
+    why = _why_refused(conninfo)
+    if why != UNKNOWN:
+        return why
+    defaults = {option.keyword.decode(): (option.compiled or b"").decode() for option in pq.Conninfo.parse(b"")}
+    for name in [name for name in _DEMANDS if parameters.get(name, defaults.get(name)) != defaults.get(name)]:
+        harmless = {} if name == _NEEDS_PASSWORD else _NO_PASSWORD
+        as_asked = _why_refused(make_conninfo(conninfo, **harmless))
+        without = _why_refused(make_conninfo(conninfo, **{**harmless, **_DEMANDS[name]}))
+        if as_asked == UNKNOWN != without:
+            return f"it does not meet what {name} demands, in the address, its service or its variable"
+    return why
 
 
 def _why_refused(conninfo: str) -> str:

@@ -107,7 +107,11 @@ OUTAGES: Mapping[str, Reason] = {
     "database_missing": Reason("503", "The database does not exist.", "Compare DATABASE_URL."),
     "database_refused": Reason("503", "Postgres refused the user or the password.", "Compare DATABASE_URL."),
     "database_error": Reason("503", "Postgres refused a statement.", "Look at the database's own log; report it."),
-    "schema_missing": Reason("503", "A table or a column is missing.", "Run `python -m app migrate`."),
+    "schema_missing": Reason(
+        "503",
+        "A table, a column or a function is missing.",
+        "Run `python -m app migrate`, which names what it cannot mend.",
+    ),
     "schema_differs": Reason(
         "503",
         "The schema is not the one that this code expects.",

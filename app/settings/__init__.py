@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings
 
 from app.settings.database_address import demand_tls, is_local
+from app.settings.database_options import check_options
 from app.settings.database_url import LAST_PORT, DatabaseUrl, read_database_url
 from app.settings.environment import QUOTES, Environment, UnusableEnvFile
 from app.settings.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
@@ -53,7 +54,9 @@ def _split(text: str) -> list[str]:
 
 def _database_url(url: SecretStr) -> DatabaseUrl:
     address = read_database_url(url.get_secret_value())
-    return address.changed_to(demand_tls(address.get_secret_value()))
+    encrypted = demand_tls(address.get_secret_value())
+    check_options(encrypted)
+    return address.changed_to(encrypted)
 
 
 def _not_empty(secrets: list[SecretBytes]) -> list[SecretBytes]:
@@ -74,14 +77,17 @@ def _is_url(text: str) -> bool:
 
 
 def _api_url(text: str) -> str:
+    if "\\" in text:
+        raise ValueError("has a backslash: an address has slashes only")
     if not _is_url(text):
         raise ValueError("is not an address: look at the host, the port and for stray characters")
     url = urlsplit(text)
     host = url.hostname or ""
     if not host or not (url.scheme == "https" or (url.scheme == "http" and is_local(host))):
         raise ValueError("must be an https:// address (http:// only for this machine)")
-    if url.username or url.password or url.query or url.fragment or not text.isascii():
-        raise ValueError("must not carry a user, a query or a fragment")
+    # An empty one too: httpx would put it in the middle of every address.
+    if "@" in url.netloc or "?" in text or "#" in text or not text.isascii():
+        raise ValueError("must not carry a user, a query (?) or a fragment (#)")
     return text.rstrip("/")
 
 

@@ -19,12 +19,21 @@ def resolve(address: str) -> dict[str, str]:
     libpq fills in what the address leaves open before it looks at an invalid target_session_attrs, and looks at that
     before it opens a socket.
     """
-    stopped = PGconn.connect_start(make_conninfo(address, target_session_attrs="nothing").encode())
-    parameters = {option.keyword.decode(): option.val.decode() for option in stopped.info if option.val}
+    parameters = _filled_in(address, "target_session_attrs")
     if not parameters:
         raise ValueError("or PGSERVICE names a service that libpq does not find in its service file")
     del parameters["target_session_attrs"]
+    if wanted := _filled_in(address, "channel_binding").get("target_session_attrs"):
+        parameters["target_session_attrs"] = wanted
     return parameters
+
+
+def _filled_in(address: str, invalid: str) -> dict[str, str]:
+    """What libpq makes of an address before it looks at a parameter that is made invalid."""
+    stopped = PGconn.connect_start(make_conninfo(address, **{invalid: "nothing"}).encode())
+    return {
+        option.keyword.decode(): option.val.decode(errors="surrogateescape") for option in stopped.info if option.val
+    }
 
 
 def is_on_this_machine(address: str) -> bool:

@@ -3,11 +3,13 @@
 import re
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
+
+from app.settings.placeholders import has_placeholder
 
 LAST_PORT = 65_535
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -91,8 +93,12 @@ def _check_characters(text: str) -> None:
         raise ValueError(f"has a % that encodes nothing: a % {_ENCODE} %25")
     if re.search(r"%00", text):
         raise ValueError("holds %00, which Postgres takes in no name and no password")
-    if re.search(r"\[?(YOUR|DB)[-_]?PASSWORD\]?@|<password>@", text, re.IGNORECASE):
-        raise ValueError("still has a placeholder where the password belongs")
+    if has_placeholder(text) or re.search(r":(YOUR|DB)[-_]?PASSWORD@", text, re.IGNORECASE):
+        raise ValueError("is still a placeholder in one of its parts: give the user, password, host and database")
+    try:
+        unquote_to_bytes(text).decode()
+    except UnicodeError:
+        raise ValueError("has a % and digits that are not UTF-8: write each byte of a character in UTF-8") from None
 
 
 def _split_query(text: str) -> tuple[str, str, str]:

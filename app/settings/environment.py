@@ -1,12 +1,18 @@
 """Where the settings come from: the environment, then `.env`, whose values stay as they are written."""
 
 import codecs
+import errno
 import io
+import os
+import re
+import stat
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from pydantic import ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from app.settings.placeholders import is_placeholder
 
 ENV_FILE = ".env"
 # Variables of our own words: a quote or a blank at their ends may be meant.
@@ -23,16 +29,49 @@ class UnusableEnvFile(Exception):
 def read_env_file(path: Path) -> dict[str, str]:
     """The variables of the file in their order; none if there is no file. Nothing is put in for `${name}`."""
     try:
-        content = path.read_bytes()
+        content = _read(path)
     except FileNotFoundError:
         return {}
-    except IsADirectoryError:
-        raise UnusableEnvFile(f"{ENV_FILE} is a folder: remove it, or put a file in its place") from None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UnusableEnvFile(f"{ENV_FILE} is a link that leads back to itself: {_REPLACE}") from None
         why = (error.strerror or "").lower()
         raise UnusableEnvFile(f"{ENV_FILE} cannot be read ({why}): make it yours, with chown or chmod") from None
-    values = dotenv_values(stream=io.StringIO(_decode(content)), interpolate=False)
-    return {name: value for name, value in values.items() if value is not None}
+    bindings = list(parse_stream(io.StringIO(_decode(content))))
+    if broken := [_line(binding) for binding in bindings if binding.error]:
+        lines = "line " + ", ".join(map(str, broken)) if len(broken) == 1 else "lines " + ", ".join(map(str, broken))
+        raise UnusableEnvFile(f"{ENV_FILE} cannot be read in {lines}: write NAME=value, and close each quote")
+    return {one.key: one.value for one in bindings if one.key is not None and one.value is not None}
+
+
+_REPLACE = "remove it, or put a file in its place"
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file; nothing else is read, since a pipe or a device may never end."""
+    # Without waiting for the other end of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise UnusableEnvFile(f"{ENV_FILE} is {_kind(mode)}: {_REPLACE}")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a pipe" if stat.S_ISFIFO(mode) else "a device"
+
+
+def _line(binding: Binding) -> int:
+    """The number of its line, from 1; the text of a binding begins with the blank lines before it."""
+    text = binding.original.string
+    before = text[: len(text) - len(text.lstrip())]
+    return binding.original.line + len(re.findall(r"\r\n|\n|\r", before))
 
 
 def _decode(content: bytes) -> str:
@@ -49,7 +88,7 @@ def _decode(content: bytes) -> str:
 
 
 class _EnvFile(DotEnvSettingsSource):
-    """`.env`, read as app/env_file.py does; pydantic's own reading puts variables in for `${name}`."""
+    """`.env`, read as above; pydantic's own reading puts variables in for `${name}`."""
 
     def _load_env_vars(self) -> dict[str, str | None]:
         return {name.lower(): value for name, value in read_env_file(Path(ENV_FILE)).items() if value}
@@ -78,6 +117,12 @@ class Environment(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _EnvFile(settings_cls)
 
+    @field_validator("service_tokens", mode="before", check_fields=False)
+    @classmethod
+    def _no_placeholder(cls, value: object) -> object:
+        """The one text of our own words that is a secret."""
+        return _refuse_placeholders(value) if isinstance(value, str) else value
+
     @field_validator("*", mode="before")
     @classmethod
     def _as_copied(cls, value: object, info: ValidationInfo) -> object:
@@ -87,4 +132,11 @@ class Environment(BaseSettings):
         text = value.strip().strip(INVISIBLE).strip()
         if text.startswith(QUOTES) or text.endswith(QUOTES):
             raise ValueError("has a quote at its beginning or end, which counts as part of the value: take it out")
-        return text
+        return _refuse_placeholders(text)
+
+
+def _refuse_placeholders(text: str) -> str:
+    """ValueError for what a host, a shell, a template or a documentation has for a value, alone or in a list."""
+    if any(is_placeholder(part.strip()) for part in text.split(",")):
+        raise ValueError("is still a placeholder: give the value that belongs there")
+    return text

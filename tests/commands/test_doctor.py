@@ -1,6 +1,7 @@
 """`python -m app doctor`: a line for each check, what to do next, no secret, nothing changed."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -14,17 +15,21 @@ import pytest
 
 from app.application import create_app
 from app.commands.doctor import database
+from app.commands.doctor import report as doctor_report
 from app.commands.doctor.command import examine
+from app.commands.doctor.positions import check_positions
 from app.http import client
+from app.postgres.applied_migrations import MigrationError
 from app.postgres.migration_files import newest
 from app.postgres.migrations import migrate
+from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES
 from tests.backboard.test_certificate import self_signed
 from tests.support import commands
 from tests.support.databases import limited_role, temporary_database
 from tests.support.environment import COMPLETE, complete_environment
 from tests.support.factories import Person, user_created
-from tests.support.service import Chat, Service, environment, in_process, settings_of
+from tests.support.service import Service, environment, in_process, settings_of
 from tools.processes import free_port
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
@@ -543,15 +548,58 @@ async def test_a_certificate_that_is_not_trusted(
 async def test_a_proxy_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is https goes through it; a SOCKS proxy is a wrong configuration, unless all is on this machine."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://canary:canary@127.0.0.1:{free_port()}")
-    through = await ask(BACKBOARD_API_URL="https://backboard.example/api")
     local = await ask()
     monkeypatch.setenv("HTTPS_PROXY", "socks5://canary")
     socks = await ask(BACKBOARD_API_URL="https://backboard.example/api")
 
-    assert (through.code, through.states("proxy"), through.states("Backboard")) == (1, ["ok"], ["wrong"])
     assert (local.code, local.states("proxy")) == (0, [])
     assert (socks.code, socks.states("configuration")) == (78, ["wrong"])
-    assert "canary" not in through.text + socks.text
+    assert "canary" not in socks.text
+
+
+BEHIND_A_PROXY = {"BACKBOARD_API_URL": "https://b.invalid/api", "CLERK_ISSUER": "https://c.invalid"}
+
+
+@pytest.mark.parametrize(
+    ("name", "proxy"),
+    [
+        ("HTTPS_PROXY", "http://canary:canary@127.0.0.1:{}"),
+        ("https_proxy", "127.0.0.1:{}"),
+        ("ALL_PROXY", "http://canary.invalid:{}"),
+        ("ALL_PROXY", "https://127.0.0.1:{}"),
+    ],
+)
+async def test_a_proxy_that_is_not_there_is_named_and_not_what_is_behind_it(
+    ask: Ask, name: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, proxy.format(free_port()))
+    report = await ask(**BEHIND_A_PROXY)
+    monkeypatch.setenv("NO_PROXY", "b.invalid")
+    direct = await ask(BACKBOARD_API_URL="https://b.invalid/api")
+
+    assert (report.code, report.states("proxy")) == (1, ["ok", "wrong"])
+    assert (report.states("Backboard"), report.states("ensure-user")) == (["unknown"], ["unknown"])
+    assert len(report.todos) == 1
+    assert "HTTPS_PROXY" in report.todos[0]
+    assert "canary" not in report.text
+    assert direct.states("Backboard") == ["wrong"]
+
+
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"])
+async def test_a_proxy_that_refuses_is_named(ask: Ask, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        report = await ask(BACKBOARD_API_URL="https://b.invalid/api")
+
+    assert (report.states("proxy"), report.states("Backboard")) == (["ok"], ["wrong"])
+    assert "the proxy refuses the connection" in report.text
+    assert "BACKBOARD_API_URL" not in "".join(report.todos)
 
 
 async def test_an_issuer_that_has_no_keys(ask: Ask) -> None:
@@ -677,18 +725,105 @@ async def test_each_kind_of_missing_right_is_told_apart(ask: Ask, empty: str) ->
             assert after.code == 0, (what, after.text)
 
 
-async def test_a_sequence_that_lags_is_named_with_the_statement_that_mends_it(
-    ask: Ask, service: Service, database: Database
-) -> None:
-    chat = Chat(service.client)
-    session = (await chat.open(Person())).json()
-    for _ in range(3):
-        await chat.say(session, "user", "x")
-    database.execute("SELECT setval(pg_get_serial_sequence('messages', 'position'), 1)")
+POSITIONS = {
+    "lags": "SELECT setval(pg_get_serial_sequence('messages', 'position'), 1)",
+    "is at the end of its type": "SELECT setval(pg_get_serial_sequence('messages', 'position'), 9223372036854775807)",
+    "is nearly at its end": "SELECT setval(pg_get_serial_sequence('messages', 'position'), 9223372036854775000)",
+    "has an end of its own": "ALTER TABLE messages ALTER COLUMN position SET MAXVALUE 100",
+    "has the end of an INTEGER": (
+        "ALTER TABLE messages ALTER COLUMN position SET MAXVALUE 2147483647;"
+        " SELECT setval(pg_get_serial_sequence('messages', 'position'), 2147483647)"
+    ),
+    "is lost": "ALTER TABLE messages ALTER COLUMN position DROP IDENTITY",
+}
 
-    before = await ask()
-    database.execute(before.todos[0].partition(". ")[2].encode())
-    after = await ask()
 
-    assert (before.code, before.states("positions")) == (1, ["wrong"])
-    assert (after.code, after.states("positions")) == (0, ["ok"]), after.text
+async def test_a_sequence_that_harms_is_named_with_the_statement_that_mends_it(empty: str) -> None:
+    """At its end every message would be answered 503. The statements are run as they are printed."""
+    await migrate(empty)
+    run_as_owner(empty, SOME_MESSAGES)
+    for number, (what, change) in enumerate(POSITIONS.items()):
+        run_as_owner(empty, change)
+        before, todos = await positions_of(empty)
+        assert before == "wrong", what
+        run_as_owner(empty, todos[0].replace("; and then ", "; "))
+        assert await positions_of(empty) == ("ok", []), what
+        run_as_owner(empty, SOME_MESSAGES.replace("user_a", f"user_{number}"))
+
+
+async def positions_of(url: str) -> tuple[str, list[str]]:
+    """The state of the line, and what to do."""
+    lines: list[str] = []
+    report = doctor_report.Report(lines.append)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+
+        async def ask(statement: Statement) -> Rows:
+            return (await execute(connection, statement, seconds=10))[0]
+
+        await check_positions(report, ask)
+    report.finish()
+    return lines[0].split()[0], [line.partition(". ")[2] for line in lines if re.match(r"  \d+\. ", line)]
+
+
+async def test_messages_at_the_largest_position_are_named(ask: Ask, empty: str) -> None:
+    """No statement can know what may move; nothing else is said to be wrong."""
+    await migrate(empty)
+    run_as_owner(empty, SOME_MESSAGES)
+    run_as_owner(empty, "UPDATE messages SET position = 9223372036854775807 WHERE content = '3'")
+
+    report = await ask(DATABASE_URL=empty)
+
+    assert (report.code, report.states("positions")) == (1, ["wrong"])
+    assert "give those above" in report.todos[0]
+
+
+SOME_MESSAGES = """
+WITH person AS (
+    INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', gen_random_uuid()) RETURNING id
+), session AS (
+    INSERT INTO sessions (user_id, thread_id) SELECT id, gen_random_uuid() FROM person RETURNING id
+)
+INSERT INTO messages (role, content, session_id) SELECT 'user', number, id FROM session, generate_series(1, 3) AS number
+"""
+OTHER_FUNCTION = "CREATE FUNCTION find_users({}) RETURNS TEXT LANGUAGE sql AS $$ SELECT 'x' $$"
+FUNCTIONS = {
+    "lost": "DROP FUNCTION find_users",
+    "renamed": "ALTER FUNCTION find_users RENAME TO find_people",
+    "moved": "CREATE SCHEMA elsewhere; ALTER FUNCTION find_users SET SCHEMA elsewhere",
+    "with other arguments": f"DROP FUNCTION find_users; {OTHER_FUNCTION.format('TEXT')}",
+    "another of the same arguments": f"DROP FUNCTION find_users; {OTHER_FUNCTION.format('TEXT []')}",
+    "with another body": "",
+}
+
+
+async def test_a_function_that_is_lost_or_another_is_named(ask: Ask, empty: str) -> None:
+    """The version alone says that all is well, and every user would be 503; /readyz and migrate see it too."""
+    await migrate(empty)
+    with psycopg.connect(empty) as connection:
+        ((made,),) = connection.execute("SELECT pg_get_functiondef('find_users(text[])'::REGPROCEDURE)").fetchall()
+    for what, change in FUNCTIONS.items():
+        run_as_owner(empty, change or made.replace("SELECT", "SELECT ALL", 1))
+        report = await ask(DATABASE_URL=empty)
+        async with in_process(create_app(settings_of(environment(empty, "http://127.0.0.1:9/api")))) as service:
+            unready = (await service.client.get("/readyz")).json()["status"]
+        with pytest.raises(MigrationError, match=r"find_users\(TEXT \[\]\)\. .*0004_create_functions.sql"):
+            await migrate(empty)
+
+        assert (report.code, report.states("schema"), unready) == (1, ["wrong"], "schema_missing"), what
+        assert "find_users(TEXT [])" in report.text, what
+        assert "0004_create_functions.sql" in report.todos[0], what
+        run_as_owner(empty, "DROP FUNCTION IF EXISTS find_users(TEXT), find_users(TEXT []), find_people CASCADE")
+        run_as_owner(empty, made)
+
+
+@pytest.mark.ways("direct")  # A pooler keeps its own settings.
+async def test_a_search_path_that_leads_nowhere_is_named(ask: Ask, empty: str) -> None:
+    """Before the tables are there and after; the statement is run as it is printed."""
+    whose = f"DATABASE {name_of(empty)}"
+    for path in ("''", "pg_temp", "pg_catalog", "gone"):
+        run_as_owner(empty, f"ALTER {whose} SET search_path = {path}")
+        report = await ask(DATABASE_URL=empty)
+        assert (report.code, report.states("schema")) == (1, ["wrong"]), path
+        assert "leads to no schema in which tables can be made" in report.text, path
+        run_as_owner(empty, report.todos[0].partition(". ")[2].partition(" or let")[0])
+    assert "there is none yet" in (await ask(DATABASE_URL=empty)).text

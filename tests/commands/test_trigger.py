@@ -210,11 +210,30 @@ def test_a_response_of_another_program_is_printed_and_fails(status: int, answer:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:{port}", "nowhere", "ftp://127.0.0.1:{port}", "http://[", "http://a b"]
+    "url",
+    [
+        *("nowhere", "localhost:8000", "//localhost:8000", "ftp://localhost", "http://", "http://[", "http://a b", ""),
+        *(
+            "http://localhost:8000?a=b",
+            "http://localhost:8000/#",
+            "http://localhost/webhooks/clerk?",
+            "http:/localhost",
+        ),
+        *("http://canary:canary@localhost", "http://localhost:99999", "http://localhost\\webhooks"),
+    ],
 )
-def test_a_server_that_is_not_there_is_one_sentence(address: str, receiver: Receiver) -> None:
+def test_an_address_that_is_none_is_a_usage_error(url: str, receiver: Receiver) -> None:
+    """Exit 2, with what to write; nothing is sent."""
+    result = CliRunner().invoke(main, ["trigger", "user.created", "--url", url])
+
+    assert (result.exit_code, receiver.deliveries) == (2, [])
+    assert "--url must be http:// or https://" in result.output
+    assert "canary" not in result.output
+
+
+def test_a_server_that_is_not_there_is_one_sentence(receiver: Receiver) -> None:
     """Exit 1, and no traceback."""
-    url = address.format(port=free_port())
+    url = f"http://127.0.0.1:{free_port()}"
 
     result = CliRunner().invoke(main, ["trigger", "user.created", "--url", url])
 

@@ -120,11 +120,56 @@ async def test_the_tables_land_where_every_command_looks(
     assert tables(empty, "public") == set()
 
 
-@pytest.mark.parametrize("path", ["gone", "gone,also_gone", ""])
+PATHS = ["gone", "gone,also_gone", "''", "pg_temp", "pg_catalog", "information_schema", "pg_catalog,public"]
+
+
+@pytest.mark.parametrize("path", PATHS)
 async def test_a_search_path_that_leads_nowhere_is_refused(path: str, empty: str) -> None:
-    with pytest.raises(MigrationError, match="CREATE SCHEMA"):
-        await migrate(f"{empty}&options=-csearch_path%3D{path or chr(39) * 2}")
+    """Postgres' own schemas too; the sentence says what to do where the path was set."""
+    with pytest.raises(MigrationError, match=r"leads to no schema .* out of the address \(options\)"):
+        await migrate(f"{empty}&options=-csearch_path%3D{path}")
     assert tables(empty, "public") == set()
+
+
+@pytest.mark.parametrize("path", ["''", "pg_temp", "pg_catalog", "gone"])
+async def test_a_default_search_path_that_leads_nowhere_is_mended_by_the_statement(path: str, empty: str) -> None:
+    """Of the database, of the user in it; the statement is run as it is printed."""
+    database, role = sql.Identifier(urlsplit(empty).path[1:]).as_string(), str(urlsplit(empty).username)
+    for whose in (f"DATABASE {database}", f"ROLE {role} IN DATABASE {database}"):
+        query(empty, f"ALTER {whose} SET search_path = {path}")
+        with pytest.raises(MigrationError, match=r"ALTER .* RESET search_path;") as caught:
+            await migrate(empty)
+        query(empty, str(caught.value).partition("own. ")[2].partition(" or let")[0])
+        await migrate(empty)
+
+
+async def test_a_database_without_the_schema_public_is_told_to_make_one(empty: str) -> None:
+    query(empty, "DROP SCHEMA public")
+
+    with pytest.raises(MigrationError, match="CREATE SCHEMA public"):
+        await migrate(empty)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "CREATE TYPE users AS ENUM ('a')",
+        "CREATE DOMAIN sessions AS TEXT",
+        "CREATE TYPE messages AS RANGE (subtype = INT)",
+        "CREATE DOMAIN deleted_users AS INT",
+        "CREATE DOMAIN clerk_backboard_migrations AS TEXT",
+        "CREATE TYPE users AS (id INT)",
+    ],
+)
+async def test_another_programs_type_of_our_name_is_a_sentence(other: str, empty: str) -> None:
+    """A table has a type of its own name; a schema of our own beside it is the way out."""
+    query(empty, other)
+
+    with pytest.raises(MigrationError, match=r"(type or domain|table users that).*CREATE SCHEMA chat"):
+        await migrate(empty)
+
+    query(empty, "CREATE SCHEMA chat")
+    await migrate(in_chat(empty))
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
@@ -273,11 +318,3 @@ async def test_versions_of_another_tool_that_dbmate_never_applied_are_not_taken_
     query(empty, "INSERT INTO schema_migrations VALUES ('0001'), ('0002'), ('0003'), ('0004'), ('0005')")
 
     assert await migrate(empty) == [migration.file for migration in later]
-
-
-async def test_a_lost_function_is_named(empty: str) -> None:
-    await migrate(empty)
-    query(empty, "DROP FUNCTION find_users")
-
-    with pytest.raises(MigrationError, match="functions are gone: find_users"):
-        await migrate(empty)

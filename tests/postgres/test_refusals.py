@@ -1,6 +1,7 @@
 """Why a server refuses a connection: by its SQLSTATE, and never by a word of what it says."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -87,6 +88,60 @@ async def test_a_real_server_is_explained(database_url: str) -> None:
 
     assert (await why_refused(url)).startswith(("it does not admit this user", "the user or", "its pooler refuses"))
     assert await why_refused(database_url) == "it was busy"
+
+
+DEMANDS = {
+    "target_session_attrs=standby": "target_session_attrs",
+    "target_session_attrs=read-only": "target_session_attrs",
+    "require_auth=md5": "require_auth",
+    "require_auth=scram-sha-256": "require_auth",
+    "require_auth=!none": "require_auth",
+    "channel_binding=require": "channel_binding",
+    "channel_binding=require&target_session_attrs=any": "channel_binding",
+    "requirepeer=canary": "requirepeer",
+}
+
+
+@pytest.mark.ways("direct")
+@pytest.mark.parametrize(("query", "name"), DEMANDS.items())
+async def test_a_demand_that_the_server_does_not_meet_is_named(query: str, name: str, database_url: str) -> None:
+    """It was reached; libpq has words for each demand, and no state."""
+    if "host=/" not in database_url and name == "requirepeer":
+        pytest.skip("only a socket has a peer")
+
+    assert (await why_refused(f"{database_url}&{query}")).startswith(f"it does not meet what {name} demands")
+
+
+@pytest.mark.parametrize(("variable", "value"), [("PGTARGETSESSIONATTRS", "standby"), ("PGREQUIREAUTH", "md5")])
+@pytest.mark.ways("direct")
+async def test_a_demand_of_a_variable_is_named(
+    variable: str, value: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    assert (await why_refused(database_url)).startswith("it does not meet what ")
+
+
+async def test_no_password_is_sent_without_the_demand_that_keeps_it() -> None:
+    """A server that asks for it in plain text, where the address demands SCRAM."""
+    received: list[bytes] = []
+
+    async def ask_for_password(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while size := int.from_bytes(await reader.readexactly(4)):
+                is_start = (await reader.readexactly(size - 4)).startswith(b"\0\3\0")
+                writer.write(b"R\0\0\0\x08\0\0\0\x03" if is_start else b"N")
+                if is_start:
+                    received.append(await reader.read(100))
+        writer.close()
+
+    async with await asyncio.start_server(ask_for_password, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        why = await why_refused(f"postgresql://u:canary@127.0.0.1:{port}/x?require_auth=scram-sha-256")
+
+    assert why.startswith("it does not meet what require_auth demands")
+    assert received
+    assert not any(b"canary" in message for message in received)
 
 
 @pytest.mark.ways("direct")

@@ -233,8 +233,13 @@ def test_an_api_url_is_https_or_on_this_machine(url: str, monkeypatch: pytest.Mo
         ),
         *(
             ("BACKBOARD_API_URL", f"https://{rest}")
-            for rest in ("me:canary@a.example", "a.example/?b=c", "a.example/#b")
+            for rest in (
+                *("me:canary@a.example", "a.example/?b=c", "a.example/#b", "a.example/?", "a.example/#", "a.example?"),
+                *("a.example/v1?", "a.example/v1#", "@a.example", ":@a.example", "a.example\\v1", "a.example/v1\\"),
+            )
         ),
+        *(("CLERK_API_URL", f"https://a.example/{rest}") for rest in ("?", "#", "v1?", "v1/?#", "\\v1", "v1\\")),
+        *(("CLERK_ISSUER", f"https://{rest}") for rest in ("@a.example", "a.example/?", "a.example#", "a.example\\")),
         *(("PORT", port) for port in ("0", "-1", "65536", "99999", "abc", "80.5")),
         *(("PROVISIONING_CONCURRENCY", number) for number in ("0", "-1", "x", "101")),
         *(("WEB_CONCURRENCY", number) for number in ("0", "x", "1000")),
@@ -289,4 +294,73 @@ def test_a_preview_refuses_the_prefix_of_production(
         (problem,) = problems()
         assert problem.startswith("ASSISTANT_NAME_PREFIX must be another one than clerk: in a preview")
     monkeypatch.setenv("ASSISTANT_NAME_PREFIX", "clerk:" if not is_refused else "review:")
+    load(Settings)
+
+
+PLACEHOLDERS = [
+    *("${{Postgres.DATABASE_URL}}", "${DATABASE_URL}", "$DATABASE_URL", "{{ canary }}", "%CANARY%", "$(cat canary)"),
+    *("********", "\u2022\u2022\u2022\u2022\u2022\u2022\u2022\u2022", "<your-url>", "<canary>", "[your-key]"),
+    *("changeme", "CHANGE_ME", "change-me-change-me", "replace_me", "your-api-key-here", "xxxxxxxxxxxxxxxx", "..."),
+    *("undefined", "null", "None", "TODO"),
+]
+SECRETS = [
+    *("DATABASE_URL", "CLERK_WEBHOOK_SIGNING_SECRET", "BACKBOARD_API_KEY", "BACKBOARD_API_URL", "SERVICE_TOKENS"),
+    *("CLERK_SECRET_KEY", "CLERK_API_URL", "CLERK_ISSUER", "CLERK_JWT_KEY", "CLERK_INSTANCE_ID"),
+]
+
+
+@pytest.mark.parametrize("value", PLACEHOLDERS, ids=ascii)
+def test_a_placeholder_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference that the host has not replaced, a mask, the word of a documentation; in every variable at once."""
+    for name in SECRETS:
+        monkeypatch.setenv(name, value)
+
+    sentences = problems()
+    assert sorted(problem.split()[0] for problem in sentences) == sorted(SECRETS)
+    assert all("is still a placeholder" in problem for problem in sentences)
+    assert "canary" not in "".join(sentences)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CLERK_SECRET_KEY", "sk_test_..."),
+        ("CLERK_SECRET_KEY", "sk_live_<canary>"),
+        ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+        ("CLERK_WEBHOOK_SIGNING_SECRET", f"{SECRET},whsec_********"),
+        ("SERVICE_TOKENS", "a-token-of-16-letters,changemechangeme"),
+        ("CLERK_ISSUER", "https://<canary>/"),
+        ("DATABASE_URL", "postgresql://<user>:<password>@<host>/app"),
+        ("DATABASE_URL", "postgresql://app:${PGPASSWORD}@localhost/app"),
+        ("DATABASE_URL", "postgresql://app:********@localhost/app"),
+        ("DATABASE_URL", "postgresql://app@${{Postgres.PGHOST}}:5432/app"),
+        ("DATABASE_URL", "postgresql://app@localhost/<canary>?sslmode=require"),
+        ("DATABASE_URL", "postgresql://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/$PGDATABASE"),
+    ],
+)
+def test_a_placeholder_in_a_part_of_a_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+
+    (problem,) = problems()
+    assert problem.startswith(name)
+    assert "is still a placeholder" in problem
+    assert "canary" not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://app:changeme@localhost/app"),
+        ("DATABASE_URL", "postgresql://app:a<b>c$D*[e]{}@localhost/app"),
+        ("DATABASE_URL", "postgresql://app@[::1]/app"),
+        ("BACKBOARD_API_KEY", "xK$A{b}<c>-your-null"),
+        ("SERVICE_TOKENS", "$ecret-token-of-24-letters"),
+        ("CLERK_ISSUER", "https://your-voice.clerk.accounts.dev"),
+        ("ASSISTANT_SYSTEM_PROMPT", "${{name}}"),
+        ("ASSISTANT_NAME_PREFIX", "<me>"),
+    ],
+)
+def test_what_only_resembles_a_placeholder_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+
     load(Settings)

@@ -18,7 +18,7 @@ from app.commands.doctor.report import Report
 from app.commands.runtime import Echo, uses_proxy
 from app.deadline import Deadline
 from app.errors import AssistantUnavailable, Rejected, Unavailable
-from app.http.client import certificate_problem
+from app.http.client import certificate_problem, goes_through_proxy, is_refused_by_proxy, reaches_proxy
 from app.postgres.pool import Pool
 from app.reasons import meaning_of
 from app.settings import ConfigurationError, Settings, load
@@ -41,10 +41,26 @@ async def examine(echo: Echo) -> int:
     if settings is None:
         report.skip("Backboard", "Clerk", because_of="configuration")
     else:
-        await _check_backboard(report, settings)
-        await _check_clerk(report, settings)
-        await _check_callers(report, settings)
+        await _check_outside(report, settings)
     return report.finish()
+
+
+async def _check_outside(report: Report, settings: Settings) -> None:
+    """Ask Backboard and Clerk, except for what a proxy that is not there stands before."""
+    outside = {
+        "Backboard": (_check_backboard, settings.backboard_api_url),
+        "Clerk": (_check_clerk, settings.clerk_api_url if settings.clerk_secret_key else None),
+        "ensure-user": (_check_callers, settings.clerk_issuer),
+    }
+    proxied = {what for what, (_, url) in outside.items() if url and goes_through_proxy(url)}
+    if proxied and not await reaches_proxy():
+        text = "nothing answers at the address of HTTPS_PROXY (or ALL_PROXY)"
+        report.wrong("proxy", text, "Correct HTTPS_PROXY, or take it out; NO_PROXY names hosts that need none.")
+    for what, (check, _) in outside.items():
+        if what in proxied and report.is_bad("proxy"):
+            report.skip(what, because_of="proxy")
+        else:
+            await check(report, settings)
 
 
 def _check_settings(report: Report) -> Settings | None:
@@ -141,6 +157,10 @@ async def _check_callers(report: Report, settings: Settings) -> None:
 
 
 def _report_no_answer(report: Report, what: str, error: Unavailable, todo: str, *, before: str = "") -> None:
+    if is_refused_by_proxy(error):
+        todo = "See at the proxy of HTTPS_PROXY which hosts it lets through, and whether it asks for a password."
+        report.wrong(what, f"{before}the proxy refuses the connection", todo)
+        return
     problem = certificate_problem(error)
     if problem is None:
         report.wrong(what, f"{before}no usable answer: {meaning_of(error)}", todo)

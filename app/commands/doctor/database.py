@@ -1,10 +1,12 @@
 """The database's part of `doctor`: the server, its connections, the schema, and what the rows tell."""
 
 from app.commands.doctor.asking import Ask
+from app.commands.doctor.positions import check_positions
 from app.commands.doctor.report import Report
-from app.commands.doctor.session import check_place, check_positions, check_rights, check_session, read_facts
+from app.commands.doctor.session import check_place, check_rights, check_session, read_facts
 from app.errors import DatabaseDown, DatabaseOutage, DatabaseUnavailable, SchemaMissing
 from app.postgres.connection_budget import ConnectionBudget
+from app.postgres.functions import list_wrong_functions, mend_functions
 from app.postgres.migration_files import newest
 from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool, connect_seconds
@@ -132,8 +134,19 @@ async def _check_schema(report: Report, ask: Ask) -> bool:
         todo = "Deploy the newer code; migrations do not go back."
         report.wrong("schema", f"version {version} is newer than this code's {newest()}", todo)
     else:
-        report.ok("schema", f"version {version}, as this code expects")
-    return bool(version == newest())
+        return await _check_functions(report, ask)
+    return False
+
+
+async def _check_functions(report: Report, ask: Ask) -> bool:
+    """Check that the functions of the schema stand, of which its version says nothing."""
+    wrong = await ask(list_wrong_functions(Queries.load()))
+    for signature, is_missing in wrong:
+        what = "is missing" if is_missing else "is another one than the migrations made"
+        report.wrong("schema", f"the function {signature} {what}", mend_functions([signature]))
+    if not wrong:
+        report.ok("schema", f"version {newest()}, as this code expects")
+    return not wrong
 
 
 async def _check_rows(report: Report, ask: Ask) -> None:

@@ -8,6 +8,7 @@ from app.commands.doctor.report import Report
 from app.postgres.migration_files import read_migrations
 from app.postgres.queries import Queries
 from app.postgres.schema import MIGRATIONS_TABLE, FoundTable, find_tables, quote, read_tables
+from app.postgres.search_path import is_unusable, mend_search_path
 from app.postgres.transaction import IDLE_MS
 
 
@@ -87,13 +88,18 @@ async def check_place(report: Report, ask: Ask, facts: DatabaseFacts) -> bool:
     if any(table.name == MIGRATIONS_TABLE for table in tables):
         return True
     for schema, may_look in await ask((queries.find_schemas, {})):
-        text = f"the tables stand in {schema}, and the search path ({facts.search_path}) does not lead there"
+        text = f"the tables stand in {schema}, and the search path ({facts.search_path or 'empty'}) does not lead there"
         name, role = quote(schema), quote(facts.role)
         todo = f"GRANT USAGE ON SCHEMA {name} TO {role};"
         if may_look:
             whose = f"{role} IN DATABASE {quote(facts.database)}"
             todo = f"ALTER ROLE {whose} SET search_path = {name}; or options=-csearch_path%3D{schema} in the address."
         report.wrong("schema", text, todo)
+        return False
+    if is_unusable(facts.schema):
+        ((_, _, source),) = await ask((queries.list_defaults, {"names": ["search_path"]}))
+        text = f"the search path ({facts.search_path or 'empty'}) leads to no schema in which tables can be made"
+        report.wrong("schema", text, mend_search_path(source, role=facts.role, database=facts.database))
         return False
     return True
 
@@ -123,15 +129,3 @@ def _report_table(report: Report, table: FoundTable, facts: DatabaseFacts) -> No
     if table.hides_rows:
         todo = f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY; or ALTER ROLE {role} BYPASSRLS;"
         report.wrong("rights", f"row-level security hides rows of {table.name} from this user", todo)
-
-
-async def check_positions(report: Report, ask: Ask) -> None:
-    """Check that the sequence of the positions stands behind the messages."""
-    queries = Queries.load()
-    ((drawn, stored),) = await ask((queries.get_positions, {}))
-    if drawn is None or stored is None or drawn >= stored:
-        report.ok("positions", "the sequence of the messages is ahead of them")
-        return
-    todo = "SELECT setval(pg_get_serial_sequence('messages', 'position'), (SELECT max(position) FROM messages));"
-    text = f"the sequence is at {drawn} and messages at {stored}: the order holds, at the price of conflicts"
-    report.wrong("positions", text, todo)
