@@ -33,3 +33,9 @@ def backboard_sdk() -> Any:
         # Its models are written as pydantic's version 1 had them.
         warnings.simplefilter("ignore")
         return importlib.import_module("backboard")
+
+
+@pytest.fixture(scope="session")
+def clerk_sdk() -> Any:
+    """Clerk's Python client."""
+    return importlib.import_module("clerk_backend_api")
