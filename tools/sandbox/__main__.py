@@ -32,6 +32,7 @@ from tools.sandbox.postgres import Postgres, PostgresUnavailable
 
 FOLDER = ROOT / ".local"
 READY_SECONDS = 30.0
+STREAM_PACE = 0.05
 
 
 class CannotRun(Exception):
@@ -118,6 +119,8 @@ def _backboard(stack: ExitStack) -> str:
     if os.environ.get("BACKBOARD_API_KEY"):
         return f"Backboard  yours (BACKBOARD_API_KEY), {os.environ.get('BACKBOARD_API_URL', 'the real one')}"
     sandbox = stack.enter_context(Sandbox(keys={LOCAL_KEY}))
+    # So that a person sees a streamed reply come word by word.
+    sandbox.switches.stream_pace = STREAM_PACE
     os.environ["BACKBOARD_API_KEY"] = LOCAL_KEY
     os.environ["BACKBOARD_API_URL"] = sandbox.url
     return f"Backboard  a sandbox that forgets when it stops    {sandbox.url}"
@@ -212,6 +215,9 @@ def _print_banner(settings: Settings, parts: list[str]) -> None:
     print(f"\nServing on http://127.0.0.1:{port}  (Ctrl-C stops everything)")
     for part in parts:
         print(f"  {part}")
+    print("\nA chat backend, in the terminal where it starts or in its .env:")
+    for line in _chat_backend(settings):
+        print(f"  {line}")
     print(
         "\nNext, in a second terminal:\n"
         "  ./dev trigger user.created\n"
@@ -219,6 +225,21 @@ def _print_banner(settings: Settings, parts: list[str]) -> None:
         "       -H 'Content-Type: application/json' -d '{\"clerk_id\": \"user_2abc\"}'\n",
         flush=True,
     )
+
+
+def _chat_backend(settings: Settings) -> list[str]:
+    """The lines of the environment with which a chat backend finds the service and Backboard's sandbox."""
+    variables = {
+        "SERVICE_URL": f"http://127.0.0.1:{settings.port}",
+        "SERVICE_TOKEN": settings.service_tokens[0].get_secret_value(),
+    }
+    if settings.backboard_api_key.get_secret_value() != LOCAL_KEY:
+        return [*_exports(variables), "# and the BACKBOARD_API_KEY that you have set for the service"]
+    return _exports(variables | {"BACKBOARD_API_URL": settings.backboard_api_url, "BACKBOARD_API_KEY": LOCAL_KEY})
+
+
+def _exports(variables: dict[str, str]) -> list[str]:
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 if __name__ == "__main__":

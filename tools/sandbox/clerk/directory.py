@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from tools.sandbox.clerk.errors import HttpError
 from tools.sandbox.clerk.sessions import Sessions
-from tools.sandbox.clerk.users import User, changed_user, created_user, matches, new_user, with_metadata
+from tools.sandbox.clerk.users import User, changed_user, check_filters, created_user, matches, new_user, with_metadata
 from tools.sandbox.http import Request, Response, json_response
 
 DEFAULT_LIMIT = 10
@@ -98,8 +98,7 @@ class Directory:
             case "GET" | "POST" as method, ["v1", "users"]:
                 return self._page(query) if method == "GET" else self._create(_document(request))
             case "GET", ["v1", "users", "count"]:
-                count = sum(matches(user, query) for user in self.users.values())
-                return {"object": "total_count", "total_count": count + self.switches.uncounted}
+                return {"object": "total_count", "total_count": len(self._found(query)) + self.switches.uncounted}
             case method, ["v1", "users", clerk_id, *rest]:
                 return self._user(method, self._find(clerk_id), rest, request)
             case method, ["v1", "sessions", *rest]:
@@ -162,9 +161,7 @@ class Directory:
             # No error: a limit that is too large is answered like no limit at all.
             limit = DEFAULT_LIMIT
         field, backwards = _order(query.get("order_by", ["-created_at"])[0])
-        users = list(self.users.values())
-        if query.keys() - PAGING:
-            users = [user for user in users if matches(user, query)]
+        users = self._found(query)
         users.sort(key=lambda user: _sort_key(user, field), reverse=backwards)
         first = _number(query, "offset", 0, low=0)
         if "starting_after" in query:
@@ -172,6 +169,13 @@ class Directory:
                 raise HttpError(422, "form_param_invalid")
             first = self._after(query["starting_after"][0], users, backwards=backwards)
         return users[first : first + limit]
+
+    def _found(self, query: dict[str, list[str]]) -> list[User]:
+        """The users that a query's filters leave."""
+        if not query.keys() - PAGING:
+            return list(self.users.values())
+        check_filters(query)
+        return [user for user in self.users.values() if matches(user, query)]
 
     def _after(self, cursor: str, users: list[dict[str, Any]], *, backwards: bool) -> int:
         """Where the page begins that follows the cursor's user."""

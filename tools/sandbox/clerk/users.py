@@ -103,23 +103,25 @@ def with_metadata(user: User, moment: int, sent: dict[str, Any]) -> User:
     return user | merged | {"updated_at": moment}
 
 
+def check_filters(query: dict[str, list[str]]) -> None:
+    """HttpError (422) for a filter that Clerk refuses; one that it does not know is ignored."""
+    if any(len(query.get(parameter, [])) > MOST_VALUES for parameter in (*PLAIN, *IDENTIFIERS)):
+        raise HttpError(422, "form_param_exceeds_allowed_size")
+    moments = [query.get(f"{member}_{side}", ["0"])[0] for member, side in product(MOMENTS, ("after", "before"))]
+    if not all(moment.isdigit() for moment in moments):
+        raise HttpError(422, "form_param_format_invalid")
+
+
 def matches(user: User, query: dict[str, list[str]]) -> bool:
     """Whether a listing with these parameters holds the user; values of one parameter are alternatives."""
     for parameter, member in PLAIN.items():
-        if parameter in query and user.get(member) not in _alternatives(query, parameter):
+        if parameter in query and user.get(member) not in query[parameter]:
             return False
     for parameter, (member, key) in IDENTIFIERS.items():
-        wanted = {value.lower() for value in _alternatives(query, parameter)}
+        wanted = {value.lower() for value in query.get(parameter, [])}
         if parameter in query and wanted.isdisjoint(_values(user, member, key)):
             return False
     return _fits_text(user, query) and _fits_moments(user, query)
-
-
-def _alternatives(query: dict[str, list[str]], parameter: str) -> list[str]:
-    values = query.get(parameter, [])
-    if len(values) > MOST_VALUES:
-        raise HttpError(422, "form_param_exceeds_allowed_size")
-    return values
 
 
 def _values(user: User, member: str, key: str) -> list[str]:
@@ -136,13 +138,11 @@ def _fits_text(user: User, query: dict[str, list[str]]) -> bool:
 
 
 def _fits_moments(user: User, query: dict[str, list[str]]) -> bool:
-    for member, (suffix, sign) in product(MOMENTS, (("after", 1), ("before", -1))):
-        limit = query.get(f"{member}_{suffix}", [""])[0]
-        if not limit:
-            continue
-        if not limit.isdigit():
-            raise HttpError(422, "form_param_format_invalid")
-        if sign * ((user.get(member) or 0) - int(limit)) <= 0:
+    for member in MOMENTS:
+        moment = user.get(member) or 0
+        if f"{member}_after" in query and moment <= int(query[f"{member}_after"][0]):
+            return False
+        if f"{member}_before" in query and moment >= int(query[f"{member}_before"][0]):
             return False
     return True
 
