@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ from tools.sandbox.faults import Fault
 from tools.sandbox.http import Request
 
 NAME = "clerk:user_sandbox"
+UNKNOWN = "5d3c1bb4-0a52-4a8b-9c53-1f3a0c2c8f11"
 JSON_HEADERS = {"x-api-key": API_KEY, "content-type": "application/json"}
 
 
@@ -140,8 +140,8 @@ def test_memory_is_written_and_read_as_the_mode_says(client: httpx.Client, backb
         ({"content": "hi", "memory": "sometimes"}, 422),
         ({"content": "hi", "metadata": "{"}, 422),
         ({"content": "hi", "metadata": []}, 422),
-        ({"content": "hi", "thread_id": str(uuid4())}, 404),
-        ({"content": "hi", "assistant_id": str(uuid4())}, 404),
+        ({"content": "hi", "thread_id": UNKNOWN}, 404),
+        ({"content": "hi", "assistant_id": UNKNOWN}, 404),
     ],
 )
 def test_a_message_is_validated(client: httpx.Client, backboard: Sandbox, fields: dict[str, Any], status: int) -> None:
@@ -154,10 +154,10 @@ def test_a_message_is_validated(client: httpx.Client, backboard: Sandbox, fields
     ("method", "path", "status"),
     [
         ("POST", "/threads/7/messages", 422),
-        ("POST", f"/threads/{uuid4()}/messages", 404),
+        ("POST", f"/threads/{UNKNOWN}/messages", 404),
         ("PUT", "/threads/messages", 405),
         ("POST", "/threads/tool-outputs", 400),
-        ("POST", f"/threads/{uuid4()}/runs/r/cancel", 404),
+        ("POST", f"/threads/{UNKNOWN}/runs/r/cancel", 404),
     ],
 )
 def test_unknown_threads_and_methods_are_refused(client: httpx.Client, method: str, path: str, status: int) -> None:

@@ -18,15 +18,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-import psycopg
-from psycopg.rows import dict_row
-
 from app.postgres.applied_migrations import MigrationError
 from app.postgres.migrations import migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
 from app.settings.environment import ENV_FILE, UnusableEnvFile, read_env_file
 from tools.processes import ROOT, SERVE, NotReady, ServerProcess, ended_with_us, start_http
 from tools.sandbox.backboard import LOCAL_KEY, Sandbox
+from tools.sandbox.banner import print_banner, print_row
 from tools.sandbox.binaries import find_binaries
 from tools.sandbox.postgres import Postgres, PostgresUnavailable
 
@@ -71,8 +69,8 @@ def _run(stack: ExitStack) -> int:
     server = stack.enter_context(_server(settings.port))
     stack.enter_context(_environment_file())
     clerk_id = _sign_up(settings)
-    _print_row(url, clerk_id)
-    _print_banner(settings, parts)
+    print_row(url, clerk_id)
+    print_banner(settings, parts)
     return server.wait()
 
 
@@ -197,49 +195,6 @@ def _sign_up(settings: Settings) -> str:
     if not trigger.deliver([message], secret=secret, url=url, echo=print):
         print("It was refused; the server's line above has the reason. It goes on serving.")
     return clerk_id
-
-
-def _print_row(url: str, clerk_id: str) -> None:
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        row = connection.execute("SELECT * FROM users WHERE clerk_id = %s", [clerk_id]).fetchone()
-    if row is None:
-        return
-    print("\nThe row in users:")
-    for column, value in row.items():
-        print(f"  {column:17} {'' if value is None else value}")
-
-
-def _print_banner(settings: Settings, parts: list[str]) -> None:
-    token = settings.service_tokens[0].get_secret_value()
-    port = settings.port
-    print(f"\nServing on http://127.0.0.1:{port}  (Ctrl-C stops everything)")
-    for part in parts:
-        print(f"  {part}")
-    print("\nA chat backend, in the terminal where it starts or in its .env:")
-    for line in _chat_backend(settings):
-        print(f"  {line}")
-    print(
-        "\nNext, in a second terminal:\n"
-        "  ./dev trigger user.created\n"
-        f"  curl -sS http://127.0.0.1:{port}/ensure-user -H 'Authorization: Bearer {token}' \\\n"
-        "       -H 'Content-Type: application/json' -d '{\"clerk_id\": \"user_2abc\"}'\n",
-        flush=True,
-    )
-
-
-def _chat_backend(settings: Settings) -> list[str]:
-    """The lines of the environment with which a chat backend finds the service and Backboard's sandbox."""
-    variables = {
-        "SERVICE_URL": f"http://127.0.0.1:{settings.port}",
-        "SERVICE_TOKEN": settings.service_tokens[0].get_secret_value(),
-    }
-    if settings.backboard_api_key.get_secret_value() != LOCAL_KEY:
-        return [*_exports(variables), "# and the BACKBOARD_API_KEY that you have set for the service"]
-    return _exports(variables | {"BACKBOARD_API_URL": settings.backboard_api_url, "BACKBOARD_API_KEY": LOCAL_KEY})
-
-
-def _exports(variables: dict[str, str]) -> list[str]:
-    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 if __name__ == "__main__":
