@@ -74,7 +74,7 @@ async def test_threads(sdk: Any, backboard: Sandbox, thread_id: UUID, switch: An
 @pytest.mark.parametrize("more", [{}, {"thinking": {"effort": "high"}}], ids=["a form", "JSON"])
 @pytest.mark.parametrize("answer", ["messages", "reply"])
 async def test_a_message_to_a_thread(
-    sdk: Any, backboard: Sandbox, thread_id: UUID, more: dict[str, Any], answer: Any
+    sdk: Any, backboard_sdk: Any, backboard: Sandbox, thread_id: UUID, more: dict[str, Any], answer: Any
 ) -> None:
     """Whole and streamed; the client sends a form, or JSON where it has settings for the model."""
     backboard.switches.message_answer = answer
@@ -84,6 +84,8 @@ async def test_a_message_to_a_thread(
     stream = [event async for event in await sdk.add_message(thread_id, "two words", stream=True, **ask)]
 
     reply = whole.messages[-1]
+    # The client's own model of a reply, which it does not apply itself.
+    assert backboard_sdk.models.MessageResponse.model_validate(reply).content == whole.content
     assert (whole.content, whole.status, whole.thread_id) == ("You said: I like tea", "COMPLETED", str(thread_id))
     assert (reply["model_provider"], reply["model_name"], reply["total_tokens"]) == ("anthropic", "claude", 8)
     assert (await sdk.get_memory_operation_status(reply["memory_operation_id"])).status == "COMPLETED"

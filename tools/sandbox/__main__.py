@@ -24,6 +24,7 @@ from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
 from app.settings.environment import ENV_FILE, UnusableEnvFile, read_env_file
 from tools.processes import ROOT, SERVE, NotReady, ServerProcess, ended_with_us, start_http
 from tools.sandbox.backboard import LOCAL_KEY, Sandbox
+from tools.sandbox.backboard.keeping import kept
 from tools.sandbox.banner import print_banner, print_row
 from tools.sandbox.binaries import find_binaries
 from tools.sandbox.postgres import Postgres, PostgresUnavailable
@@ -117,11 +118,12 @@ def _backboard(stack: ExitStack) -> str:
     if os.environ.get("BACKBOARD_API_KEY"):
         return f"Backboard  yours (BACKBOARD_API_KEY), {os.environ.get('BACKBOARD_API_URL', 'the real one')}"
     sandbox = stack.enter_context(Sandbox(keys={LOCAL_KEY}))
+    stack.enter_context(kept(sandbox, FOLDER / "backboard.json"))
     # So that a person sees a streamed reply come word by word.
     sandbox.switches.stream_pace = STREAM_PACE
     os.environ["BACKBOARD_API_KEY"] = LOCAL_KEY
     os.environ["BACKBOARD_API_URL"] = sandbox.url
-    return f"Backboard  a sandbox that forgets when it stops    {sandbox.url}"
+    return f"Backboard  a sandbox, kept in .local/backboard.json    {sandbox.url}"
 
 
 def _secrets() -> list[str]:

@@ -9,13 +9,14 @@ import random
 import time
 from collections.abc import Iterable
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from tools.sandbox.backboard.memories import Memories
 from tools.sandbox.backboard.message_requests import MessageRequest, ids_of_message, read_message
 from tools.sandbox.backboard.message_responses import Turn, echo, response_to
-from tools.sandbox.backboard.records import DEFAULTS, Assistant, Memory, Message, Thread, new_id, now
+from tools.sandbox.backboard.records import DEFAULTS, Assistant, Books, Memory, Message, Thread, new_id, now
 from tools.sandbox.backboard.shapes import assistant_json, listed_thread_json, thread_json
 from tools.sandbox.backboard.switches import Switches
 from tools.sandbox.backboard.validation import (
@@ -74,6 +75,15 @@ class Account:
 
     def restore(self, snapshot: Snapshot) -> None:
         self.assistants, self.threads, self.memories, self.memory_operations = snapshot
+
+    def books(self) -> Books:
+        return deepcopy(Books([*self.assistants.values()], [*self.threads.values()], self.memories))
+
+    def fill(self, books: Books) -> None:
+        """Go on with these, which are visible at once: the clock that they were made by may have been another one."""
+        self.assistants = {one.id: replace(one, made_at=0.0) for one in books.assistants}
+        self.threads = {one.id: replace(one, made_at=0.0) for one in books.threads}
+        self.memories = books.memories
 
     def delete_assistant(self, assistant: Assistant) -> datetime:
         """Mark it as deleted; its threads go with it, for good."""
@@ -143,10 +153,8 @@ class Account:
         said = Message("user", wanted.content, wanted.metadata, wanted.attachments, wanted.settings)
         thread.messages.append(said)
         reply = Message("assistant", echo(wanted)) if wanted.answered else None
-        operation_id = None
-        if reply:
-            thread.messages.append(reply)
-            operation_id = self._remember(memories, wanted)
+        thread.messages += [reply] if reply else []
+        operation_id = self._remember(memories, wanted) if reply else None
         turn = Turn(wanted, thread, said, reply, retrieved, operation_id)
         return response_to(turn, self._switches, alone=thread_id is not None)
 
@@ -189,11 +197,8 @@ class Account:
     def _one(self, method: str, assistant: Assistant, request: Request) -> dict[str, Any]:
         if method == "DELETE":
             deleted_at = self._switches.spell(self.delete_assistant(assistant))
-            return {
-                "message": "Assistant deleted successfully",
-                "assistant_id": assistant.id,
-                "deleted_at": deleted_at,
-            }
+            done = {"message": "Assistant deleted successfully", "assistant_id": assistant.id}
+            return done | {"deleted_at": deleted_at}
         if method == "PUT":
             sent = assistant_fields(request, required=False)
             assistant.name = sent.pop("name", assistant.name)

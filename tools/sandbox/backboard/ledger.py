@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tools.sandbox.backboard.account import Account
 from tools.sandbox.backboard.faults import KINDS
-from tools.sandbox.backboard.records import Assistant, Memory, Message, Thread
+from tools.sandbox.backboard.records import Assistant, Books, Memory, Message, Thread
 from tools.sandbox.backboard.switches import Switches
 from tools.sandbox.faults import Fault, FaultPlan
 from tools.sandbox.http import Request, Response, json_response
@@ -40,6 +40,8 @@ class Ledger:
         self._keys = tuple(keys)
         self._changed = threading.Condition()
         self._plan = FaultPlan(KINDS)
+        # How many calls may have changed something.
+        self.changes = 0
         self.reset()
 
     def reset(self) -> None:
@@ -135,6 +137,16 @@ class Ledger:
             memories = self._account_of(assistant_id).memories.setdefault(assistant_id, [])
             memories += [Memory(content) for content in contents]
 
+    def books(self) -> Books:
+        """A copy of everything that the account of the first key holds."""
+        with self._changed:
+            return self._accounts[self._keys[0]].books()
+
+    def fill(self, books: Books) -> None:
+        """Let the account of the first key go on with these."""
+        with self._changed:
+            self._accounts[self._keys[0]].fill(books)
+
     def delete_assistant(self, assistant_id: str) -> None:
         """Delete one without a call, as a person at Backboard's dashboard might."""
         with self._changed:
@@ -169,6 +181,7 @@ class Ledger:
         with self._changed:
             before = account.snapshot() if account and fault.forgets else None
             response = account.handle(request) if account else WRONG_KEY
+            self.changes += request.method != "GET"
             if account and fault.twice:
                 account.handle(request)
             if account and before:

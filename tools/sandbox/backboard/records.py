@@ -69,3 +69,12 @@ class Memory:
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Everything of an account that another run can go on with."""
+
+    assistants: list[Assistant]
+    threads: list[Thread]
+    memories: dict[str, list[Memory]]
