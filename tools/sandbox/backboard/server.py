@@ -15,7 +15,8 @@ Python it is steered through the methods of `Ledger` and with the faults of both
     curl -s $SANDBOX/_control -d '{"clear": true}'
     curl -s $SANDBOX/_control -d '{"reset": true}'
 
-SANDBOX is the URL without /api; docs/sandbox.md lists faults and switches. A control request that is not understood is answered with what there is.
+SANDBOX is the URL without /api; docs/sandbox.md lists faults and switches. A control request that is not understood is
+answered with what there is.
 """
 
 import asyncio
