@@ -92,18 +92,16 @@ def test_a_message_makes_the_thread_that_it_does_not_name(client: httpx.Client, 
     assert len(backboard.made()) == 2
 
 
-def test_the_answer_has_the_other_documented_shape_behind_a_switch(
-    client: httpx.Client, backboard: Sandbox, thread: str
-) -> None:
-    """The older route knows only that one."""
+def test_the_older_route_answers_the_reply_alone(client: httpx.Client, backboard: Sandbox, thread: str) -> None:
+    """The newer one too, behind a switch; without it the turn's messages, the reply last."""
     sent = {"content": "hi", "thread_id": thread}
+    newer = client.post("/threads/messages", json=sent).json()
+    older = client.post(f"/threads/{thread}/messages", json=sent).json()
     backboard.switches.message_answer = "reply"
+    switched = client.post("/threads/messages", json=sent).json()
 
-    answers = [client.post(path, json=sent).json() for path in ("/threads/messages", f"/threads/{thread}/messages")]
-
-    assert [(answer["content"], answer["message"]) for answer in answers] == [
-        ("You said: hi", "Message added successfully")
-    ] * 2
+    assert [message["content"] for message in newer["messages"]] == ["hi", "You said: hi"]
+    assert [answer["content"] for answer in (older, switched)] == ["You said: hi"] * 2
 
 
 def test_a_message_may_ask_for_no_answer(client: httpx.Client, backboard: Sandbox, thread: str) -> None:
