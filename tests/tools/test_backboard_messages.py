@@ -79,6 +79,19 @@ def test_a_stream_ends_with_the_run(client: httpx.Client, thread: str) -> None:
     assert end["message_id"] == client.get(f"/threads/{thread}").json()["messages"][-1]["message_id"]
 
 
+def test_a_stream_can_come_slowly(client: httpx.Client, backboard: Sandbox, thread: str) -> None:
+    """An event at a time, as under `./dev run`; afterwards the connection serves the next call."""
+    backboard.switches.stream_pace = 0.001
+    sent = {"thread_id": thread, "content": "two words", "stream": True}
+
+    with client.stream("POST", "/threads/messages", json=sent) as response:
+        pieces = list(response.iter_raw())
+
+    assert len(pieces) > 1
+    assert all(piece.endswith(b"}\n\n") for piece in pieces)
+    assert len(client.get(f"/threads/{thread}").json()["messages"]) == 2
+
+
 def test_a_message_makes_the_thread_that_it_does_not_name(client: httpx.Client, backboard: Sandbox) -> None:
     """With neither id an assistant as well, as at Backboard: both come back."""
     assistant = backboard.make_assistant(NAME).id
