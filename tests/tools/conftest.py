@@ -1,6 +1,9 @@
-"""A client of the Backboard sandbox."""
+"""A client of the Backboard sandbox, and the vendors' own clients."""
 
+import importlib
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -21,3 +24,18 @@ def client(backboard: Sandbox) -> Iterator[httpx.Client]:
         timeout=httpx.Timeout(5, read=0.15),
     ) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def backboard_sdk() -> Any:
+    """Backboard's Python client. Imported here, since each of the clients takes half a second."""
+    with warnings.catch_warnings():
+        # Its models are written as pydantic's version 1 had them.
+        warnings.simplefilter("ignore")
+        return importlib.import_module("backboard")
+
+
+@pytest.fixture(scope="session")
+def clerk_sdk() -> Any:
+    """Clerk's Python client."""
+    return importlib.import_module("clerk_backend_api")

@@ -86,6 +86,39 @@ def test_a_wrong_key_and_an_unknown_path_have_codes_of_their_own(clerk: Clerk) -
 
 
 @pytest.mark.parametrize(
+    ("method", "target", "body", "status", "word"),
+    [
+        ("GET", "/users", b"", 404, "no_such_route"),
+        ("GET", "/v1/organizations", b"", 404, "no_such_route"),
+        ("PUT", "/v1/users/{}", b"{}", 405, "method_not_allowed"),
+        ("POST", "/v1/users/{}/dance", b"{}", 405, "method_not_allowed"),
+        ("POST", "/v1/users", b"[]", 400, "request_body_invalid"),
+        ("PATCH", "/v1/users/{}", b"{", 400, "request_body_invalid"),
+        ("POST", "/v1/users", b"{}", 422, "form_data_missing"),
+        ("POST", "/v1/users", b'{"email_address": "a@example.com"}', 422, "form_param_format_invalid"),
+        ("GET", "/v1/users?created_at_after=yesterday", b"", 422, "form_param_format_invalid"),
+        ("GET", "/v1/users/count?" + "&".join(["username=x"] * 101), b"", 422, "form_param_exceeds_allowed_size"),
+        ("GET", "/v1/sessions", b"", 422, "form_param_missing"),
+        ("POST", "/v1/sessions", b'{"user_id": "user_unknown"}', 404, "resource_not_found"),
+        ("POST", "/v1/sessions/sess_1/tokens", b"", 404, "resource_not_found"),
+    ],
+)
+def test_a_call_that_clerk_does_not_know_is_refused(
+    clerk: Clerk, method: str, target: str, body: bytes, status: int, word: str
+) -> None:
+    """Nothing is changed by it. `/v1` belongs to every path."""
+    user = clerk.add_user()
+    before = dict(clerk.users)
+
+    headers = {"Authorization": f"Bearer {LOCAL_KEY}"}
+    address = clerk.issuer + target.format(user["id"])
+    answer = httpx.request(method, address, content=body, headers=headers, trust_env=False, verify=False)
+
+    assert code(answer) == (status, word)
+    assert clerk.users == before
+
+
+@pytest.mark.parametrize(
     ("gone_cursor", "status", "count"), [("goes_on", 200, 2), ("empty", 200, 0), ("refused", 422, 0)]
 )
 def test_the_user_of_a_cursor_can_be_deleted(clerk: Clerk, gone_cursor: Any, status: int, count: int) -> None:

@@ -1,6 +1,7 @@
 """`./dev run`: which variables it takes, what it says when it cannot run, and that nothing in the shell stops it."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -8,11 +9,13 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
-from app.settings import DATABASE_VARIABLES, Settings
+from app.settings import DATABASE_VARIABLES, Settings, load
 from tools.processes import ROOT, free_port
 from tools.sandbox import __main__ as sandbox
+from tools.sandbox import banner
 
 NAMES = (*DATABASE_VARIABLES, *(name.upper() for name in Settings.model_fields), "POSTGRES_BIN")
 
@@ -119,6 +122,29 @@ def test_a_port_that_is_taken_and_one_that_is_refused_are_told_apart(monkeypatch
         pass
 
 
+def test_a_real_key_of_backboard_is_not_printed(
+    folder: Path,  # noqa: ARG001  # Empties the environment.
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither is Backboard's address, which is the real one; the service's lines are there, quoted for a shell."""
+    variables = {"BACKBOARD_API_KEY": "espr_canary", "SERVICE_TOKENS": "canary'canary$canary", "PORT": "8123"}
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    for name, value in (
+        variables | {"DATABASE_URL": "postgresql://localhost/app", "CLERK_WEBHOOK_SIGNING_SECRET": secret}
+    ).items():
+        monkeypatch.setenv(name, value)
+
+    banner.print_banner(load(Settings), [])
+
+    printed = capsys.readouterr().out
+    assert exported(printed.splitlines()[:6]) == {
+        "SERVICE_URL": "http://127.0.0.1:8123",
+        "SERVICE_TOKEN": variables["SERVICE_TOKENS"],
+    }
+    assert "espr_canary" not in printed
+
+
 STRANGE = {
     "PGSERVICE": "nowhere",
     "PGSERVICEFILE": "/nowhere",
@@ -133,8 +159,30 @@ STRANGE = {
 }
 
 
+def exported(lines: list[str]) -> dict[str, str]:
+    """The variables in the lines that a person copies."""
+    words = [shlex.split(line) for line in lines if line.lstrip().startswith("export ")]
+    return dict(assignment.split("=", 1) for _, assignment in words)
+
+
+def converse(variables: dict[str, str]) -> str:
+    """A sign-up at the service, and one turn with the assistant that it answers."""
+    bearer = {"Authorization": f"Bearer {variables['SERVICE_TOKEN']}"}
+    with httpx.Client(trust_env=False, verify=False, timeout=10) as client:
+        user = client.post(
+            f"{variables['SERVICE_URL']}/ensure-user", headers=bearer, json={"clerk_id": "user_2abc"}
+        ).json()
+        key = {"X-API-Key": variables["BACKBOARD_API_KEY"]}
+        sent = {"content": "hi", "assistant_id": user["assistant_id"]}
+        answer = client.post(f"{variables['BACKBOARD_API_URL']}/threads/messages", headers=key, json=sent)
+    return str(answer.json()["messages"][-1]["content"])
+
+
 def test_it_runs_whatever_the_shell_says_about_other_databases(tmp_path: Path) -> None:
-    """Its own Postgres is asked without the user's variables of libpq; Ctrl-C ends it with 0."""
+    """Its own Postgres is asked without the user's variables of libpq; Ctrl-C ends it with 0.
+
+    The lines that it prints for a chat backend lead to the service and to the sandbox, which talks.
+    """
     program = "import sys, pathlib; from tools.sandbox import __main__ as m; m.FOLDER = pathlib.Path(sys.argv[1]); "
     environment = {"PATH": os.environ["PATH"], "PORT": str(free_port()), **STRANGE}
     with subprocess.Popen(
@@ -147,13 +195,18 @@ def test_it_runs_whatever_the_shell_says_about_other_databases(tmp_path: Path) -
     ) as run:
         assert run.stdout is not None
         lines = []
+        reply = ""
         for line in run.stdout:
             lines.append(line)
             if "-d '{" in line:
-                run.send_signal(signal.SIGINT)
+                try:
+                    reply = converse(exported(lines))
+                finally:
+                    run.send_signal(signal.SIGINT)
     printed = "".join(lines)
 
     assert run.returncode == 0, printed
+    assert reply == "You said: hi"
     assert "200  created" in printed
     assert urlsplit(f"http://127.0.0.1:{environment['PORT']}").netloc in printed
     assert printed.endswith("Stopped.\n")

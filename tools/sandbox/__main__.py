@@ -18,20 +18,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-import psycopg
-from psycopg.rows import dict_row
-
 from app.postgres.applied_migrations import MigrationError
 from app.postgres.migrations import migrate
 from app.settings import DATABASE_VARIABLES, ConfigurationError, Settings, load
 from app.settings.environment import ENV_FILE, UnusableEnvFile, read_env_file
 from tools.processes import ROOT, SERVE, NotReady, ServerProcess, ended_with_us, start_http
 from tools.sandbox.backboard import LOCAL_KEY, Sandbox
+from tools.sandbox.backboard.keeping import kept
+from tools.sandbox.banner import print_banner, print_row
 from tools.sandbox.binaries import find_binaries
 from tools.sandbox.postgres import Postgres, PostgresUnavailable
 
 FOLDER = ROOT / ".local"
 READY_SECONDS = 30.0
+STREAM_PACE = 0.05
 
 
 class CannotRun(Exception):
@@ -70,8 +70,8 @@ def _run(stack: ExitStack) -> int:
     server = stack.enter_context(_server(settings.port))
     stack.enter_context(_environment_file())
     clerk_id = _sign_up(settings)
-    _print_row(url, clerk_id)
-    _print_banner(settings, parts)
+    print_row(url, clerk_id)
+    print_banner(settings, parts)
     return server.wait()
 
 
@@ -118,9 +118,12 @@ def _backboard(stack: ExitStack) -> str:
     if os.environ.get("BACKBOARD_API_KEY"):
         return f"Backboard  yours (BACKBOARD_API_KEY), {os.environ.get('BACKBOARD_API_URL', 'the real one')}"
     sandbox = stack.enter_context(Sandbox(keys={LOCAL_KEY}))
+    stack.enter_context(kept(sandbox, FOLDER / "backboard.json"))
+    # So that a person sees a streamed reply come word by word.
+    sandbox.switches.stream_pace = STREAM_PACE
     os.environ["BACKBOARD_API_KEY"] = LOCAL_KEY
     os.environ["BACKBOARD_API_URL"] = sandbox.url
-    return f"Backboard  a sandbox that forgets when it stops    {sandbox.url}"
+    return f"Backboard  a sandbox, kept in .local/backboard.json    {sandbox.url}"
 
 
 def _secrets() -> list[str]:
@@ -194,31 +197,6 @@ def _sign_up(settings: Settings) -> str:
     if not trigger.deliver([message], secret=secret, url=url, echo=print):
         print("It was refused; the server's line above has the reason. It goes on serving.")
     return clerk_id
-
-
-def _print_row(url: str, clerk_id: str) -> None:
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        row = connection.execute("SELECT * FROM users WHERE clerk_id = %s", [clerk_id]).fetchone()
-    if row is None:
-        return
-    print("\nThe row in users:")
-    for column, value in row.items():
-        print(f"  {column:17} {'' if value is None else value}")
-
-
-def _print_banner(settings: Settings, parts: list[str]) -> None:
-    token = settings.service_tokens[0].get_secret_value()
-    port = settings.port
-    print(f"\nServing on http://127.0.0.1:{port}  (Ctrl-C stops everything)")
-    for part in parts:
-        print(f"  {part}")
-    print(
-        "\nNext, in a second terminal:\n"
-        "  ./dev trigger user.created\n"
-        f"  curl -sS http://127.0.0.1:{port}/ensure-user -H 'Authorization: Bearer {token}' \\\n"
-        "       -H 'Content-Type: application/json' -d '{\"clerk_id\": \"user_2abc\"}'\n",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

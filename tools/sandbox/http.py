@@ -1,6 +1,7 @@
 """HTTP requests and responses as the stand-ins see them."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,29 @@ class Request:
         return self.headers.get("connection", "").lower() != "close"
 
 
+EVENT_STREAM = "text/event-stream"
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response; its length is added when it is sent."""
+    """A response; how long it is, or that its end is marked, is added when it is sent.
+
+    Of a stream of server-sent events `pace` is how many seconds pass between two of them.
+    """
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+    pace: float = 0.0
+
+    @property
+    def is_stream(self) -> bool:
+        return ("Content-Type", EVENT_STREAM) in self.headers
+
+    @property
+    def events(self) -> list[bytes]:
+        """The events of a stream, each with the empty line that ends it."""
+        return [event for event in re.split(rb"(?<=\n\n)", self.body) if event]
 
 
 def json_response(status: int, payload: Any) -> Response:

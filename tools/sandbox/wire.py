@@ -7,6 +7,7 @@ exist to prevent.
 import asyncio
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from http.client import responses
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -72,8 +73,11 @@ async def send(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request, response: Response, fault: Fault
 ) -> bool:
     """Send the response as the fault wants it; return whether the connection serves another request."""
-    head, body = _head(response), b"" if request.method == "HEAD" else response.body
+    head, pieces = _head(response), [] if request.method == "HEAD" else _pieces(response)
+    body = b"".join(pieces)
     match fault.wire:
+        case Wire.WHOLE if response.pace:
+            await _drip(writer, [head, *pieces], response.pace)
         case Wire.WHOLE:
             writer.write(head + body)
         case Wire.NOT_AT_ALL:
@@ -83,31 +87,42 @@ async def send(
         case Wire.CUT:
             writer.write(head + body[: len(body) // 2])
         case Wire.HEAD_DRIPS:
-            await _drip(writer, head + body, fault.pace)
+            await _drip(writer, _single_bytes(head + body), fault.pace)
         case Wire.BODY_DRIPS:
             writer.write(head)
-            await _drip(writer, body, fault.pace)
+            await _drip(writer, _single_bytes(body), fault.pace)
         case Wire.EARLY_HINTS:
             while True:
-                await _drip(writer, b"HTTP/1.1 103 Early Hints\r\n\r\n", fault.pace, at_once=True)
+                await _drip(writer, [b"HTTP/1.1 103 Early Hints\r\n\r\n"], fault.pace)
     await writer.drain()
     return request.keeps_alive and fault.wire in {Wire.WHOLE, Wire.HEAD_DRIPS, Wire.BODY_DRIPS}
 
 
-async def _drip(writer: asyncio.StreamWriter, data: bytes, pace: float, *, at_once: bool = False) -> None:
-    """Send byte by byte, or in one piece; ends with a ConnectionError once the client has left."""
-    step = len(data) if at_once else 1
-    for start in range(0, len(data), step):
-        writer.write(data[start : start + step])
+async def _drip(writer: asyncio.StreamWriter, pieces: Iterable[bytes], pace: float) -> None:
+    """Send piece by piece; ends with a ConnectionError once the client has left."""
+    for piece in pieces:
+        writer.write(piece)
         await writer.drain()
         await asyncio.sleep(pace)
 
 
+def _single_bytes(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + 1] for start in range(len(data)))
+
+
 def _head(response: Response) -> bytes:
     reason = responses.get(response.status, "Unknown")
-    lines = [f"HTTP/1.1 {response.status} {reason}", f"Content-Length: {len(response.body)}"]
+    framing = "Transfer-Encoding: chunked" if response.is_stream else f"Content-Length: {len(response.body)}"
+    lines = [f"HTTP/1.1 {response.status} {reason}", framing]
     lines += [f"{name}: {value}" for name, value in response.headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def _pieces(response: Response) -> list[bytes]:
+    """The body in the pieces that travel apart: the events of a stream as chunks, with the last chunk behind them."""
+    if not response.is_stream:
+        return [response.body]
+    return [*(b"%x\r\n%b\r\n" % (len(event), event) for event in response.events), b"0\r\n\r\n"]
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -7,79 +7,32 @@ create makes a new assistant, as at Backboard.
 
 import random
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any, Literal
-from uuid import uuid4
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
+from tools.sandbox.backboard.memories import Memories
+from tools.sandbox.backboard.message_requests import MessageRequest, ids_of_message, read_message
+from tools.sandbox.backboard.message_responses import Turn, echo, response_to
+from tools.sandbox.backboard.records import DEFAULTS, Assistant, Books, Memory, Message, Thread, new_id, now
+from tools.sandbox.backboard.shapes import assistant_json, listed_thread_json, thread_json
+from tools.sandbox.backboard.switches import Switches
 from tools.sandbox.backboard.validation import (
     HttpError,
     assistant_fields,
-    check_range,
     checked_uuid,
     json_object,
-    unprocessable,
+    paging,
 )
 from tools.sandbox.http import Request, Response, json_response
 
-MOST_SKIP = 10_000
-MOST_LIMIT = 200
-BELOW_ASSISTANTS = {"threads": ("POST", "GET"), "memories": ("POST", "GET", "DELETE")}
+MOST_RETRIEVED = 5
+# The name that an assistant gets which a message made; the real one's is not documented.
+UNNAMED = "New Assistant"
 
-# Backboard's documented defaults of a new assistant.
-DEFAULTS: dict[str, Any] = {
-    "system_prompt": None,
-    "description": None,
-    "tools": None,
-    "tok_k": 10,
-    "embedding_provider": "openai",
-    "embedding_model_name": "text-embedding-3-large",
-    "embedding_dims": 3072,
-    "custom_fact_extraction_prompt": None,
-    "custom_update_memory_prompt": None,
-}
-
-
-@dataclass(slots=True)
-class Switches:
-    """What is not known of the live service, to be set by a test or a person."""
-
-    create_status: int = 200
-    name_filter: bool = True
-    visible_after: float = 0.0
-    # Whether a listing of threads shows their messages: all of them, an empty array for each, or no such member. The
-    # vendor's document promises them for one thread alone.
-    listed_messages: Literal["shown", "empty", "absent"] = "shown"
-    order: Literal["ascending", "descending", "random"] = "ascending"
-    seed: int = 0
-    echo_description: bool = False
-    timestamps: Literal["z", "offset", "naive", "microseconds"] = "z"
-    clamp_paging: bool = False
-    extra_fields: bool = False
-    latency: float = 0.0
-    idle_seconds: float = 60.0
-
-
-@dataclass(slots=True)
-class Assistant:
-    """An assistant; it stays on record after its deletion."""
-
-    id: str
-    name: str
-    created_at: datetime
-    fields: dict[str, Any]
-    deleted_at: datetime | None = None
-    made_at: float = field(default_factory=time.monotonic)
-
-
-@dataclass(slots=True)
-class Thread:
-    id: str
-    assistant_id: str
-    created_at: datetime
-    messages: int = 0
-    made_at: float = field(default_factory=time.monotonic)
+Snapshot = tuple[dict[str, Assistant], dict[str, Thread], dict[str, list[Memory]], dict[str, list[str]]]
 
 
 class Account:
@@ -90,14 +43,15 @@ class Account:
         self.assistants: dict[str, Assistant] = {}
         self.threads: dict[str, Thread] = {}
         # By assistant. Whether they go with the assistant is not documented, so here they do not.
-        self.memories: dict[str, list[str]] = {}
+        self.memories: dict[str, list[Memory]] = {}
+        # By the id of the operation: the memories that it made.
+        self.memory_operations: dict[str, list[str]] = {}
 
     def handle(self, request: Request) -> Response:
         try:
-            status, payload = self._route(request)
+            return self._route(request)
         except HttpError as refusal:
             return refusal.response
-        return json_response(status, payload)
 
     def name_of(self, assistant_id: str) -> str:
         """The name of an assistant, living or deleted; empty for an unknown id."""
@@ -105,64 +59,133 @@ class Account:
         return assistant.name if assistant else ""
 
     def make_assistant(self, name: str, *, created_at: datetime | None = None, **fields: Any) -> Assistant:
-        now = datetime.now(UTC)
-        assistant = Assistant(str(uuid4()), name, created_at or now, DEFAULTS | fields)
+        assistant = Assistant(new_id(), name, created_at or now(), DEFAULTS | fields)
         self.assistants[assistant.id] = assistant
         return assistant
 
     def make_thread(self, assistant_id: str, *, created_at: datetime | None = None, messages: int = 0) -> Thread:
-        thread = Thread(str(uuid4()), assistant_id, created_at or datetime.now(UTC), messages)
+        """Make one with as many messages in it."""
+        said = [Message("user", f"{number}") for number in range(messages)]
+        thread = Thread(new_id(), assistant_id, created_at or now(), said)
         self.threads[thread.id] = thread
         return thread
 
-    def snapshot(self) -> "Snapshot":
-        assistants = {key: replace(assistant) for key, assistant in self.assistants.items()}
-        return assistants, dict(self.threads), {key: list(memories) for key, memories in self.memories.items()}
+    def snapshot(self) -> Snapshot:
+        return deepcopy((self.assistants, self.threads, self.memories, self.memory_operations))
 
-    def restore(self, snapshot: "Snapshot") -> None:
-        self.assistants, self.threads, self.memories = snapshot
+    def restore(self, snapshot: Snapshot) -> None:
+        self.assistants, self.threads, self.memories, self.memory_operations = snapshot
+
+    def books(self) -> Books:
+        return deepcopy(Books([*self.assistants.values()], [*self.threads.values()], self.memories))
+
+    def fill(self, books: Books) -> None:
+        """Go on with these, which are visible at once: the clock that they were made by may have been another one."""
+        self.assistants = {one.id: replace(one, made_at=0.0) for one in books.assistants}
+        self.threads = {one.id: replace(one, made_at=0.0) for one in books.threads}
+        self.memories = books.memories
 
     def delete_assistant(self, assistant: Assistant) -> datetime:
         """Mark it as deleted; its threads go with it, for good."""
-        assistant.deleted_at = datetime.now(UTC)
+        assistant.deleted_at = now()
         self.threads = {key: thread for key, thread in self.threads.items() if thread.assistant_id != assistant.id}
         return assistant.deleted_at
 
-    def _route(self, request: Request) -> tuple[int, Any]:
-        match request.method, request.path.removeprefix("/api/").split("/"):
-            case _, [*_, ""]:
+    def assistant_of_message(self, request: Request) -> str:
+        """The id of the assistant that a message goes to; empty where there is none yet."""
+        thread_id, assistant_id = ids_of_message(request)
+        thread = self.threads.get(thread_id)
+        return thread.assistant_id if thread else assistant_id
+
+    def _route(self, request: Request) -> Response:
+        match request.path.removeprefix("/api/").split("/"):
+            case [*_, ""]:
                 raise HttpError(404, "Not Found")
-            case "POST", ["assistants"]:
+            case ["assistants", *parts]:
+                return json_response(*self._assistants_route(request.method, parts, request))
+            case ["threads", *parts]:
+                return self._threads_route(request.method, parts, request)
+        raise HttpError(404, "Not Found")
+
+    def _assistants_route(self, method: str, parts: list[str], request: Request) -> tuple[int, Any]:
+        match method, parts:
+            case "POST", []:
                 return self._switches.create_status, self._create(request)
-            case "GET", ["assistants"]:
+            case "GET", []:
                 return 200, self._list(request.query)
-            case "GET" | "PUT" | "DELETE" as method, ["assistants", uuid]:
+            case "GET", ["memories", "operations", operation_id]:
+                return 200, self._memory_operation(operation_id)
+            case "GET" | "PUT" | "DELETE", [uuid]:
                 return 200, self._one(method, self._living(uuid), request)
-            case method, ["assistants", uuid, "threads" | "memories" as part] if method in BELOW_ASSISTANTS[part]:
-                return self._below(part, method, self._living(uuid), request)
-            case "GET", ["threads"]:
-                return 200, self._threads_json(self.threads.values(), request.query)
-            case "GET" | "DELETE" as method, ["threads", uuid]:
-                return 200, self._thread(method, uuid)
-            case _, ["assistants" | "threads"] | ["assistants" | "threads", _] | [
-                "assistants",
-                _,
-                "threads" | "memories",
-            ]:
+            case "POST" | "GET", [uuid, "threads"]:
+                return 200, self._threads_of(method, self._living(uuid), request)
+            case _, [uuid, "memories", *rest]:
+                return self._memories_of(self._living(uuid)).respond(request, rest)
+            case _, [] | [_] | [_, "threads"]:
                 raise HttpError(405, "Method Not Allowed")
         raise HttpError(404, "Not Found")
 
+    def _threads_route(self, method: str, parts: list[str], request: Request) -> Response:
+        match method, parts:
+            case "POST", ["messages"]:
+                return self._converse(request)
+            case "POST", [uuid, "messages"]:
+                return self._converse(request, uuid)
+            case "GET", []:
+                return json_response(200, self._threads_json(self.threads.values(), request.query))
+            case "GET" | "DELETE", [uuid]:
+                return json_response(200, self._thread(method, uuid))
+            case "POST", ["tool-outputs"] | [_, "runs", _, "submit-tool-outputs"]:
+                raise HttpError(400, "No run of this thread waits for tool outputs")
+            case "POST", [uuid, "runs", run_id, "cancel"]:
+                # Also where the run has ended; here it always has.
+                return json_response(200, {"thread_id": self._thread_of(uuid).id, "run_id": run_id, "cancelled": True})
+            case _, [] | [_] | [_, "messages"]:
+                raise HttpError(405, "Method Not Allowed")
+        raise HttpError(404, "Not Found")
+
+    def _converse(self, request: Request, thread_id: str | None = None) -> Response:
+        """Put a message into its thread, and a reply behind it; the older route names the thread in its path."""
+        wanted = read_message(request)
+        thread = self._thread_of(thread_id) if thread_id else self._thread_for(wanted)
+        memories = self._memories_of(self.assistants[thread.assistant_id])
+        retrieved = [] if wanted.memory == "off" else memories.search(wanted.content, MOST_RETRIEVED)
+        said = Message("user", wanted.content, wanted.metadata, wanted.attachments, wanted.settings)
+        thread.messages.append(said)
+        reply = Message("assistant", echo(wanted)) if wanted.answered else None
+        thread.messages += [reply] if reply else []
+        operation_id = self._remember(memories, wanted) if reply else None
+        turn = Turn(wanted, thread, said, reply, retrieved, operation_id)
+        return response_to(turn, self._switches, alone=thread_id is not None)
+
+    def _thread_for(self, wanted: MessageRequest) -> Thread:
+        """The thread that a message names, or a new one; with neither id an assistant is made as well."""
+        if wanted.thread_id:
+            return self._thread_of(wanted.thread_id)
+        assistant = self._living(wanted.assistant_id) if wanted.assistant_id else self.make_assistant(UNNAMED)
+        return self.make_thread(assistant.id)
+
+    def _remember(self, memories: Memories, wanted: MessageRequest) -> str | None:
+        """Keep the message as a memory where it says so; the real one extracts facts, some time later."""
+        if wanted.memory != "auto" or not wanted.content:
+            return None
+        memory = Memory(wanted.content)
+        memories.memories.append(memory)
+        operation_id = new_id()
+        self.memory_operations[operation_id] = [memory.id]
+        return operation_id
+
     def _create(self, request: Request) -> dict[str, Any]:
         sent = assistant_fields(request, required=True)
-        return self._assistant_json(self.make_assistant(sent.pop("name"), **sent))
+        return assistant_json(self.make_assistant(sent.pop("name"), **sent), self._switches)
 
     def _list(self, query: dict[str, str]) -> list[dict[str, Any]]:
-        skip, limit = self._paging(query)
+        part = paging(query, clamp=self._switches.clamp_paging)
         horizon = time.monotonic() - self._switches.visible_after
         listed = [one for one in self.assistants.values() if one.deleted_at is None and one.made_at <= horizon]
         if self._switches.name_filter and "name" in query:
             listed = [one for one in listed if one.name == query["name"]]
-        return [self._assistant_json(one) for one in self._ordered(listed)[skip : skip + limit]]
+        return [assistant_json(one, self._switches) for one in self._ordered(listed)[part]]
 
     def _ordered(self, listed: list[Assistant]) -> list[Assistant]:
         if self._switches.order == "random":
@@ -173,50 +196,45 @@ class Account:
 
     def _one(self, method: str, assistant: Assistant, request: Request) -> dict[str, Any]:
         if method == "DELETE":
-            deleted_at = self._time(self.delete_assistant(assistant))
-            return {
-                "message": "Assistant deleted successfully",
-                "assistant_id": assistant.id,
-                "deleted_at": deleted_at,
-            }
+            deleted_at = self._switches.spell(self.delete_assistant(assistant))
+            done = {"message": "Assistant deleted successfully", "assistant_id": assistant.id}
+            return done | {"deleted_at": deleted_at}
         if method == "PUT":
             sent = assistant_fields(request, required=False)
             assistant.name = sent.pop("name", assistant.name)
             assistant.fields |= sent
-        return self._assistant_json(assistant)
+        return assistant_json(assistant, self._switches)
 
     def _threads_of(self, method: str, assistant: Assistant, request: Request) -> Any:
         if method == "GET":
             mine = [thread for thread in self.threads.values() if thread.assistant_id == assistant.id]
             return self._threads_json(mine, request.query)
         json_object(request)
-        return self._thread_json(self.make_thread(assistant.id))
+        return thread_json(self.make_thread(assistant.id), self._switches)
 
-    def _below(self, part: str, method: str, assistant: Assistant, request: Request) -> tuple[int, Any]:
-        if part == "threads":
-            return 200, self._threads_of(method, assistant, request)
-        return 201 if method == "POST" else 200, self._memories(method, assistant, request)
+    def _memories_of(self, assistant: Assistant) -> Memories:
+        return Memories(self.memories.setdefault(assistant.id, []), self._switches)
 
-    def _memories(self, method: str, assistant: Assistant, request: Request) -> dict[str, Any]:
-        memories = self.memories.setdefault(assistant.id, [])
-        if method == "POST":
-            memories.append(str(json_object(request).get("content", "")))
-            return {"success": True, "memory_id": str(uuid4())}
-        if method == "DELETE":
-            memories.clear()
-            return {"message": "All memories deleted successfully", "assistant_id": assistant.id}
-        items = [{"id": f"{number}", "content": content} for number, content in enumerate(memories)]
-        return {"memories": items, "total_count": len(items)}
+    def _memory_operation(self, operation_id: str) -> dict[str, Any]:
+        if operation_id not in self.memory_operations:
+            raise HttpError(404, "Memory operation not found")
+        made = self.memory_operations[operation_id]
+        done = {"status": "COMPLETED", "memory_ids": made, "result_count": len(made)}
+        return {"operation_id": operation_id} | done
 
     def _thread(self, method: str, uuid: str) -> dict[str, Any]:
+        thread = self._thread_of(uuid)
+        if method == "GET":
+            return thread_json(thread, self._switches)
+        del self.threads[thread.id]
+        deleted_at = self._switches.spell(now())
+        return {"message": "Thread deleted successfully", "thread_id": thread.id, "deleted_at": deleted_at}
+
+    def _thread_of(self, uuid: str) -> Thread:
         thread = self.threads.get(checked_uuid(uuid, "thread_id"))
         if thread is None:
             raise HttpError(404, "Thread not found")
-        if method == "GET":
-            return self._thread_json(thread)
-        del self.threads[thread.id]
-        deleted_at = self._time(datetime.now(UTC))
-        return {"message": "Thread deleted successfully", "thread_id": thread.id, "deleted_at": deleted_at}
+        return thread
 
     def _living(self, uuid: str) -> Assistant:
         assistant = self.assistants.get(checked_uuid(uuid, "assistant_id"))
@@ -224,55 +242,8 @@ class Account:
             raise HttpError(404, "Assistant not found")
         return assistant
 
-    def _paging(self, query: dict[str, str]) -> tuple[int, int]:
-        skip = self._number(query, "skip", 0, low=0, high=MOST_SKIP)
-        return skip, self._number(query, "limit", 100, low=1, high=MOST_LIMIT)
-
-    def _number(self, query: dict[str, str], name: str, default: int, *, low: int, high: int) -> int:
-        try:
-            number = int(query.get(name, default))
-        except ValueError:
-            raise unprocessable("int_parsing", "Input should be a valid integer", "query", name) from None
-        if self._switches.clamp_paging:
-            return max(low, min(number, high))
-        check_range(number, "query", name, low=low, high=high)
-        return number
-
-    def _assistant_json(self, assistant: Assistant) -> dict[str, Any]:
-        created_at = self._time(assistant.created_at)
-        fields: dict[str, Any] = {"assistant_id": assistant.id, "name": assistant.name, "created_at": created_at}
-        fields |= assistant.fields
-        if self._switches.echo_description:
-            fields["description"] = fields["system_prompt"]
-        if self._switches.extra_fields:
-            fields |= {"owner": {"id": 7}, "updated_at": created_at, "a_field_of_tomorrow": [None]}
-        return fields
-
     def _threads_json(self, threads: Iterable[Thread], query: dict[str, str]) -> list[dict[str, Any]]:
-        skip, limit = self._paging(query)
+        part = paging(query, clamp=self._switches.clamp_paging)
         horizon = time.monotonic() - self._switches.visible_after
         visible = [thread for thread in threads if thread.made_at <= horizon]
-        listed = [self._thread_json(thread) for thread in visible[skip : skip + limit]]
-        if self._switches.listed_messages == "empty":
-            return [thread | {"messages": []} for thread in listed]
-        if self._switches.listed_messages == "absent":
-            return [{key: thread[key] for key in thread if key != "messages"} for thread in listed]
-        return listed
-
-    def _thread_json(self, thread: Thread) -> dict[str, Any]:
-        created_at = self._time(thread.created_at)
-        messages = [{"role": "user", "content": f"{number}"} for number in range(thread.messages)]
-        return {"thread_id": thread.id, "created_at": created_at, "messages": messages, "metadata_": None}
-
-    def _time(self, when: datetime) -> str:
-        return TIMESTAMPS[self._switches.timestamps](when)
-
-
-Snapshot = tuple[dict[str, Assistant], dict[str, Thread], dict[str, list[str]]]
-
-TIMESTAMPS: dict[str, Callable[[datetime], str]] = {
-    "z": lambda when: when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    "offset": lambda when: when.isoformat(timespec="milliseconds"),
-    "naive": lambda when: when.replace(tzinfo=None).isoformat(timespec="milliseconds"),
-    "microseconds": lambda when: when.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-}
+        return [listed_thread_json(thread, self._switches) for thread in visible[part]]

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tools.sandbox.backboard.account import Switches
 from tools.sandbox.backboard.faults import KINDS, NAMED
+from tools.sandbox.backboard.switches import Switches
 from tools.sandbox.faults import Fault
 from tools.sandbox.http import Request, Response, json_response
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CHOICES: dict[str, tuple[Any, ...]] = {
     "create_status": (200, 201),
     "listed_messages": ("shown", "empty", "absent"),
+    "message_answer": ("messages", "reply"),
     "order": ("ascending", "descending", "random"),
     "timestamps": ("z", "offset", "naive", "microseconds"),
 }
@@ -31,7 +32,9 @@ def control(sandbox: "Sandbox", request: Request) -> Response:
     match request.method, request.path:
         case "GET", "/_ledger":
             calls = [asdict(call) for call in sandbox.calls()]
-            return _pretty({"calls": calls, "assistants": [asdict(made) for made in sandbox.made()]})
+            assistants = [asdict(made) for made in sandbox.made()]
+            threads = [asdict(thread) for thread in sandbox.threads()]
+            return _pretty({"calls": calls, "assistants": assistants, "threads": threads})
         case "POST", "/_control":
             return _apply(sandbox, request.body)
     return json_response(404, {"detail": "There are GET /_ledger, POST /_control and /api"})

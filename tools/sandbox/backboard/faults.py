@@ -14,7 +14,7 @@ from tools.sandbox.http import Response, json_response
 
 KINDS = (
     *("create", "lookup", "list", "get", "update", "delete"),
-    *("create_thread", "list_threads", "get_thread", "delete_thread"),
+    *("create_thread", "list_threads", "get_thread", "delete_thread", "send_message"),
     *("add_memory", "list_memories", "delete_memories", "any"),
 )
 
@@ -62,6 +62,23 @@ def forgets() -> Fault:
     return Fault("forgets", forgets=True)
 
 
+def error_event() -> Fault:
+    """A stream that turns into an `error` event in its middle, inside a 200; any other response is an error too."""
+    event = {"type": "error", "error": "Made up by the sandbox"}
+    return Fault("error_event", alter=partial(_breaks_off, last=event))
+
+
+def run_failed() -> Fault:
+    """A stream whose run fails in its middle, inside a 200; a reply that is no stream has failed."""
+    event = {"type": "run_failed", "message": "Made up by the sandbox"}
+    return Fault("run_failed", alter=partial(_breaks_off, last=event))
+
+
+def ends_early() -> Fault:
+    """A stream that ends properly, but in its middle: without the event that ends a run."""
+    return Fault("ends_early", alter=partial(_breaks_off, last=None))
+
+
 def nested(depth: int = 100_000) -> Fault:
     """Deeper than a recursive parser goes: the assistant with a tower in it, or a tower for a listing."""
 
@@ -80,25 +97,26 @@ def oversize(size: int = 5_000_000) -> Fault:
 
 def wrapped() -> Fault:
     """A listing as an object that holds the array."""
-    return Fault("wrapped", alter=lambda response: _with(response, {"assistants": json.loads(response.body)}))
+    return Fault("wrapped", alter=lambda response: _with(response, {"assistants": _items(response)}))
 
 
 def repeated() -> Fault:
-    """A listing with every assistant in it twice."""
-    return Fault("repeated", alter=lambda response: _with(response, _items(response) * 2))
+    """A listing with every assistant in it twice; a stream with every event twice."""
+    return Fault("repeated", alter=lambda response: _with_items(response, _items(response) * 2))
 
 
 def _edits(name: str, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Fault:
-    """Apply `edit` to the assistant of a response, or to each of a listing."""
+    """Apply `edit` to the assistant of a response, or to each of a listing; to each event of a stream."""
 
     def alter(response: Response) -> Response:
-        edited = [edit(item) for item in _items(response)]
-        return _with(response, edited if response.body.startswith(b"[") else edited[0])
+        return _with_items(response, [edit(item) for item in _items(response)])
 
     return Fault(name, alter=alter)
 
 
 def _items(response: Response) -> list[dict[str, Any]]:
+    if response.is_stream:
+        return [json.loads(event.removeprefix(b"data: ")) for event in response.events]
     payload = json.loads(response.body)
     return payload if isinstance(payload, list) else [payload]
 
@@ -107,12 +125,30 @@ def _with(response: Response, payload: Any) -> Response:
     return replace(response, body=json.dumps(payload, separators=(",", ":")).encode())
 
 
+def _with_items(response: Response, items: list[dict[str, Any]]) -> Response:
+    """The response with these instead of its own, in its own shape."""
+    if response.is_stream:
+        return replace(response, body="".join(f"data: {json.dumps(item)}\n\n" for item in items).encode())
+    return _with(response, items if response.body.startswith(b"[") else items[0])
+
+
+def _breaks_off(response: Response, *, last: dict[str, Any] | None) -> Response:
+    """The first half of a stream's events, and then another end; a whole reply says that it has failed."""
+    if response.is_stream:
+        events = _items(response)
+        return _with_items(response, [*events[: len(events) // 2], *([last] if last else [])])
+    (answer,) = _items(response)
+    for message in answer.get("messages", [answer])[-1:]:
+        message |= {"status": "FAILED", "content": None}
+    return _with(response, answer)
+
+
 def _oversize(response: Response, *, size: int) -> Response:
     items = _items(response)
     for item in items:
         item["system_prompt"] = "x" * (size // len(items))
-    filled = _with(response, items if response.body.startswith(b"[") else items[0])
-    return replace(filled, body=filled.body.ljust(size))
+    filled = _with_items(response, items)
+    return filled if filled.is_stream else replace(filled, body=filled.body.ljust(size))
 
 
 def _in_an_hour() -> str:
@@ -139,5 +175,6 @@ NAMED: dict[str, Callable[[], Fault]] = {
     "drips_head": partial(faults.drips, head=True),
     **{f.__name__: f for f in (faults.behaves, faults.hangs, faults.drops, faults.resets, faults.cuts)},
     **{f.__name__: f for f in (faults.drips, faults.hints, faults.empty, faults.gzipped)},
+    **{f.__name__: f for f in (error_event, run_failed, ends_early)},
     **{f.__name__: f for f in (earlier_id, nested, oversize, wrapped, repeated, twice, forgets)},
 }

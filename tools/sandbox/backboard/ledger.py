@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from tools.sandbox.backboard.account import Account, Assistant, Switches, Thread
+from tools.sandbox.backboard.account import Account
 from tools.sandbox.backboard.faults import KINDS
+from tools.sandbox.backboard.records import Assistant, Books, Memory, Message, Thread
+from tools.sandbox.backboard.switches import Switches
 from tools.sandbox.faults import Fault, FaultPlan
 from tools.sandbox.http import Request, Response, json_response
 
@@ -38,6 +40,8 @@ class Ledger:
         self._keys = tuple(keys)
         self._changed = threading.Condition()
         self._plan = FaultPlan(KINDS)
+        # How many calls may have changed something.
+        self.changes = 0
         self.reset()
 
     def reset(self) -> None:
@@ -104,6 +108,11 @@ class Ledger:
             alive = [thread for account in self._accounts.values() for thread in account.threads.values()]
             return [thread for thread in alive if assistant_id in {None, thread.assistant_id}]
 
+    def messages(self, thread_id: str) -> list[Message]:
+        """The messages of a living thread, oldest first."""
+        (thread,) = (thread for thread in self.threads() if thread.id == thread_id)
+        return list(thread.messages)
+
     def make_thread(self, assistant_id: str, *, created_at: datetime | None = None, messages: int = 0) -> Thread:
         """Make one without a call, with as many messages in it."""
         with self._changed:
@@ -120,12 +129,23 @@ class Ledger:
     def memories(self, assistant_id: str) -> list[str]:
         """What is remembered of an assistant's user, also after the assistant's deletion."""
         with self._changed:
-            return list(self._account_of(assistant_id).memories.get(assistant_id, []))
+            return [memory.content for memory in self._account_of(assistant_id).memories.get(assistant_id, [])]
 
     def remember(self, assistant_id: str, *contents: str) -> None:
         """Add memories without a call."""
         with self._changed:
-            self._account_of(assistant_id).memories.setdefault(assistant_id, []).extend(contents)
+            memories = self._account_of(assistant_id).memories.setdefault(assistant_id, [])
+            memories += [Memory(content) for content in contents]
+
+    def books(self) -> Books:
+        """A copy of everything that the account of the first key holds."""
+        with self._changed:
+            return self._accounts[self._keys[0]].books()
+
+    def fill(self, books: Books) -> None:
+        """Let the account of the first key go on with these."""
+        with self._changed:
+            self._accounts[self._keys[0]].fill(books)
 
     def delete_assistant(self, assistant_id: str) -> None:
         """Delete one without a call, as a person at Backboard's dashboard might."""
@@ -161,6 +181,7 @@ class Ledger:
         with self._changed:
             before = account.snapshot() if account and fault.forgets else None
             response = account.handle(request) if account else WRONG_KEY
+            self.changes += request.method != "GET"
             if account and fault.twice:
                 account.handle(request)
             if account and before:
@@ -196,6 +217,9 @@ def _call(request: Request, account: Account | None) -> Call:
         case "POST" | "GET" | "DELETE" as method, ["assistants", uuid, "memories"]:
             kind = {"POST": "add_memory", "GET": "list_memories", "DELETE": "delete_memories"}[method]
             name = account.name_of(uuid) if account else ""
+        case "POST", ["threads", "messages"] | ["threads", _, "messages"]:
+            kind = "send_message"
+            name = account.name_of(account.assistant_of_message(request)) if account else ""
         case "GET", ["threads"]:
             kind = "list_threads"
         case "GET" | "DELETE" as method, ["threads", _]:

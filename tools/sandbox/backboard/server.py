@@ -9,12 +9,14 @@ Python it is steered through the methods of `Ledger` and with the faults of both
     curl -s $SANDBOX/_control -d '{"create": "late", "seconds": 5}'
     curl -s $SANDBOX/_control -d '{"latency": 2, "name_filter": false}'
     curl -s $SANDBOX/_control -d '{"create_thread": "twice", "delete_thread": "forgets"}'
+    curl -s $SANDBOX/_control -d '{"send_message": "error_event", "listed_messages": "empty"}'
     curl -s $SANDBOX/_control -d '{"refuse_connections": 10}'
     curl -s $SANDBOX/_control -d '{"make": "clerk:user_2abc", "times": 2}'
     curl -s $SANDBOX/_control -d '{"clear": true}'
     curl -s $SANDBOX/_control -d '{"reset": true}'
 
-SANDBOX is the URL without /api. A control request that is not understood is answered with what there is.
+SANDBOX is the URL without /api; docs/sandbox.md lists faults and switches. A control request that is not understood is
+answered with what there is.
 """
 
 import asyncio

@@ -13,6 +13,8 @@ from tools.sandbox.http import Request, json_response
 
 LONGEST_NAME = 255
 TOK_K_RANGE = (1, 100)
+MOST_SKIP = 10_000
+MOST_LIMIT = 200
 
 
 class HttpError(Exception):
@@ -25,12 +27,20 @@ def unprocessable(kind: str, message: str, *loc: str | int) -> HttpError:
     return HttpError(422, [{"type": kind, "loc": loc, "msg": message}])
 
 
-def checked_uuid(text: str, parameter: str) -> str:
+def checked_uuid(text: str, parameter: str, *, where: str = "path") -> str:
     """The id in the spelling it is kept under."""
     try:
         return str(UUID(text))
     except ValueError:
-        raise unprocessable("uuid_parsing", "Input should be a valid UUID", "path", parameter) from None
+        raise unprocessable("uuid_parsing", "Input should be a valid UUID", where, parameter) from None
+
+
+def whole_number(value: Any, *loc: str | int) -> int:
+    """A number, or its digits in a query."""
+    try:
+        return int(str(value))
+    except ValueError:
+        raise unprocessable("int_parsing", "Input should be a valid integer", *loc) from None
 
 
 def check_range(number: int, *loc: str, low: int, high: int) -> None:
@@ -38,6 +48,17 @@ def check_range(number: int, *loc: str, low: int, high: int) -> None:
         raise unprocessable("greater_than_equal", f"Input should be greater than or equal to {low}", *loc)
     if number > high:
         raise unprocessable("less_than_equal", f"Input should be less than or equal to {high}", *loc)
+
+
+def paging(query: dict[str, str], *, clamp: bool) -> slice:
+    """The part of a listing that `skip` and `limit` ask for."""
+    skip = whole_number(query.get("skip", 0), "query", "skip")
+    limit = whole_number(query.get("limit", 100), "query", "limit")
+    if clamp:
+        skip, limit = max(0, min(skip, MOST_SKIP)), max(1, min(limit, MOST_LIMIT))
+    check_range(skip, "query", "skip", low=0, high=MOST_SKIP)
+    check_range(limit, "query", "limit", low=1, high=MOST_LIMIT)
+    return slice(skip, skip + limit)
 
 
 def json_object(request: Request) -> dict[str, Any]:

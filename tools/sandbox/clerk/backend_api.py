@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tools.sandbox import wire
-from tools.sandbox.clerk.directory import Directory, error_response
+from tools.sandbox.clerk.directory import Directory
+from tools.sandbox.clerk.errors import error_response
 from tools.sandbox.faults import NO_RESPONSE, Commit, Fault, FaultPlan
 from tools.sandbox.http import Request
 from tools.sandbox.loopback import HOST, LoopbackServer
 
 LOCAL_KEY = "sk_test_local"
-KINDS = ("list", "count", "user", "any")
+KINDS = ("list", "count", "create", "user", "sessions", "keys", "any")
 
 
 def refuses(status: int, code: str = "made_up", *, retry_after: str = "") -> Fault:
@@ -48,7 +49,12 @@ class Clerk(Directory, LoopbackServer):
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.port}/v1"
+        return f"{self.issuer}/v1"
+
+    @property
+    def issuer(self) -> str:
+        """The Frontend API of the instance is here as well, as far as its keys go."""
+        return f"http://{HOST}:{self.port}"
 
     def reset(self) -> None:
         """Forget users, switches, faults and calls."""
@@ -97,7 +103,7 @@ class Clerk(Directory, LoopbackServer):
         """Record the call and find its fault."""
         with self._changed:
             target = f"{request.path}?{request.raw_query}" if request.raw_query else request.path
-            call = Call(_kind(request.path), target, request.headers, time.monotonic(), "")
+            call = Call(_kind(request), target, request.headers, time.monotonic(), "")
             self._calls.append(call)
             fault = self._fault(call)
             call.fault = fault.name
@@ -115,8 +121,16 @@ class Clerk(Directory, LoopbackServer):
         return fault
 
 
-def _kind(path: str) -> str:
-    parts = path.removeprefix("/v1").split("/")[1:]
-    if parts[:1] != ["users"]:
-        return "any"
-    return "list" if len(parts) == 1 else "count" if parts[1] == "count" else "user"
+def _kind(request: Request) -> str:
+    match request.path.split("/")[1:]:
+        case ["v1", "users"]:
+            return "list" if request.method == "GET" else "create"
+        case ["v1", "users", "count"]:
+            return "count"
+        case ["v1", "users", *_]:
+            return "user"
+        case ["v1", "sessions", *_]:
+            return "sessions"
+        case ["v1", "jwks"] | [".well-known", "jwks.json"]:
+            return "keys"
+    return "any"

@@ -49,6 +49,32 @@ def jwk_of(key: RSAPrivateKey, kid: str, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
+def session_claims(clerk_id: str, issuer: str, **changed: Any) -> dict[str, Any]:
+    """The claims of a session token; keyword arguments replace them, and None takes one out."""
+    now = int(time.time())
+    claims = {
+        "azp": "https://app.example.com",
+        "exp": now + 60,
+        "fva": [1, -1],
+        "iat": now,
+        "iss": issuer,
+        "nbf": now - 10,
+        "sid": "sess_canary",
+        "sts": "active",
+        "sub": clerk_id,
+        "v": 2,
+    } | changed
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+def session_token(
+    key: RSAPrivateKey, clerk_id: str, issuer: str, *, header: dict[str, Any] | None = None, **changed: Any
+) -> str:
+    """A session token, signed; `changed` as in `session_claims`."""
+    headers = {"cat": SESSION, "kid": KEY_ID} | (header or {})
+    return jwt.encode(session_claims(clerk_id, issuer, **changed), key, algorithm="RS256", headers=headers)
+
+
 def _base64(number: int) -> str:
     return base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8)).rstrip(b"=").decode()
 
@@ -76,25 +102,11 @@ class ClerkIssuer(LoopbackServer):
 
     def claims(self, user: User, **changed: Any) -> dict[str, Any]:
         """The claims of a session token; keyword arguments replace them, and None takes one out."""
-        now = int(time.time())
-        claims = {
-            "azp": "https://app.example.com",
-            "exp": now + 60,
-            "fva": [1, -1],
-            "iat": now,
-            "iss": self.url,
-            "nbf": now - 10,
-            "sid": "sess_canary",
-            "sts": "active",
-            "sub": user.clerk_id,
-            "v": 2,
-        } | changed
-        return {name: value for name, value in claims.items() if value is not None}
+        return session_claims(user.clerk_id, self.url, **changed)
 
     def token(self, user: User, *, header: dict[str, Any] | None = None, **changed: Any) -> str:
         """A session token, signed with the current key."""
-        headers = {"cat": SESSION, "kid": KEY_ID} | (header or {})
-        return jwt.encode(self.claims(user, **changed), self.key, algorithm="RS256", headers=headers)
+        return session_token(self.key, user.clerk_id, self.url, header=header, **changed)
 
     async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = await wire.read_request(reader)
