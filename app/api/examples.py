@@ -16,6 +16,27 @@ _TIME = "2026-11-27T09:30:00Z"
 _QUESTION = {"role": "user", "content": "Where should I eat in Lisbon?"}
 _REPLY = {"role": "assistant", "content": "Start in Alfama.", "metadata": {"model": "gpt-4o", "tokens": 812}}
 _MESSAGE = {"id": _MESSAGE_ID, "session_id": _SESSION_ID, "metadata": None, "created_at": _TIME} | _QUESTION
+_USER = {
+    "id": _CLERK_ID,
+    "object": "user",
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "primary_email_address_id": "idn_2g7np7Hrk0SN6kj5EDMLDaKNL0S",
+    "email_addresses": [{"id": "idn_2g7np7Hrk0SN6kj5EDMLDaKNL0S", "email_address": "ada@example.com"}],
+    "created_at": 1780000000000,
+    "updated_at": 1790000000000,
+}
+_SIGN_IN = {"id": "sess_2g7np7Hrk0SN6kj5EDMLDaKNL0S", "object": "session", "user_id": _CLERK_ID, "user": _USER}
+
+
+def example_event(event_type: str) -> dict[str, Any]:
+    """What Clerk sends for an event that is acted on; its own documents have more members."""
+    deletion = {"id": _CLERK_ID, "object": "user", "deleted": True}
+    data = {"user.deleted": deletion, "session.created": _SIGN_IN}.get(event_type, _USER)
+    envelope = {"type": event_type, "object": "event", "timestamp": 1790000000000}
+    return envelope | {"instance_id": "ins_2g7np7Hrk0SN6kj5EDMLDaKNL0S", "data": data}
+
+
 _SESSION: dict[str, Any] = {
     "id": _SESSION_ID,
     "clerk_id": _CLERK_ID,
@@ -57,22 +78,7 @@ EXAMPLES: Mapping[str, Any] = {
     "MessageAnswer": _MESSAGE,
     "MessageList": {"messages": [_MESSAGE]},
     "MessagePage": {"messages": [_MESSAGE], "before": None},
-    "Event": {
-        "type": "user.updated",
-        "object": "event",
-        "timestamp": 1790000000000,
-        "instance_id": "ins_2g7np7Hrk0SN6kj5EDMLDaKNL0S",
-        "data": {
-            "id": _CLERK_ID,
-            "object": "user",
-            "first_name": "Ada",
-            "last_name": "Lovelace",
-            "primary_email_address_id": "idn_2g7np7Hrk0SN6kj5EDMLDaKNL0S",
-            "email_addresses": [{"id": "idn_2g7np7Hrk0SN6kj5EDMLDaKNL0S", "email_address": "ada@example.com"}],
-            "created_at": 1780000000000,
-            "updated_at": 1790000000000,
-        },
-    },
+    "Event": example_event("user.updated"),
     "Outcome": {"outcome": "updated"},
     "Health": {"status": "ok"},
     "Readiness": {

@@ -23,8 +23,10 @@ from starlette.routing import BaseRoute, Route
 from app import log
 from app.api import codes
 from app.api.auth import MethodRouter
-from app.api.examples import EXAMPLES, PLAIN_TEXT, problem
+from app.api.events import HANDLED, Event
+from app.api.examples import EXAMPLES, PLAIN_TEXT, example_event, problem
 from app.api.problems import Problem
+from app.api.schemas import Outcome
 from app.clerk.users import CLERK_ID_PATTERN
 from app.reasons import REASONS
 
@@ -138,11 +140,29 @@ def document(routes: Iterable[BaseRoute]) -> Json:
         "servers": [{"url": "/", "description": "The service that answers this document."}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
+        "webhooks": {event_type: _webhook(event_type, meaning) for event_type, meaning in HANDLED.items()},
         "components": {"schemas": definitions["$defs"], "securitySchemes": {"bearer": bearer}},
         "x-codes": {
             code: {"status": one.status, "meaning": one.meaning, "caller": one.for_caller}
             for code, one in REASONS.items()
         },
+    }
+
+
+def _webhook(event_type: str, meaning: str) -> Json:
+    """An event that Clerk sends to POST /webhooks/clerk, which the document describes as a path as well."""
+    schema = {"$ref": _REFERENCE.format(model=Event.__name__)}
+    event: Json = {"schema": schema, "examples": {event_type: {"value": example_event(event_type)}}}
+    return {
+        "post": {
+            "tags": ["webhooks"],
+            "summary": meaning,
+            "description": "Clerk sends it to POST /webhooks/clerk.",
+            "operationId": "on" + event_type.title().replace(".", ""),
+            "security": [],
+            "requestBody": {"required": True, "content": {"application/json": event}},
+            "responses": {"200": _answer(HTTPStatus.OK, Outcome), "400": _problem(HTTPStatus.BAD_REQUEST, [])},
+        }
     }
 
 

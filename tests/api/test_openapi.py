@@ -1,10 +1,12 @@
 """`/openapi.json` and the routes are tested against each other, by schemathesis and by hand."""
 
+import json
 import time
 import tomllib
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -22,7 +24,7 @@ from app.clerk.signatures import sign
 from tests.support import asgi, factories
 from tests.support.factories import Person
 from tests.support.fuzzing import examples
-from tests.support.service import Service
+from tests.support.service import Service, assert_declared
 from tools.processes import ServerProcess
 from tools.sandbox.backboard import Sandbox
 
@@ -37,9 +39,35 @@ OPERATIONS = [
     for method, operation in item.items()
     if method != "parameters"
 ]
+EXAMPLES = [
+    (f"{operation['operationId']} {place}", name, example["value"], media_type["schema"])
+    for operation in [one for *_, one in OPERATIONS] + [item["post"] for item in DOCUMENT["webhooks"].values()]
+    for place, content in [("body", operation.get("requestBody", {})), *operation["responses"].items()]
+    for media_type in content.get("content", {}).values()
+    for name, example in media_type["examples"].items()
+]
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with closed schemas of answers: clients take new members, the tests see each without a name."""
+    copy: dict[str, Any] = json.loads(json.dumps(document))
+    schemas = copy["components"]["schemas"]
+    bodies = {part["$ref"].rpartition("/")[2] for *_, op in OPERATIONS for part in body_schemas(op)}
+    for name in schemas.keys() - bodies:
+        if "properties" in schemas[name]:
+            schemas[name].setdefault("additionalProperties", False)
+    return copy
+
+
+def body_schemas(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    content = operation.get("requestBody", {}).get("content", {})
+    return [one for media_type in content.values() for one in media_type["schema"].get("anyOf", [media_type["schema"]])]
+
+
+STRICT = closed(DOCUMENT)
 # The body beside a service token.
 ENSURING = validator_for(DOCUMENT["components"]["schemas"]["EnsureUserRequest"])
-schema = schemathesis.openapi.from_dict(DOCUMENT)
+schema = schemathesis.openapi.from_dict(STRICT)
 CHAT = "^/(users|sessions)/"
 
 
@@ -65,11 +93,10 @@ def test_the_service_answers_as_the_document_says(
 
     answer = ask(case, lasting_server)
 
-    # Requests without credentials are tested elsewhere; here all have them. The other body of
-    # POST /ensure-user is for a session token.
+    # The other body of POST /ensure-user is for a session token.
     is_own = case.path == "/ensure-user" and isinstance(case.body, dict) and not ENSURING.is_valid(case.body)
     unsaid = [positive_data_acceptance] if is_own else []
-    case.validate_response(answer, excluded_checks=[ignored_auth, *unsaid])
+    validate(case, answer, *unsaid)
     if answer.status_code >= 400:
         assert (database.execute("SELECT count(*) FROM users").fetchone(), len(backboard.calls())) == before
 
@@ -92,13 +119,48 @@ def test_the_chats_routes_answer_as_the_document_says(
     if b"\\u0000" in body:
         # Without its NULs a text may be short enough.
         unsaid.append(negative_data_rejection)
+    validate(case, answer, *unsaid)
+
+
+def validate(case: Any, answer: Any, *unsaid: Any) -> None:
+    """The answer has the shape of the document, and a problem's code is one of its operation and status."""
+    # Requests without credentials are tested elsewhere; here all have them.
     case.validate_response(answer, excluded_checks=[ignored_auth, *unsaid])
+    method = answer.request.method
+    assert_declared(method, unquote(urlsplit(answer.request.url).path), answer.status_code, answer.content)
 
 
 def ask(case: Any, server: ServerProcess) -> Any:
     modes = {part.value: info.mode for part, info in case.meta.components.items()}
     credentials = None if modes.get("header") is GenerationMode.NEGATIVE else Credentials()
     return case.call(base_url=server.url, auth=credentials)
+
+
+def test_every_example_is_valid_and_has_every_member() -> None:
+    """Also under closed schemas; of a request, members may be left out."""
+    for place, name, value, schema in EXAMPLES:
+        validator = validator_for(schema | {"components": STRICT["components"]})
+        assert validator.is_valid(value), (place, list(validator.iter_errors(value)))
+        members = STRICT["components"]["schemas"].get(name, {}).get("properties")
+        if members and name != "Problem" and not place.endswith("body"):
+            assert set(value) == set(members), place
+
+
+def test_schemas_of_answers_are_open_and_no_default_is_null() -> None:
+    """A new member of an answer breaks no client, and a member that may be missing is not typed as null."""
+    text = json.dumps(DOCUMENT)
+
+    assert '"additionalProperties": false' not in text
+    assert '"default": null' not in text
+
+
+def test_every_operation_has_an_id_of_its_own_a_tag_a_summary_and_says_who_may_ask() -> None:
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    operations = [operation for *_, operation in OPERATIONS]
+
+    assert len({one["operationId"] for one in operations}) == len(operations)
+    assert {tag for one in operations for tag in one["tags"]} == tags
+    assert all(one["summary"] and "security" in one for one in operations)
 
 
 def test_the_document_has_every_route_and_no_other() -> None:
