@@ -7,19 +7,35 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[2] / "sql" / "migrations"
 
 _FORMAT = re.compile(
-    r"-- migrate:up(?P<outside> transaction:false)?\n(?P<up>.*)^-- migrate:down(?P<down>.*)", re.DOTALL | re.MULTILINE
+    r"-- migrate:up(?P<outside> transaction:false)?\n(?P<up>.*)^-- migrate:down(?: transaction:false)?\n(?P<down>.*)",
+    re.DOTALL | re.MULTILINE,
 )
+_CONCURRENT_INDEX = re.compile(rb"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON (\w+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrentIndex:
+    """An index that a file makes beside writers."""
+
+    name: str
+    table: str
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file. A statement that Postgres runs outside a transaction only is alone in it."""
+    """One file. A statement that Postgres runs outside a transaction only is alone in it, and may be repeated."""
 
     version: str
     file: str
     up: bytes
     down: bytes
     in_transaction: bool
+
+    @property
+    def concurrent_index(self) -> ConcurrentIndex | None:
+        """The index that it makes with CREATE INDEX CONCURRENTLY."""
+        found = _CONCURRENT_INDEX.search(self.up)
+        return ConcurrentIndex(found[1].decode(), found[2].decode()) if found else None
 
     @property
     def tables(self) -> set[str]:

@@ -1,5 +1,8 @@
 """Migrations: each file of sql/migrations is applied in a transaction of its own, which holds a lock.
 
+A file with `transaction:false` is applied on a second connection, while the first holds the lock, and may be applied
+once more after a run that was broken off.
+
 Any number of machines may migrate at once: each looks under the lock for what is missing. The lock is polled instead of
 waited for, since a waiting statement would hold a snapshot that CREATE INDEX CONCURRENTLY waits for in turn. It ends
 with its transaction, so it works through a transaction pooler too.
@@ -15,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from app.errors import DatabaseUnavailable
+from app.postgres import concurrent_index
 from app.postgres.applied_migrations import OWN_SCHEMA, QUERY_SECONDS, MigrationError, find_own_tables, list_applied
 from app.postgres.migration_files import Migration, read_migrations
 from app.postgres.pipeline import Connection, execute
@@ -154,7 +158,8 @@ async def _apply_next(connection: Connection, migrations: list[Migration], url: 
             return None
         if applied and migration.version < max(applied & versions, default=""):
             raise MigrationError(f"{migration.file} is numbered below one that was applied; give it a higher number.")
-        with _explained(f"{migration.file} could not be applied, and nothing of it was kept"):
+        kept = "nothing of it was kept" if migration.in_transaction else "the next run begins it again"
+        with _explained(f"{migration.file} could not be applied, and {kept}"):
             await _apply(connection, migration, url)
             await execute(connection, (queries.insert_migration, {"version": migration.version}), seconds=QUERY_SECONDS)
     return migration
@@ -167,7 +172,10 @@ async def _apply(connection: Connection, migration: Migration, url: str) -> None
     # A statement with values keeps its snapshot until the next one, and CREATE INDEX CONCURRENTLY waits for that.
     await connection.execute(_NO_IDLE_LIMIT)
     async with await _connect(url) as another:
-        await another.execute(migration.up)
+        if index := migration.concurrent_index:
+            await concurrent_index.build(another, index, migration.up)
+        else:
+            await another.execute(migration.up)
 
 
 async def _read_applied(connection: Connection) -> set[str]:

@@ -44,6 +44,7 @@ class Queries:
     get_database_facts: bytes
     get_user_counts: bytes
     get_user_state: bytes
+    get_index_state: bytes
     get_oldest_session_attempt: bytes
     get_schema_version: bytes
     get_positions: bytes

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
@@ -24,7 +25,7 @@ HASHES = {
     "0003_add_chat_memory.sql": "04009fe4c5bcb03ae9a84700eb1cc2b34c4e5af14fa7e2170761be940161cbdc",
     "0004_create_functions.sql": "83bfb0984fb6352c19ffb6c6f30c3177ab7db44f445b6fb8f5d557ac0544f9c0",
     "0005_add_event_times.sql": "813170e71f12e7042580cc41951f6295f8a33ef2652b85a4ef69fda7be0c7576",
-    "0006_index_unnormalized_messages.sql": "fdfc544f033bf44c3cac9ac445b2cc1d71c7616913079f235b81ecd1df259a41",
+    "0006_index_unnormalized_messages.sql": "b8ce8ff01062c2f614f869d031a7d721d15c85ed72f3d5c5afd694c461f95263",
 }
 
 # Type, whether NULL is allowed, default.
@@ -113,7 +114,8 @@ KEYS = {
 
 def parts(name: str) -> tuple[str, str]:
     """The up and the down part of a migration, without the markers."""
-    match = re.fullmatch(r"-- migrate:up\n(.+)\n-- migrate:down\n(.+)", FILES[name], flags=re.DOTALL)
+    outside = "(?: transaction:false)?"
+    match = re.fullmatch(rf"-- migrate:up{outside}\n(.+)\n-- migrate:down{outside}\n(.+)", FILES[name], flags=re.DOTALL)
     assert match, f"{name} has no up part followed by a down part"
     return match[1], match[2]
 
@@ -141,6 +143,17 @@ def objects(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
         """
     )
     return cursor.fetchall()
+
+
+def is_outside(name: str) -> bool:
+    """Whether its statements run outside a transaction."""
+    return FILES[name].startswith("-- migrate:up transaction:false\n")
+
+
+def run(connection: psycopg.Connection, name: str, part: int) -> None:
+    """Run the up part or the down part."""
+    with nullcontext() if is_outside(name) else connection.transaction():
+        connection.execute(parts(name)[part].encode())
 
 
 def constraints(database: Database, kinds: str) -> dict[str, str]:
@@ -175,8 +188,21 @@ def test_a_released_migration_is_never_removed() -> None:
 def test_a_migration_begins_with_its_reason_and_two_timeouts(name: str) -> None:
     """So that it fails before it blocks a running service."""
     limits = r"(-- [^\n]+\n)+SET LOCAL lock_timeout = '\d+m?s';\nSET LOCAL statement_timeout = '\d+m?s';\n.+"
+    # Outside a transaction SET LOCAL does nothing, and blocks no one.
+    outside = r"(-- [^\n]+\n)+[^;]+;\n+"
 
-    assert re.fullmatch(limits, parts(name)[0], flags=re.DOTALL)
+    assert re.fullmatch(outside if is_outside(name) else limits, parts(name)[0], flags=re.DOTALL)
+
+
+def test_a_migration_outside_a_transaction_may_be_repeated() -> None:
+    """Each part is one statement that does nothing a second time, and a new index is looked at."""
+    outside = [one for one in migration_files.read_migrations() if not one.in_transaction]
+
+    assert outside
+    for migration in outside:
+        assert (b"IF NOT EXISTS" in migration.up) or (b"IF EXISTS" in migration.up), migration.file
+        assert (b"IF NOT EXISTS" in migration.down) or (b"IF EXISTS" in migration.down), migration.file
+        assert (b"CREATE" in migration.up) == (migration.concurrent_index is not None), migration.file
 
 
 @every_migration
@@ -190,18 +216,15 @@ def test_each_down_part_restores_the_schema_before_its_up_part(database_url: str
         before = []
         for name in FILES:
             before.append(objects(connection))
-            with connection.transaction():
-                connection.execute(parts(name)[0].encode())
+            run(connection, name, 0)
         full = objects(connection)
 
         for name in reversed(FILES):
-            with connection.transaction():
-                connection.execute(parts(name)[1].encode())
+            run(connection, name, 1)
             assert objects(connection) == before.pop(), f"the down part of {name} leaves something"
 
         for name in FILES:
-            with connection.transaction():
-                connection.execute(parts(name)[0].encode())
+            run(connection, name, 0)
         assert objects(connection) == full
 
 

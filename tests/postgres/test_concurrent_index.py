@@ -1,0 +1,174 @@
+"""Indexes that are built outside a transaction: beside writers, beside another build, and after one was broken off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.postgres import concurrent_index, migrations
+from app.postgres.applied_migrations import MigrationError
+from app.postgres.migration_files import ConcurrentIndex, read_migrations
+from app.postgres.pipeline import Connection
+from tests.support.databases import temporary_database
+
+pytestmark = [pytest.mark.anyio, pytest.mark.ways("direct")]
+
+INDEX = ConcurrentIndex("things_number_idx", "things")
+BUILD = b"CREATE INDEX CONCURRENTLY IF NOT EXISTS things_number_idx ON things (number)"
+UNIQUE = b"CREATE UNIQUE INDEX CONCURRENTLY things_number_idx ON things (number)"
+VALID = b"SELECT indexrelid, indisvalid FROM pg_index WHERE indexrelid = to_regclass('things_number_idx')"
+OTHERS = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+WAITS = OTHERS + b" AND wait_event_type = 'Lock'"
+HAS_LOOKED = OTHERS + b" AND state = 'idle' AND query LIKE '%pg_stat_progress_create_index%'"
+Rival = psycopg.Connection[tuple[Any, ...]]
+
+
+@pytest.fixture
+def url(database_url: str) -> Iterator[str]:
+    """A database with a table that holds one number twice."""
+    with temporary_database(database_url) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE things (number INT); INSERT INTO things VALUES (1), (1)")
+        yield url
+
+
+@pytest.fixture
+def rival(url: str) -> Iterator[Rival]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+async def until(rival: Rival, number: int, count: bytes) -> None:
+    """Until so many processes of the database do this."""
+    async with asyncio.timeout(20):
+        while rival.execute(count).fetchone() != (number,):  # noqa: ASYNC110  # It happens in the server.
+            await asyncio.sleep(0.01)
+
+
+def fails_half_way(rival: Rival) -> None:
+    """The number that is there twice ends it after its first pass."""
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        rival.execute(UNIQUE)
+
+
+def is_cut_off(rival: Rival) -> None:
+    """By a limit of time, while it waits for a writer."""
+    with psycopg.connect(rival.info.dsn) as writer:
+        writer.execute("INSERT INTO things VALUES (2)")
+        rival.execute("SET statement_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            rival.execute(BUILD)
+
+
+def is_killed(rival: Rival) -> None:
+    """With the process of the server that builds it."""
+    builder = psycopg.connect(rival.info.dsn, autocommit=True)
+    with psycopg.connect(rival.info.dsn) as writer:
+        writer.execute("INSERT INTO things VALUES (2)")
+        builder.pgconn.send_query(BUILD)
+        while rival.execute(WAITS).fetchone() != (1,):
+            pass
+        rival.execute("SELECT pg_terminate_backend(%s, 5000)", [builder.info.backend_pid])
+    builder.close()
+
+
+def drops_half_way(rival: Rival) -> None:
+    """A valid index that was to be dropped is marked invalid first."""
+    rival.execute(BUILD)
+    with psycopg.connect(rival.info.dsn) as reader:
+        reader.execute("SELECT FROM things")
+        rival.execute("SET statement_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            rival.execute("DROP INDEX CONCURRENTLY things_number_idx")
+
+
+@pytest.mark.parametrize("breaks", [fails_half_way, is_cut_off, is_killed, drops_half_way])
+async def test_a_build_that_was_broken_off_is_begun_again(
+    breaks: Callable[[Rival], None], url: str, rival: Rival
+) -> None:
+    """Postgres leaves an invalid index behind, which IF NOT EXISTS would take for the one that is wanted."""
+    breaks(rival)
+    assert [valid for _, valid in rival.execute(VALID)] == [False]
+
+    async with connected(url) as connection:
+        await concurrent_index.build(connection, INDEX, BUILD)
+
+    assert [valid for _, valid in rival.execute(VALID)] == [True]
+
+
+async def test_an_index_that_stands_is_kept(url: str, rival: Rival) -> None:
+    """It was built, and the note of it was lost; or an operator has made it before."""
+    rival.execute(BUILD)
+    before = rival.execute(VALID).fetchall()
+
+    async with connected(url) as connection:
+        await concurrent_index.build(connection, INDEX, BUILD)
+
+    assert rival.execute(VALID).fetchall() == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "CREATE TABLE others (number INT); CREATE INDEX things_number_idx ON others (number)",
+        "CREATE TABLE things_number_idx (number INT)",
+        "CREATE VIEW things_number_idx AS SELECT 1 AS number",
+        "CREATE SEQUENCE things_number_idx",
+    ],
+)
+async def test_what_else_has_its_name_is_a_sentence(other: str, url: str, rival: Rival) -> None:
+    """It is not dropped, and not taken for the index."""
+    rival.execute(other.encode())
+    before = rival.execute("SELECT oid FROM pg_class WHERE relname = 'things_number_idx'").fetchall()
+
+    async with connected(url) as connection:
+        with pytest.raises(MigrationError, match="things_number_idx is not a valid index of the table things"):
+            await concurrent_index.build(connection, INDEX, BUILD)
+
+    assert rival.execute("SELECT oid FROM pg_class WHERE relname = 'things_number_idx'").fetchall() == before
+
+
+async def test_a_build_that_goes_on_without_its_client_is_waited_for(url: str, rival: Rival) -> None:
+    """Its migrate was killed, and the server builds on; it is neither built twice nor dropped."""
+    with psycopg.connect(url) as writer:
+        writer.execute("INSERT INTO things VALUES (2)")
+        async with connected(url) as orphan, connected(url) as connection:
+            first = asyncio.create_task(orphan.execute(BUILD))
+            await until(rival, 1, WAITS)
+            ((index, valid),) = rival.execute(VALID).fetchall()
+            second = asyncio.create_task(concurrent_index.build(connection, INDEX, BUILD))
+            await until(rival, 1, HAS_LOOKED)
+            writer.commit()
+            await asyncio.gather(first, second)
+
+    assert (valid, rival.execute(VALID).fetchall()) == (False, [(index, True)])
+
+
+async def test_messages_are_written_while_the_index_over_them_is_built(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that has written keeps the index waiting, and the writers that come behind it do not wait."""
+    files = read_migrations()
+    monkeypatch.setattr(migrations, "read_migrations", lambda: [one for one in files if one.version < "0006"])
+    with temporary_database(database_url) as url:
+        await migrations.migrate(url)
+        monkeypatch.setattr(migrations, "read_migrations", lambda: files)
+        with psycopg.connect(url) as writer, psycopg.connect(url, autocommit=True) as next_writer:
+            writer.execute("DELETE FROM messages")
+            migrating = asyncio.create_task(migrations.migrate(url))
+            await until(next_writer, 1, WAITS)
+            next_writer.execute("SET lock_timeout = '2s'")
+            next_writer.execute("DELETE FROM messages")
+            writer.commit()
+            applied = await migrating
+
+    assert applied == [one.file for one in files if one.version >= "0006"]
