@@ -78,10 +78,12 @@ class Sender:
         call = Event("", ENSURE, clerk_id, json.dumps(profile).encode())
         return await self._ask(self._route(rng, to), "/ensure-user", call, dict(AUTHORIZED))
 
-    async def open_session(self, clerk_id: str, rng: random.Random, *, to: Server | None = None) -> Operation:
-        """Open the one session of a user; a repetition means the same one."""
+    async def open_session(
+        self, clerk_id: str, rng: random.Random, *, key: str = "conversation", to: Server | None = None
+    ) -> Operation:
+        """Open the one session of a user under this key; a repetition means the same one."""
         call = Event("", OPEN, clerk_id, b"{}")
-        headers = {**AUTHORIZED, "Idempotency-Key": "conversation"}
+        headers = {**AUTHORIZED, "Idempotency-Key": key}
         return await self._ask(self._route(rng, to), f"/users/{clerk_id}/sessions", call, headers)
 
     async def append(
