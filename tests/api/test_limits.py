@@ -92,7 +92,7 @@ def test_0_is_no_limit(clock: Clock) -> None:
     limit = UserLimit(0, 60, clock=clock)
     limit.charge("user_a", 1000)
 
-    assert allowed(limit, "user_a", 1000) == 1000
+    assert (allowed(limit, "user_a", 1000), len(limit)) == (1000, 0)
 
 
 def test_what_is_charged_beyond_the_last_token_is_owed(clock: Clock) -> None:
@@ -127,6 +127,16 @@ def test_no_number_of_users_fills_the_memory(clock: Clock) -> None:
 
     assert len(limit) == MAX_BUCKETS
     assert [allowed(limit, f"user_{number}", 2) for number in (MAX_BUCKETS + 499, 0)] == [0, 2]
+
+
+def test_the_one_who_asks_again_is_not_the_first_to_be_forgotten(clock: Clock) -> None:
+    limit = UserLimit(2, 3600, clock=clock)
+    for number in range(MAX_BUCKETS):
+        limit.take(f"user_{number}")
+    limit.take("user_0")
+    limit.take("user_new")
+
+    assert [allowed(limit, user, 2) for user in ("user_0", "user_1")] == [0, 2]
 
 
 def test_what_a_request_may_take_is_charged_until_it_is_known(clock: Clock) -> None:
