@@ -22,7 +22,7 @@ class Vanishing:
         self._opening: set[asyncio.Task[None]] = set()
 
     async def strike(self, number: float) -> None:
-        """Take any living assistant, also one whose row is still to be written."""
+        """Take any living assistant, also one that no row names yet."""
         alive = self._cluster.sandbox.alive()
         if not alive or len(self._cluster.vanished) >= max(FEW, SHARE * len(alive)):
             return
@@ -48,7 +48,7 @@ class Vanishing:
                 break
             await asyncio.sleep(rng.uniform(0.2, 1.0))
         else:
-            self._cluster.noticed.append(Violation("stuck", f"no session for {clerk_id}, whose assistant vanished"))
+            self._cluster.noticed.append(Violation("stuck", f"no session for {clerk_id} after the assistant vanished"))
             return
         ensured = await self._cluster.sender.ensure(clerk_id, rng)
         if ensured.assistant_id == lost_id:
