@@ -45,9 +45,11 @@ def create_app(settings: Settings) -> Starlette:
         deletion=components.deletion,
         instance_id=settings.clerk_instance_id,
     )
+    limits = build_user_limits(settings)
     authenticator = Authenticator(
         service_tokens=[token.get_secret_value().encode() for token in settings.service_tokens],
         session_tokens=components.session_tokens,
+        limits=limits,
     )
     health = Health(
         queries=components.queries,
@@ -58,7 +60,6 @@ def create_app(settings: Settings) -> Starlette:
         stopping=stopping,
         prometheus=metrics,
     )
-    limits = build_user_limits(settings)
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator, limits), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))
     app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, stopping))

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app import log
+from app.api.limits import UserLimit, UserLimits
 from app.clerk.session_tokens import BadToken, SessionTokens
 from app.clerk.users import CLERK_ID
 from app.deadline import Deadline
@@ -73,21 +74,29 @@ class MethodRouter:
 class Authenticator:
     """Identifies the caller of a request by its bearer token."""
 
-    def __init__(self, *, service_tokens: Sequence[bytes], session_tokens: SessionTokens | None) -> None:
+    def __init__(
+        self, *, service_tokens: Sequence[bytes], session_tokens: SessionTokens | None, limits: UserLimits
+    ) -> None:
         self._service_tokens = service_tokens
         self._session_tokens = session_tokens
+        self._limits = limits
 
     def route(self, path: str, **handlers: Handler) -> Route:
-        """A route with a handler for each method, called with authenticated requests only."""
-        endpoints = {method: self._authenticated(handler) for method, handler in handlers.items()}
+        """A route with a handler for each method, called with authenticated requests within the user's limits only."""
+        reads, writes = self._limits.reads, self._limits.writes
+        endpoints = {
+            method: self._authenticated(handler, reads if method == "GET" else writes)
+            for method, handler in handlers.items()
+        }
         return Route(path, MethodRouter(**endpoints), methods=list(handlers))
 
-    def _authenticated(self, handler: Handler) -> Endpoint:
+    def _authenticated(self, handler: Handler, limit: UserLimit) -> Endpoint:
         @wraps(handler)
         async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
             deadline = Deadline()
             owner_id = await self.authenticate(scope, deadline)
             scope[ADMITTED] = True
+            limit.take(owner_id)
             await handler(AuthenticatedRequest(scope, receive, send, deadline, owner_id))
 
         return endpoint

@@ -24,7 +24,7 @@ DOCUMENT = ["document_too_large", "too_deep", "too_many_digits"]
 # HTTP's own, before a caller is known; nothing but the status is told.
 ANY: Codes = {400: [], 405: [], 431: []}
 # The keys of session tokens may be out of reach, which is told without a code too.
-BY_TOKEN: Codes = {401: [], 503: DATABASE}
+BY_TOKEN: Codes = {401: [], 429: ["rate_limited"], 503: DATABASE}
 BY_BODY: Codes = {
     408: ["body_timeout"],
     413: ["too_large"],

@@ -3,7 +3,8 @@
 A request is authenticated (app.api.auth) before any of these handlers runs; Backboard has no part in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from app.api import codes, pagination
 from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import read_body
-from app.api.limits import UserLimits
+from app.api.limits import Reservation, UserLimits
 from app.api.openapi import Operation, parameter
 from app.api.schemas import BatchRequest, MessageAnswer, MessageList, MessagePage, MessageRequest
 from app.chat.models import Message, NewMessage
@@ -23,6 +24,7 @@ from app.chat.repository import PAGE_BYTES
 from app.chat.service import ChatService
 from app.errors import NotFound
 from app.http.answers import answer_found, answer_stored, reserve_answer
+from app.http.requests import announced_length
 from app.http.responses import answer_nothing
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
@@ -31,11 +33,13 @@ MESSAGE_BYTES = 1_536 * 1024
 BATCH_BYTES = 1024 * 1024
 # A request counts as one message for each started 16 KiB: what a user may fill the database with is bounded as well.
 LIMITED_LENGTH = 16 * 1024
+# A page counts as one more read for each 64 KiB, and as the most that is usual until its length is known.
+LIMITED_PAGE_LENGTH, USUAL_PAGE = 64 * 1024, 16
 
 _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _BEFORE = parameter("query", "before", pagination.MESSAGE_CURSOR)
 
-_WRITING: codes.Codes = {422: codes.DOCUMENT, 429: ["rate_limited"]}
+_WRITING: codes.Codes = {422: codes.DOCUMENT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,24 +60,30 @@ class Messages:
     @Operation(body=MessageRequest, answers={201: MessageAnswer}, errors=_WRITING)
     async def add_message(self, request: AuthenticatedRequest) -> None:
         """Add a message."""
-        self.limits.messages.take(request.owner_id)
-        body = await read_body(request, MessageRequest, MESSAGE_BYTES)
-        (message,) = await self._append(request, [body.new_message()])
+        with self._limited(request, MESSAGE_BYTES) as reservation:
+            new = (await read_body(request, MessageRequest, MESSAGE_BYTES)).new_message()
+            reservation.used = _tokens([new])
+        (message,) = await self._append(request, [new])
         await answer_stored(request.scope, request.send, HTTPStatus.CREATED, _content(message), owner=request.owner_id)
 
     @Operation(body=BatchRequest, answers={201: MessageList}, errors=_WRITING)
     async def add_messages(self, request: AuthenticatedRequest) -> None:
         """Add several, all or nothing."""
-        self.limits.messages.take(request.owner_id)
-        body = await read_body(request, BatchRequest, BATCH_BYTES)
-        messages = await self._append(request, [message.new_message() for message in body.messages])
+        with self._limited(request, BATCH_BYTES) as reservation:
+            body = await read_body(request, BatchRequest, BATCH_BYTES)
+            new = [message.new_message() for message in body.messages]
+            reservation.used = _tokens(new)
+        messages = await self._append(request, new)
         content = {"messages": [_content(one) for one in messages]}
         await answer_stored(request.scope, request.send, HTTPStatus.CREATED, content, owner=request.owner_id)
 
+    def _limited(self, request: AuthenticatedRequest, cap: int) -> AbstractContextManager[Reservation]:
+        """Take one message, and reserve what the body may turn out to be, before any of it is read."""
+        self.limits.messages.take(request.owner_id)
+        length = min(cap, announced_length(request.scope, cap))
+        return self.limits.messages.reserve(request.owner_id, length // LIMITED_LENGTH)
+
     async def _append(self, request: AuthenticatedRequest, messages: Sequence[NewMessage]) -> list[Message]:
-        length = sum(len(one.content) + len(one.metadata or "") for one in messages)
-        # The first of them was taken before the body was read.
-        self.limits.messages.charge(request.owner_id, (length - 1) // LIMITED_LENGTH)
         return await self.chat.append(request.path_id("session_id"), request.owner_id, messages, request.deadline)
 
     @Operation(
@@ -84,9 +94,11 @@ class Messages:
         session_id, query = request.path_id("session_id"), pagination.Query(request.scope)
         limit, before = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.message_cursor()
         reserve = partial(reserve_answer, request.scope, PAGE_BYTES, request.owner_id)
-        page = await self.chat.history(
-            session_id, request.owner_id, before, limit, request.deadline, before_large=reserve
-        )
+        with self.limits.reads.reserve(request.owner_id, USUAL_PAGE) as reservation:
+            page = await self.chat.history(
+                session_id, request.owner_id, before, limit, request.deadline, before_large=reserve
+            )
+            reservation.used = _length(page.messages) // LIMITED_PAGE_LENGTH
         earlier = pagination.encode_message_cursor(page.messages[-1]) if page.has_more else None
         content = {"messages": [_content(one) for one in reversed(page.messages)], "before": earlier}
         await answer_found(request.scope, request.send, HTTPStatus.OK, content, owner=request.owner_id)
@@ -98,6 +110,16 @@ class Messages:
         if not await self.chat.delete_message(message_id, session_id, request.owner_id, request.deadline):
             raise NotFound("message_missing")
         await answer_nothing(request.send)
+
+
+def _length(messages: Iterable[Message | NewMessage]) -> int:
+    """Characters of text and metadata."""
+    return sum(len(one.content) + len(one.metadata or "") for one in messages)
+
+
+def _tokens(messages: Sequence[NewMessage]) -> int:
+    """How many messages they count as, besides the one that every request does."""
+    return (_length(messages) - 1) // LIMITED_LENGTH
 
 
 def _content(message: Message) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Operation:
     """Declares what a handler takes and answers: a decorator.
 
     `answers` has the model of each status: `str` for plain text, None for no body; `body` a model, or several where
-    the caller's token decides. `errors` are the codes of this operation alone, by status: {429: ["rate_limited"]};
+    the caller's token decides. `errors` are the codes of this operation alone, by status: {404: ["unknown_user"]};
     what any body, token, path or query can cause is added (app.api.codes).
     """
 

@@ -40,11 +40,10 @@ _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _CURSOR = parameter("query", "cursor", pagination.SESSION_CURSOR)
 _SEARCH = parameter("query", "q", pagination.SEARCH)
 
-_LISTING: codes.Codes = {404: ["unknown_user"], 429: ["rate_limited"], 503: ["large_answers"]}
+_LISTING: codes.Codes = {404: ["unknown_user"], 503: ["large_answers"]}
 _OPENING: codes.Codes = {
     404: ["unknown_at_clerk"],
     422: ["idempotency_key_reused"],
-    429: ["rate_limited"],
     503: [*codes.CLERK, *codes.BACKBOARD],
 }
 _IDEMPOTENCY_KEY = parameter("header", "Idempotency-Key", {"type": "string", "pattern": f"^{_KEY}$"})
@@ -93,9 +92,9 @@ class Sessions:
         if text is None:
             sessions = await self.chat.list_sessions(clerk_id, after, limit + 1)
         else:
-            self.limits.searches.take(request.owner_id)
-            user = await self.users.find(clerk_id)
-            sessions = await self.chat.search_sessions(user.id, text, after, limit + 1, request.deadline)
+            with self.limits.search(request.owner_id):
+                user = await self.users.find(clerk_id)
+                sessions = await self.chat.search_sessions(user.id, text, after, limit + 1, request.deadline)
         page = sessions[:limit]
         more = pagination.encode_session_cursor(page[-1]) if len(sessions) > limit else None
         content = {"sessions": [_content(one) for one in page], "next": more}

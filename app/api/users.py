@@ -70,13 +70,13 @@ class Users:
         user, created = await self.users.ensure(profile, request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
 
-    @Operation(answers={200: StatsAnswer}, errors=_FINDING | {429: ["rate_limited"]})
+    @Operation(answers={200: StatsAnswer}, errors=_FINDING)
     async def get_stats(self, request: AuthenticatedRequest) -> None:
         """Figures of a user."""
         clerk_id = request.clerk_id()
-        self.limits.searches.take(request.owner_id)
-        user = await self.users.find(clerk_id)
-        stats = await self.chat.stats(user.id, request.deadline)
+        with self.limits.search(request.owner_id):
+            user = await self.users.find(clerk_id)
+            stats = await self.chat.stats(user.id, request.deadline)
         content = {
             "sessions": stats.sessions,
             "messages": {"user": stats.by_user, "assistant": stats.by_assistant},

@@ -1,10 +1,10 @@
 """The statements about sessions and messages, and their rows read back."""
 
 from collections.abc import Sequence
-from unicodedata import normalize
 from uuid import UUID
 
 from app.chat.models import Append, HistoryRequest, Message, MessagePage, Session, SessionCursor, SessionsRequest
+from app.chat.spellings import search_pattern
 from app.errors import NotFound, UserDeleted
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.queries import Queries
@@ -34,8 +34,7 @@ class SessionRepository:
     def search(self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int) -> Statement:
         return self._queries.list_sessions_matching, {
             "user_id": user_id,
-            # One spelling of letters with marks: a phone may send two characters where a keyboard sends one.
-            "pattern": f"%{escape_like(normalize('NFC', text))}%",
+            "pattern": search_pattern(text),
             "last_active_at": after.last_active_at if after else None,
             "session_id": after.session_id if after else None,
             "page_size": page_size,
@@ -44,11 +43,6 @@ class SessionRepository:
     def update(self, session_id: UUID, owner_id: str | None, *, title: str | None, status: str | None) -> Statement:
         values = {"session_id": session_id, "owner_id": owner_id, "title": title, "status": status}
         return self._queries.update_session, values
-
-
-def escape_like(text: str) -> str:
-    """Escape a text for ILIKE, so that no character in it is a wildcard."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def read_session_lists(rows: Rows, requests: Sequence[SessionsRequest]) -> list[list[Session] | NotFound | UserDeleted]:

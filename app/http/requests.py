@@ -60,8 +60,8 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES, *, ow
     types = headers_named(scope, b"content-type")
     if len(types) != 1 or not _is_json(types[0]) or headers_named(scope, b"content-encoding"):
         raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", headers=CLOSE)
-    lengths = headers_named(scope, b"content-length")
-    if lengths and (not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) > cap):
+    announced = announced_length(scope, cap)
+    if announced > cap:
         raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
     body, is_counted = bytearray(), False
     while True:
@@ -74,9 +74,16 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES, *, ow
         if not message.get("more_body", False):
             return bytes(body)
         if len(body) > SMALL_BYTES and not is_counted:
-            # Without an announcement it may become as long as the cap.
-            budget_of(scope).reserve(scope, int(lengths[0]) if lengths else cap, owner)
+            budget_of(scope).reserve(scope, announced, owner)
             is_counted = True
+
+
+def announced_length(scope: Scope, cap: int) -> int:
+    """How long the body will be, in bytes. Without an announcement as long as the cap, with a malformed one longer."""
+    lengths = headers_named(scope, b"content-length")
+    if not lengths:
+        return cap
+    return int(lengths[0]) if _LENGTH.fullmatch(lengths[0]) else cap + 1
 
 
 def _is_json(media_type: bytes) -> bool:

@@ -11,6 +11,8 @@ _FORMAT = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _CONCURRENT_INDEX = re.compile(rb"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON (\w+)", re.MULTILINE)
+# Up to a semicolon that stands neither in a comment nor in the body of a function.
+_STATEMENT = re.compile(rb"(?:--[^\n]*|\$\$.*?\$\$|[^;$])++;", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class ConcurrentIndex:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file. A statement that Postgres runs outside a transaction only is alone in it, and may be repeated."""
+    """One file. Outside a transaction each statement is run by itself, and may be repeated; a new index is alone."""
 
     version: str
     file: str
@@ -51,6 +53,11 @@ class Migration:
     def functions(self) -> set[str]:
         """The names of the functions that it makes."""
         return {name.decode() for name in re.findall(rb"^CREATE (?:OR REPLACE )?FUNCTION (\w+)", self.up, re.MULTILINE)}
+
+
+def split(part: bytes) -> list[bytes]:
+    """The statements of a part, each with the comments above it."""
+    return _STATEMENT.findall(part)
 
 
 def read_migrations() -> list[Migration]:

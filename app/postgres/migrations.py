@@ -21,7 +21,7 @@ from app.errors import DatabaseUnavailable
 from app.postgres import concurrent_index
 from app.postgres.applied_migrations import OWN_SCHEMA, QUERY_SECONDS, MigrationError, find_own_tables, list_applied
 from app.postgres.functions import list_wrong_functions, mend_functions
-from app.postgres.migration_files import Migration, read_migrations
+from app.postgres.migration_files import Migration, read_migrations, split
 from app.postgres.pipeline import Connection, execute
 from app.postgres.pool import connection_string
 from app.postgres.queries import Queries
@@ -179,7 +179,8 @@ async def _apply(connection: Connection, migration: Migration, url: str) -> None
         if index := migration.concurrent_index:
             await concurrent_index.build(another, index, migration.up)
         else:
-            await another.execute(migration.up)
+            for statement in split(migration.up):
+                await another.execute(statement)
 
 
 async def _read_applied(connection: Connection) -> set[str]:

@@ -72,9 +72,8 @@ REFUSALS: Mapping[str, Reason] = {
     ),
     "rate_limited": Reason(
         "429",
-        "This user has opened sessions, written messages or searched too often for now.",
-        "Nothing, if it passes; USER_SESSIONS_PER_HOUR, USER_MESSAGES_PER_MINUTE and USER_SEARCHES_PER_MINUTE are the"
-        " limits.",
+        "This signed-in user has asked too often for now.",
+        "Nothing, if it passes; the settings that begin with USER_ are the limits.",
     ),
     "other_user": Reason("403, 404", "A session token asked for another user.", caller="Ask for the token's own user."),
     "clerk_keys_unreachable": Reason("503", "Clerk's keys for session tokens could not be fetched.", _KEYS),

@@ -162,6 +162,8 @@ class Settings(DatabaseSettings, SenderSettings):
     clerk_authorized_parties: Annotated[list[_Origin], BeforeValidator(_split)] = Field(default=[])
     clerk_jwt_key: Annotated[str, AfterValidator(read_public_key)] | None = None
     clerk_instance_id: _InstanceId | None = None
+    user_reads_per_minute: int = Field(default=1200, ge=0, le=1_000_000)
+    user_writes_per_minute: int = Field(default=600, ge=0, le=1_000_000)
     user_sessions_per_hour: int = Field(default=60, ge=0, le=1_000_000)
     user_messages_per_minute: int = Field(default=120, ge=0, le=1_000_000)
     user_searches_per_minute: int = Field(default=120, ge=0, le=1_000_000)

@@ -144,9 +144,11 @@ class Provisioning:
         )
         if updated:
             return Ensured("updated", User(*updated[0]))
-        # Another process was faster, with a newer profile or with the deletion.
+        # Another process was faster, with the same profile, a newer one, or the deletion.
         state = UserState.from_row(states[0])
-        return Ensured("gone", None) if state.is_deleted else Ensured("stale", state.user)
+        if state.is_deleted or state.user is None:
+            return Ensured("gone", None)
+        return Ensured("exists" if state.user.holds(update.profile) else "stale", state.user)
 
     async def _provision(self, profile: Profile, deadline: Deadline) -> Ensured:
         """Steps 1 to 5, on one connection of the provisioning pool."""

@@ -1,28 +1,20 @@
--- list_sessions_matching: as list_sessions, but only sessions whose title or messages contain a text, in any case and in
--- either spelling of a letter with marks. The parts are apart so that each can use an index of its own; the last one has
--- the few messages that are not in the form NFC.
+-- list_sessions_matching: as list_sessions, but only sessions whose title or messages contain a text, in any case. The two
+-- parts are apart so that each can use an index of its own.
 -- user_id: the user.
--- pattern: the text in the form NFC between two percent signs, its own wildcards escaped by a backslash.
+-- pattern: a regular expression for the text in all of its spellings; the texts are compared as they were written.
 -- last_active_at, session_id: those of the last session of the page before; NULL for the first page.
 -- page_size: how many at most.
 WITH matching AS (
     SELECT id
     FROM sessions
     WHERE user_id = %(user_id)s
-        AND (title ILIKE %(pattern)s OR normalize(title, NFC) ILIKE %(pattern)s)
+        AND title ~* %(pattern)s
     UNION
     SELECT messages.session_id
     FROM messages
     INNER JOIN sessions ON sessions.id = messages.session_id
     WHERE sessions.user_id = %(user_id)s
-        AND messages.content ILIKE %(pattern)s
-    UNION
-    SELECT messages.session_id
-    FROM messages
-    INNER JOIN sessions ON sessions.id = messages.session_id
-    WHERE sessions.user_id = %(user_id)s
-        AND messages.content IS NOT NFC NORMALIZED
-        AND normalize(messages.content, NFC) ILIKE %(pattern)s
+        AND messages.content ~* %(pattern)s
 )
 SELECT
     sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id, sessions.title,

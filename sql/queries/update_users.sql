@@ -1,6 +1,6 @@
 -- update_users: store profiles that are not older than the stored ones; of two events of one version the later one in
--- Clerk's own time holds, and last_sign_in_at never goes back. No row for a user: the stored profile is newer, the user is
--- deleted or unknown, or another transaction holds the row, which is not waited for.
+-- Clerk's own time holds, and last_sign_in_at never goes back. No row for a user: the stored profile is newer or the same,
+-- the user is deleted or unknown, or another transaction holds the row, which is not waited for.
 -- clerk_ids, emails, names, versions, last_sign_ins, event_times: one for each profile, a user at most once.
 SELECT id, clerk_id, assistant_id, email, name, created_at, clerk_updated_at, last_sign_in_at, deleted_at
 FROM update_users(

@@ -1,16 +1,26 @@
-"""Limits per signed-in user: how many sessions, messages and searches, and what a request beyond them is answered."""
+"""Limits per signed-in user: how many of which requests, and what a request beyond them is answered."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
+import httpx
+import psycopg
 import pytest
 
-from app.api.limits import MAX_BUCKETS, UserLimit
+from app.api.limits import MAX_BUCKETS, SLOW_SEARCH, UserLimit, UserLimits
+from app.api.openapi import document
 from app.application import create_app
-from app.errors import TooManyRequests
+from app.errors import DatabaseDown, DatabaseSlow, LockTimeout, TooManyRequests
+from tests.support import asgi
 from tests.support.factories import Person
 from tests.support.service import Chat, in_process, settings_of
 from tools.sandbox.clerk.frontend_api import ClerkIssuer
+
+DOCUMENT = document(asgi.stranded_app().routes)
 
 
 class Clock:
@@ -82,7 +92,7 @@ def test_0_is_no_limit(clock: Clock) -> None:
     limit = UserLimit(0, 60, clock=clock)
     limit.charge("user_a", 1000)
 
-    assert allowed(limit, "user_a", 1000) == 1000
+    assert (allowed(limit, "user_a", 1000), len(limit)) == (1000, 0)
 
 
 def test_what_is_charged_beyond_the_last_token_is_owed(clock: Clock) -> None:
@@ -119,22 +129,82 @@ def test_no_number_of_users_fills_the_memory(clock: Clock) -> None:
     assert [allowed(limit, f"user_{number}", 2) for number in (MAX_BUCKETS + 499, 0)] == [0, 2]
 
 
-@pytest.fixture
-async def callers(variables: dict[str, str]) -> AsyncIterator[tuple[Chat, Person, Chat, Person, Chat]]:
-    """Two signed-in users and the chat backend, at a service that lets each user do three of everything."""
+def test_the_one_who_asks_again_is_not_the_first_to_be_forgotten(clock: Clock) -> None:
+    limit = UserLimit(2, 3600, clock=clock)
+    for number in range(MAX_BUCKETS):
+        limit.take(f"user_{number}")
+    limit.take("user_0")
+    limit.take("user_new")
+
+    assert [allowed(limit, user, 2) for user in ("user_0", "user_1")] == [0, 2]
+
+
+def test_what_a_request_may_take_is_charged_until_it_is_known(clock: Clock) -> None:
+    """Also where it fails; what it did not use is there again."""
+    limit = UserLimit(10, 60, clock=clock)
+
+    with limit.reserve("user_a", 10) as reservation:
+        meanwhile = allowed(limit, "user_a", 10)
+        reservation.used = 3
+    after = allowed(limit, "user_a", 10)
+    with pytest.raises(KeyError), limit.reserve("user_b", 10):
+        raise KeyError
+
+    assert (meanwhile, after, allowed(limit, "user_b", 20)) == (0, 7, 10)
+
+
+def test_a_limit_that_rests_while_a_request_is_under_way_gives_back_no_more_than_there_is(clock: Clock) -> None:
+    limit = UserLimit(10, 60, clock=clock)
+
+    with limit.reserve("user_a", 8):
+        clock.now += 600
+
+    assert allowed(limit, "user_a", 20) == 10
+
+
+@pytest.mark.parametrize(("error", "tokens"), [(DatabaseSlow, SLOW_SEARCH), (LockTimeout, 1), (DatabaseDown, 1)])
+def test_a_search_that_takes_too_long_counts_as_many(clock: Clock, error: type[Exception], tokens: int) -> None:
+    """Any other failure is not the user's doing."""
+    searches, other = UserLimit(100, 60, clock=clock), UserLimit(0, 60)
+    limits = UserLimits(reads=other, writes=other, sessions=other, messages=other, searches=searches)
+
+    with pytest.raises(error), limits.search("user_a"):
+        raise error
+    with limits.search("user_b"):
+        pass
+
+    assert [allowed(searches, user, 200) for user in ("user_a", "user_b")] == [100 - tokens, 99]
+
+
+Callers = tuple[Chat, Person, Chat, Person, Chat]
+
+
+@asynccontextmanager
+async def limited_service(variables: dict[str, str], issuer: ClerkIssuer, **limits: str) -> AsyncIterator[Callers]:
+    """Two signed-in users and the chat backend."""
     mine, theirs = Person(), Person()
-    limits = dict.fromkeys(("USER_SESSIONS_PER_HOUR", "USER_MESSAGES_PER_MINUTE", "USER_SEARCHES_PER_MINUTE"), "3")
+    app = create_app(settings_of(variables | limits | {"CLERK_ISSUER": issuer.url}))
+    async with in_process(app) as service:
+        mine_chat, theirs_chat = (Chat(service.client, issuer.token(one)) for one in (mine, theirs))
+        yield mine_chat, mine, theirs_chat, theirs, Chat(service.client)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[ClerkIssuer]:
     with ClerkIssuer() as issuer:
-        app = create_app(settings_of(variables | limits | {"CLERK_ISSUER": issuer.url}))
-        async with in_process(app) as service:
-            mine_chat, theirs_chat = (Chat(service.client, issuer.token(one)) for one in (mine, theirs))
-            yield mine_chat, mine, theirs_chat, theirs, Chat(service.client)
+        yield issuer
+
+
+@pytest.fixture
+async def callers(variables: dict[str, str], issuer: ClerkIssuer) -> AsyncIterator[Callers]:
+    """At a service that lets each user do three of everything that has a limit of its own."""
+    names = ("USER_SESSIONS_PER_HOUR", "USER_MESSAGES_PER_MINUTE", "USER_SEARCHES_PER_MINUTE")
+    async with limited_service(variables, issuer, **dict.fromkeys(names, "3")) as callers:
+        yield callers
 
 
 @pytest.mark.anyio
-async def test_a_signed_in_user_opens_so_many_sessions_and_no_more(
-    callers: tuple[Chat, Person, Chat, Person, Chat], backboard: Any
-) -> None:
+async def test_a_signed_in_user_opens_so_many_sessions_and_no_more(callers: Callers, backboard: Any) -> None:
     """No thread is made for the others; other users and the chat backend are served."""
     chat, person, other, stranger, service = callers
 
@@ -151,7 +221,7 @@ async def test_a_signed_in_user_opens_so_many_sessions_and_no_more(
 
 @pytest.mark.anyio
 async def test_a_signed_in_user_writes_so_many_messages_and_no_more(
-    callers: tuple[Chat, Person, Chat, Person, Chat],
+    callers: Callers,
 ) -> None:
     """Alone or in batches; the chat backend writes on."""
     chat, person, _, _, service = callers
@@ -171,7 +241,7 @@ async def test_a_signed_in_user_writes_so_many_messages_and_no_more(
 
 
 @pytest.mark.anyio
-async def test_a_long_message_counts_as_several(callers: tuple[Chat, Person, Chat, Person, Chat]) -> None:
+async def test_a_long_message_counts_as_several(callers: Callers) -> None:
     """For each started 16 KiB; what is let in is stored whole."""
     chat, person, other, stranger, _ = callers
     sessions = [(await one.open(owner)).json() for one, owner in ((chat, person), (other, stranger))]
@@ -184,7 +254,7 @@ async def test_a_long_message_counts_as_several(callers: tuple[Chat, Person, Cha
 
 @pytest.mark.anyio
 async def test_a_signed_in_user_searches_and_counts_so_often_and_no_more(
-    callers: tuple[Chat, Person, Chat, Person, Chat],
+    callers: Callers,
 ) -> None:
     """A list without a search is not one."""
     chat, person, _, _, service = callers
@@ -196,3 +266,133 @@ async def test_a_signed_in_user_searches_and_counts_so_often_and_no_more(
 
     assert statuses == [200, 200, 200, 429, 429, 200, 200]
     assert [(await service.get(path)).status_code for path in paths] == [200] * 7
+
+
+async def refused_repeats(callers: Callers, issuer: ClerkIssuer, method: str, path: str) -> list[httpx.Response]:
+    """The answers to one request of a new user and its repetition, then to both by the chat backend."""
+    person, (*_, service) = Person(), callers
+    url = path.format(clerk_id=person.clerk_id, session_id=uuid4(), message_id=uuid4())
+    user = {"Authorization": f"Bearer {issuer.token(person)}"}
+    backend = {"Authorization": f"Bearer {service.token}"}
+    return [await service.client.request(method, url, headers=headers) for headers in (user, user, backend, backend)]
+
+
+@pytest.mark.anyio
+async def test_every_route_that_a_session_token_may_call_has_a_limit(
+    variables: dict[str, str], issuer: ClerkIssuer
+) -> None:
+    """With one read and one write, whatever comes of them, the second is 429; for a service token it is not."""
+    async with limited_service(variables, issuer, USER_READS_PER_MINUTE="1", USER_WRITES_PER_MINUTE="1") as callers:
+        for path, item in DOCUMENT["paths"].items():
+            for method in [method for method, one in item.items() if method != "parameters" and one.get("security")]:
+                answers = await refused_repeats(callers, issuer, method, path)
+                limited = [answer.status_code == 429 for answer in answers]
+                assert (method, path, limited) == (method, path, [False, True, False, False])
+                assert answers[1].headers["retry-after"] == "60"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("requests", "statuses"),
+    [
+        (("GET /stats", "HEAD /sessions", "GET /preferences"), (200, 200, 429)),
+        (("PUT /preferences", "PATCH /preferences", "POST /sessions"), (200, 200, 429)),
+        (("POST /sessions", "POST /sessions", "PATCH /preferences", "GET /sessions"), (201, 201, 429, 200)),
+        (("GET /sessions", "GET /nowhere", "GET /sessions", "GET /sessions"), (200, 404, 200, 429)),
+    ],
+    ids=["reads", "writes", "each by itself", "paths that are not there"],
+)
+async def test_reads_and_writes_have_a_limit_each(
+    variables: dict[str, str], issuer: ClerkIssuer, requests: tuple[str, ...], statuses: tuple[int, ...]
+) -> None:
+    async with limited_service(variables, issuer, USER_READS_PER_MINUTE="2", USER_WRITES_PER_MINUTE="2") as callers:
+        chat, person, _, _, service = callers
+        await service.open(person)
+
+        answers = []
+        for request in requests:
+            method, path = request.split()
+            body = b"" if method in ("GET", "HEAD") else b"{}"
+            answers.append((await chat.raw(method, f"/users/{person.clerk_id}{path}", body)).status_code)
+
+    assert tuple(answers) == statuses
+
+
+class Bodies:
+    """Bodies of which each request sends one half, and the other when all have been let in or refused."""
+
+    def __init__(self, count: int) -> None:
+        self._barrier = asyncio.Barrier(count)
+
+    async def send(self, chat: Chat, path: str, body: bytes, headers: dict[str, str]) -> int:
+        """The status of the answer; a request that is refused does not read its body."""
+        waiting = asyncio.create_task(self._barrier.wait())
+
+        async def halves() -> AsyncIterator[bytes]:
+            yield body[:10]
+            await waiting
+            yield body[10:]
+
+        headers = headers | {"Authorization": f"Bearer {chat.token}", "Content-Type": "application/json"}
+        try:
+            return (await chat.client.post(path, content=halves(), headers=headers)).status_code
+        finally:
+            await waiting
+
+
+LONG = {"role": "user", "content": "x" * 40_000}
+SHORT = {"role": "user", "content": "x"}
+
+
+SHORT_NOTE = {"a": "x" * 16_000}
+AT_ONCE = {
+    "a long message": ("", LONG, 201, [429]),
+    "a batch": ("/batch", {"messages": [LONG]}, 201, [429]),
+    "metadata of a batch": ("/batch", {"messages": [SHORT | {"metadata": SHORT_NOTE}] * 3}, 201, [429]),
+    "text and metadata": ("", {"role": "user", "content": "x" * 20_000, "metadata": SHORT_NOTE}, 201, [429]),
+    "a short one": ("", SHORT, 201, [201, 201, 429]),
+    "a role that there is not": ("", SHORT | {"role": "system"}, 422, [201, 201, 429]),
+    "a long one without a role": ("", {"content": "x" * 40_000}, 422, [201, 201, 429]),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("framing", ["announced", "chunked"])
+@pytest.mark.parametrize(("path", "body", "status", "after"), AT_ONCE.values(), ids=AT_ONCE)
+async def test_messages_at_once_are_no_more_than_one_after_the_other(
+    callers: Callers, framing: str, path: str, body: Any, status: int, after: list[int]
+) -> None:
+    """What a body may hold is charged before it is read; what it did not hold is given back."""
+    chat, person, *_ = callers
+    session = (await chat.open(person)).json()
+    url, text = f"/sessions/{session['id']}/messages", json.dumps(body).encode()
+    headers = {"Content-Length": str(len(text))} if framing == "announced" else {}
+    # Of short ones that say so, three may come at once.
+    count = 10 if len(text) > 1000 or framing == "chunked" else 1
+
+    bodies = Bodies(count)
+    at_once = await asyncio.gather(*(bodies.send(chat, url + path, text, headers) for _ in range(count)))
+    then = [(await chat.say(session, "user", "y")).status_code for _ in after]
+
+    assert (sorted(at_once), then) == (sorted([status] + [429] * (count - 1)), after)
+
+
+@pytest.mark.anyio
+async def test_long_pages_of_the_history_count_as_several_reads(
+    variables: dict[str, str], issuer: ClerkIssuer, database: psycopg.Connection[dict[str, Any]]
+) -> None:
+    """Also when they are asked for at once. Short ones count as one each."""
+    async with limited_service(variables, issuer, USER_READS_PER_MINUTE="20") as callers:
+        chat, person, other, stranger, _ = callers
+        long, short = [(await one.open(owner)).json() for one, owner in ((chat, person), (other, stranger))]
+        database.execute(
+            "INSERT INTO messages (session_id, role, content) SELECT %s, 'user', repeat('x', 100000)"
+            " FROM generate_series(1, 10)",
+            [long["id"]],
+        )
+
+        at_once = await asyncio.gather(*(chat.get(f"/sessions/{long['id']}/messages") for _ in range(10)))
+        polled = [(await other.get(f"/sessions/{short['id']}/messages")).status_code for _ in range(21)]
+
+    assert sorted(answer.status_code for answer in at_once) == [200] * 2 + [429] * 8
+    assert polled == [200] * 20 + [429]

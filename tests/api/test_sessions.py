@@ -1,6 +1,7 @@
 """The chat's sessions over HTTP: opened, listed, searched, changed, deleted; stats and preferences."""
 
 import asyncio
+import unicodedata
 from typing import Any
 from uuid import uuid4
 
@@ -132,7 +133,8 @@ async def test_pages_of_sessions_neither_repeat_nor_skip(chat: Chat, database: D
 @pytest.mark.parametrize(
     ("text", "found"),
     [("lisbon", "A"), ("TRAM", "B"), ("100%", "C"), ("a_b", "C"), ("\\", "C"), ("%", "C"), ("_", "C"), ("ä", "B"),
-     ("ÄPFEL", "B"), ("nowhere", ""), ("o", "AB")],
+     ("ÄPFEL", "B"), ("nowhere", ""), ("o", "AB"), ("a.b", ""), ("(?i)x|", "C"), ("[x]{2}", "C"), ("^$*+?", "C"),
+     ("***:a", "")],
 )  # fmt: skip
 async def test_a_search_looks_into_titles_and_messages(chat: Chat, text: str, found: str) -> None:
     """It ignores case, treats wildcards as plain characters, and finds the user's own sessions only."""
@@ -141,7 +143,7 @@ async def test_a_search_looks_into_titles_and_messages(chat: Chat, text: str, fo
     for name, title in {"A": "Lisbon", "B": "Porto", "C": "third"}.items():
         sessions[name] = (await chat.open(person, title=title)).json()
     await chat.say(sessions["B"], "user", "Where is the tram, and the äpfel?")
-    await chat.say(sessions["C"], "user", "100% a_b \\ sure")
+    await chat.say(sessions["C"], "user", "100% a_b \\ sure (?i)x|[x]{2}^$*+?")
     await chat.say((await chat.open(other, title="Lisbon " + text)).json(), "user", text)
 
     answer = await chat.get(f"/users/{person.clerk_id}/sessions", params={"q": text})
@@ -157,6 +159,10 @@ SPELLINGS = {
     "Hangul in parts": ("\u1112\u1161\u11ab\u1100\u1173\u11af", "\ud55c\uae00"),
     "the sign for \u00e5ngstr\u00f6m": ("10 \u212b", "10 \u00c5"),
     "a letter that NFC writes as two": ("\u0958", "\u0915\u093c"),
+    "a tone behind a vowel with its mark": ("Vi\u00ea\u0323t", "vi\u1ec7t"),
+    "a vowel in two halves": ("\u0b95\u0bc6\u0bbe", "\u0b95\u0bca"),
+    "the sign for \u00e5ngstr\u00f6m, in small letters": ("10 \u212b", "10 a\u030a"),
+    "the sign for kelvin": ("300 \u212a", "300 k"),
     "wildcards among them": ("100% cafe\u0301_", "100% caf\u00e9_"),
 }
 
@@ -177,6 +183,40 @@ async def test_a_search_knows_both_spellings_of_a_letter_with_marks(
 
     assert {one["id"] for one in found} == {titled["id"], said["id"], old["id"]}
     assert (answer.json()["content"], titled["title"]) == ("... " + written, written)
+
+
+MARKS = [chr(code) for code in range(0x300, 0x370) if unicodedata.combining(chr(code))]
+RUNS = {
+    "two marks by turns": "\u0301\u0323" * 10_000,
+    "every mark, those that stand last first": "".join(sorted(MARKS, key=unicodedata.combining, reverse=True) * 200),
+    "points of Hebrew": "\u05c2\u05b0" * 10_000,
+    "one mark": "\u0301" * 20_000,
+    "a letter now and then": ("e" + "\u0301\u0323" * 2_500) * 4,
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+async def test_marks_in_long_runs_do_not_keep_a_search_from_its_answer(
+    chat: Chat, database: Database, run: str
+) -> None:
+    """Putting them in order takes the square of their number: more than the second that a search may take."""
+    person = Person()
+    session = (await chat.open(person)).json()
+    for text in ("a" + run, "b" + run, "Caf\u00e9"):
+        database.execute(
+            "INSERT INTO messages (session_id, role, content) VALUES (%s, 'user', %s)", [session["id"], text]
+        )
+
+    answers = [
+        await chat.get(f"/users/{person.clerk_id}/sessions", params={"q": text})
+        for text in ("cafe\u0301", "b" + run[:150], "nowhere")
+    ]
+
+    assert [(answer.status_code, len(answer.json()["sessions"])) for answer in answers] == [
+        (200, 1),
+        (200, 1),
+        (200, 0),
+    ]
 
 
 async def test_a_search_finds_the_same_without_the_index(chat: Chat, database: Database) -> None:

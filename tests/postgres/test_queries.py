@@ -149,7 +149,8 @@ def test_a_query_has_named_parameters_and_no_lone_percent_sign(stem: str) -> Non
 @every_query
 def test_a_query_names_its_columns(stem: str) -> None:
     """The meaning of a star would change with the next migration."""
-    assert "*" not in code(stem)
+    # ~* compares without regard to case.
+    assert "*" not in code(stem).replace("~*", "")
 
 
 @every_query

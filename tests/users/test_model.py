@@ -13,6 +13,7 @@ import pytest
 from tests.users.model.search import (
     ACKNOWLEDGED_IS_COMMITTED,
     ASSISTANT_EXISTS,
+    KEPT,
     ONE_ASSISTANT,
     ONE_ROW,
     TOMBSTONE_WINS,
@@ -39,6 +40,7 @@ class Control:
     faults: int
     breaks: str
     vanishings: int = 0
+    lags: int = 0
 
     @property
     def name(self) -> str:
@@ -78,6 +80,8 @@ CONTROLS_OF_REPLACEMENT = (
     Control((Departure.REPLACES_WITHOUT_LOOKING_AGAIN,), 0, ONE_ASSISTANT, vanishings=1),
     Control((Departure.DELETES_WITHOUT_RENAMING,), 2, ASSISTANT_EXISTS, vanishings=1),
     Control((Departure.LEAVES_LOST_ASSISTANTS,), 0, ONE_ASSISTANT, vanishings=1),
+    # This one breaks only where a listing lags.
+    Control((Departure.TAKES_UNLISTED_FOR_LOST,), 0, KEPT, lags=1),
 )
 
 
@@ -150,11 +154,30 @@ def test_a_lost_assistant_is_replaced_by_the_next_session_or_by_reconcile(
     assert floor <= result.states
 
 
+@pytest.mark.parametrize(
+    ("actors", "vanishings", "lags", "floor"),
+    [
+        (TWO_HANDLERS, 0, 2, 2_000),
+        ((deliveries("ensure", 2), *DELETION_AND_RECONCILE), 0, 2, 17_000),
+        (RIVAL_SESSIONS, 1, 1, 5_000),
+    ],
+    ids=["2x2", "with deletion", "rivals"],
+)
+def test_a_listing_that_lags_costs_a_second_assistant_until_reconcile(
+    actors: Actors, vanishings: int, lags: int, floor: int
+) -> None:
+    """Any one or two of them may leave out what is there; a living assistant stays the user's."""
+    result = Search().run(*actors, faults=2, vanishings=vanishings, lags=lags)
+
+    assert (result.broken, result.trace) == (None, ())
+    assert floor <= result.states
+
+
 @pytest.mark.parametrize(("control", "actors"), controls())
 def test_a_departure_from_the_design_breaks_an_invariant(control: Control, actors: Actors) -> None:
     """Each rule of the design is needed: without it, the search finds what breaks."""
     search = Search(frozenset(control.departures))
-    result = search.run(*actors, faults=control.faults, vanishings=control.vanishings)
+    result = search.run(*actors, faults=control.faults, vanishings=control.vanishings, lags=control.lags)
 
     assert control.breaks == result.broken
     assert result.trace
@@ -164,7 +187,7 @@ def test_a_departure_from_the_design_breaks_an_invariant(control: Control, actor
 def test_a_departure_breaks_nothing_with_one_fault_less(control: Control, actors: Actors) -> None:
     """The number of faults that a control names is the fewest."""
     search = Search(frozenset(control.departures))
-    result = search.run(*actors, faults=control.faults - 1, vanishings=control.vanishings)
+    result = search.run(*actors, faults=control.faults - 1, vanishings=control.vanishings, lags=control.lags)
 
     assert result.broken is None
 

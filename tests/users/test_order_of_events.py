@@ -1,19 +1,24 @@
 """Events of one version and one user, in every order: the later one in Clerk's own time holds."""
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
 import psycopg
 import pytest
 
+from app.clerk.users import Profile
+from app.components import build_components, open_components
+from app.deadline import Deadline
 from tests.support.factories import Person, event, user_created, user_data, user_updated
-from tests.support.service import Service
+from tests.support.service import Service, settings_of
 
 pytestmark = pytest.mark.anyio
 
 Database = psycopg.Connection[dict[str, Any]]
 
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 VERSION = 1_750_000_000_000
 FIRST, SECOND, THIRD = (1_750_000_000_100 + 50 * number for number in range(3))
 
@@ -136,3 +141,30 @@ async def test_an_earlier_sign_in_of_the_same_version_changes_nothing(service: S
     answer = await service.deliver(user_updated(person, updated_at=VERSION, last_sign_in_at=VERSION + 1))
 
     assert answer.json() == {"outcome": "exists"}
+
+
+RIVALS = {
+    "a newer version": {"updated_at": MOMENT + timedelta(seconds=1)},
+    "another name of the same version": {"name": "Other"},
+    "no e-mail any more": {"email": None},
+    "a first sign-in": {"last_sign_in_at": MOMENT},
+    "without a time of its event": {"name": "Other", "event_at": None},
+}
+
+
+@pytest.mark.parametrize("changed", RIVALS.values(), ids=RIVALS)
+async def test_one_event_at_several_processes_at_once_is_an_update_at_one_of_them(
+    variables: dict[str, str], changed: dict[str, Any]
+) -> None:
+    """All have read the row as it was before."""
+    old = Profile(Person().clerk_id, "canary@example.com", "One", MOMENT, event_at=MOMENT)
+    processes = [build_components(settings_of(variables)) for _ in range(2)]
+    async with open_components(processes[0]), open_components(processes[1]):
+        first, second = (process.provisioning for process in processes)
+        await first.ensure(old, Deadline())
+        state, new = await first.get_state(old.clerk_id), old._replace(**changed)
+
+        rivals = [provisioning.ensure(new, Deadline(), state=state) for provisioning in (first, second, first)]
+        outcomes = [one.outcome for one in await asyncio.gather(*rivals)]
+
+    assert sorted(outcomes) == ["exists", "exists", "updated"]

@@ -75,8 +75,9 @@ class Campaign:
             await self._deliver_the_rest()
             self._count()
             self._cluster.sandbox.switches.latency = 0.0
-            # Now, since reconcile replaces an assistant that is gone.
-            self._cluster.noticed += dangling(self._cluster.database.rows(), self._alive())
+            # Now, since reconcile replaces an assistant that is gone. Those that Backboard has lost it has to replace.
+            kept = [row for row in self._cluster.database.rows() if row.assistant_id not in self._cluster.vanished]
+            self._cluster.noticed += dangling(kept, self._alive())
             await self._reconcile()
             self._count()
         finally:
@@ -233,6 +234,7 @@ class Campaign:
                     *read_logs(cluster.logs),
                     *(Violation("unexpected", what) for what in cluster.servers.died()),
                 ],
+                vanished=cluster.vanished,
             )
         )
 

@@ -61,6 +61,8 @@ class Evidence:
     messages: dict[str, list[str]] = field(default_factory=dict)
     # What was noticed during the campaign.
     noticed: list[Violation] = field(default_factory=list)
+    # The ids of the assistants that Backboard has lost by itself.
+    vanished: set[str] = field(default_factory=set)
 
 
 def check(evidence: Evidence) -> list[Violation]:
@@ -137,6 +139,8 @@ def _check_effects(evidence: Evidence) -> Iterator[Violation]:
         yield from _check_deletion(clerk_id, row, accepted, gone=clerk_id in evidence.tombstones)
         yield from _check_reads(clerk_id, accepted)
         for one in accepted:
+            if one.assistant_id in evidence.vanished:
+                continue
             if one.assistant_id and (row is None or row.assistant_id != one.assistant_id):
                 yield Violation("lost", f"the assistant that ensure-user answered for {clerk_id}")
 

@@ -42,6 +42,8 @@ class Cluster:
     environment: dict[str, str]
     # Violations that were noticed during the campaign.
     noticed: list[Violation] = field(default_factory=list)
+    # The assistants that Backboard has lost by itself, by their ids.
+    vanished: set[str] = field(default_factory=set)
 
     @property
     def backboard_faults(self) -> Faults:

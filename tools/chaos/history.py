@@ -34,6 +34,8 @@ class Operation:
     assistant_id: str | None = None
     retry_after: str | None = None
     session_id: str = ""
+    # The Idempotency-Key under which a session was opened.
+    key: str = ""
     texts: tuple[str, ...] = ()
     # The response held a secret, or personal data where none belong.
     leaked: bool = False

@@ -14,13 +14,13 @@ from tools.chaos.violation import Violation
 def check_messages(operations: Iterable[Operation], stored: dict[str, list[str]]) -> Iterator[Violation]:
     """`stored` has an entry for each session in the table, the texts of its messages in their order."""
     by_session: dict[str, list[Operation]] = defaultdict(list)
-    opened: dict[str, set[str]] = defaultdict(set)
+    opened: dict[tuple[str, str], set[str]] = defaultdict(set)
     for one in operations:
         if one.session_id:
             by_session[one.session_id].append(one)
         if one.kind == OPEN and one.result == "ok":
-            opened[one.clerk_id].add(one.session_id)
-    for clerk_id, session_ids in opened.items():
+            opened[one.clerk_id, one.key].add(one.session_id)
+    for (clerk_id, _), session_ids in opened.items():
         if len(session_ids) > 1:
             yield Violation("duplicate", f"{len(session_ids)} sessions of {clerk_id} under one key")
     for session_id, of_session in by_session.items():

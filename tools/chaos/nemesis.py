@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from tools.chaos.cluster import Cluster
 from tools.chaos.servers import Server
+from tools.chaos.vanishing import Vanishing
 from tools.chaos.violation import Violation
 from tools.sandbox.backboard.faults import status
 
@@ -21,12 +22,14 @@ TERMINATE_EVERY = (2.0, 5.0)
 CRASH_EVERY = (4.0, 8.0)
 REFUSE_EVERY = (5.0, 10.0)
 THROTTLE_EVERY = (6.0, 12.0)
+VANISH_EVERY = (0.5, 2.0)
 
 
 class Nemesis:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._over = asyncio.Event()
+        self._vanishing = Vanishing(cluster)
 
     async def run(self, seconds: float) -> None:
         """Break things for so long; returns when everything that was broken works again."""
@@ -38,9 +41,11 @@ class Nemesis:
             self._act("crasher", CRASH_EVERY, self._crash),
             self._act("refuser", REFUSE_EVERY, self._refuse),
             self._act("limiter", THROTTLE_EVERY, self._throttle),
+            self._act("remover", VANISH_EVERY, self._vanishing.strike),
         )
         self._cluster.sandbox.clear()
         self._set_storm(on=False)
+        await self._vanishing.finish()
 
     def _set_storm(self, *, on: bool) -> None:
         for faults in (self._cluster.postgres_faults, self._cluster.backboard_faults):

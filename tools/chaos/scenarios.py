@@ -8,6 +8,7 @@ from tools.chaos.cluster import Cluster
 from tools.chaos.faults import Faults
 from tools.chaos.nemesis import KILL_BUSY
 from tools.chaos.servers import Server
+from tools.chaos.vanishing import Vanishing
 from tools.chaos.violation import Violation
 from tools.chaos.workload import PREFIX, Event, User, created, deleted, updated
 
@@ -39,6 +40,7 @@ class Scenarios:
             *(self._delete(action) for action in postgres_faults.ON_COMMIT),
             self._out_of_order(),
             self._deletion_first(),
+            self._vanished(),
         )
         self._cluster.backboard_proxy.slow_seconds = None
         await self._hanging_backboard()
@@ -100,6 +102,13 @@ class Scenarios:
         user = self._user(deleted(clerk_id), created(clerk_id))
         for event in user.events:
             await self._cluster.sender.deliver(event)
+
+    async def _vanished(self) -> None:
+        """Backboard loses an assistant between two calls."""
+        clerk_id = self._cluster.workload.new_clerk_id()
+        user = self._user(created(clerk_id))
+        await self._cluster.sender.deliver(user.events[0])
+        await Vanishing(self._cluster).of(clerk_id)
 
     async def _hanging_backboard(self) -> None:
         """Backboard hangs and every provisioning connection of a server is taken: existing users are served."""

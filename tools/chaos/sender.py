@@ -78,10 +78,12 @@ class Sender:
         call = Event("", ENSURE, clerk_id, json.dumps(profile).encode())
         return await self._ask(self._route(rng, to), "/ensure-user", call, dict(AUTHORIZED))
 
-    async def open_session(self, clerk_id: str, rng: random.Random, *, to: Server | None = None) -> Operation:
-        """Open the one session of a user; a repetition means the same one."""
-        call = Event("", OPEN, clerk_id, b"{}")
-        headers = {**AUTHORIZED, "Idempotency-Key": "conversation"}
+    async def open_session(
+        self, clerk_id: str, rng: random.Random, *, key: str = "conversation", to: Server | None = None
+    ) -> Operation:
+        """Open the one session of a user under this key; a repetition means the same one."""
+        call = Event(key, OPEN, clerk_id, b"{}")
+        headers = {**AUTHORIZED, "Idempotency-Key": key}
         return await self._ask(self._route(rng, to), f"/users/{clerk_id}/sessions", call, headers)
 
     async def append(
@@ -159,6 +161,7 @@ def _operation(event: Event, result: Result, response: httpx.Response | None, be
         assistant_id=content.get("assistant_id") if event.kind == ENSURE else None,
         retry_after=response.headers.get("Retry-After") if response else None,
         session_id=content["id"] if event.kind == OPEN and content else event.session_id,
+        key=event.svix_id if event.kind == OPEN else "",
         texts=tuple(one["content"] for one in content.get("messages", ())) if event.kind == READ else event.texts,
         leaked=response is not None and leaks(response, event),
     )

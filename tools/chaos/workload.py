@@ -24,9 +24,9 @@ def signing_secrets() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; its id stays the same at every attempt to deliver it. Or one call of the chat backend, without an id.
+    """One event; its id stays the same at every attempt to deliver it. Or one call of the chat backend.
 
-    `texts` are the messages of an append.
+    The id of such a call is its Idempotency-Key; `texts` are the messages of an append.
     """
 
     svix_id: str

@@ -13,6 +13,7 @@ from tests.users.model.world import (
     World,
     acknowledged,
     after_fault,
+    after_lag,
     delete_next,
     failed,
     named,
@@ -51,6 +52,8 @@ def delete_own(world: World, me: Actor, _: Context) -> Moves:
 def find_named(world: World, me: Actor, _: Context) -> Moves:
     """GET every exact match of the name."""
     yield "finds assistants by name", world, me._replace(step="delete_named", chosen=named(world))
+    if named(world) and world.lags:
+        yield "is not shown an assistant yet", after_lag(world), me._replace(step="delete_named")
     if world.faults:
         yield "fails to look up assistants", after_fault(world), failed(me)
 

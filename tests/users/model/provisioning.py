@@ -12,6 +12,7 @@ from tests.users.model.world import (
     World,
     acknowledged,
     after_fault,
+    after_lag,
     delete_next,
     failed,
     named,
@@ -59,6 +60,8 @@ def adopt(world: World, me: Actor, context: Context) -> Moves:
         yield "adopts an assistant", world, me._replace(step="insert", chosen=named(world)[:1])
     else:
         yield "finds no assistant", world, none_found
+    if named(world) and world.lags:
+        yield "is not shown an assistant yet", after_lag(world), none_found
     if world.faults:
         treated_as_empty = Departure.TREATS_FAILED_LOOKUP_AS_EMPTY in context.departures
         yield "fails to look up assistants", after_fault(world), none_found if treated_as_empty else failed(me)

@@ -4,7 +4,7 @@ A user without row and tombstone is not judged here: reconcile calls ensure for 
 Backboard has lost the row's assistant, it replaces it first, as a session does: another actor as well.
 """
 
-from tests.users.model.world import Actor, Context, Departure, Moves, World, after_fault, delete_next, failed
+from tests.users.model.world import Actor, Context, Departure, Moves, World, after_fault, after_lag, delete_next, failed
 
 
 def read(world: World, me: Actor, context: Context) -> Moves:
@@ -26,7 +26,11 @@ def read(world: World, me: Actor, context: Context) -> Moves:
     old = context.grace_is_over or Departure.CLEARS_YOUNG_ATTEMPTS in context.departures
     reading = me._replace(in_transaction=True, read=int(old and due == surplus), chosen=due or surplus)
     step = "delete_surplus" if due or not surplus else "rename_surplus"
-    yield "reads under the lock", world._replace(tried_since_read=False), reading._replace(step=step)
+    read_world = world._replace(tried_since_read=False)
+    yield "reads under the lock", read_world, reading._replace(step=step)
+    if surplus and world.lags and not context.grace_is_over:
+        unseen = reading._replace(step="delete_surplus", read=int(old), chosen=())
+        yield "is not shown an assistant yet", after_lag(read_world), unseen
 
 
 def delete_surplus(world: World, me: Actor, _: Context) -> Moves:

@@ -11,16 +11,21 @@ from tests.users.model.world import (
     World,
     acknowledged,
     after_fault,
+    after_lag,
     failed,
     named,
 )
 
 
-def notice(world: World, me: Actor, _: Context) -> Moves:
+def notice(world: World, me: Actor, context: Context) -> Moves:
     """A thread is to be made, and Backboard says that there is no such assistant."""
     lost = lost_assistant(world)
     if lost is not None:
         yield "finds the assistant missing", world, me._replace(step="record_replacement", chosen=(lost,))
+    elif world.lags and Departure.TAKES_UNLISTED_FOR_LOST in context.departures and not world.tombstone:
+        for row in world.rows:
+            unlisted = me._replace(step="record_replacement", chosen=(row.assistant,))
+            yield "is not shown the assistant yet", after_lag(world), unlisted
 
 
 def record_replacement(world: World, me: Actor, context: Context) -> Moves:
@@ -34,7 +39,8 @@ def record_replacement(world: World, me: Actor, context: Context) -> Moves:
 
 def lock_row(world: World, me: Actor, context: Context) -> Moves:
     """2, 3  Lock; then row and tombstone, and a look at the row's assistant."""
-    looks_again = Departure.REPLACES_WITHOUT_LOOKING_AGAIN not in context.departures
+    blind = {Departure.REPLACES_WITHOUT_LOOKING_AGAIN, Departure.TAKES_UNLISTED_FOR_LOST}
+    looks_again = not blind & context.departures
     if not context.lock_is_free:
         yield "times out waiting for the lock", world, failed(me)
     elif looks_again and lost_assistant(world) != me.chosen[0]:
@@ -47,9 +53,11 @@ def lock_row(world: World, me: Actor, context: Context) -> Moves:
 def replace_by_name(world: World, me: Actor, context: Context) -> Moves:
     """4  Ask Backboard by name, adopt the oldest match; none: create the assistant."""
     free = tuple(each for each in named(world) if each not in {row.assistant for row in world.rows})
-    if free and Departure.REPLACES_WITHOUT_LOOKUP not in context.departures:
+    looks = free and Departure.REPLACES_WITHOUT_LOOKUP not in context.departures
+    if looks:
         yield "adopts an assistant", world, me._replace(step="update", chosen=(*me.chosen, free[0]))
-    else:
+    if not looks or world.lags:
+        world = after_lag(world) if looks else world
         created = world._replace(assistants=(*world.assistants, NEW_ASSISTANT))
         yield "creates an assistant", created, me._replace(step="update", chosen=(*me.chosen, NEW_ASSISTANT))
         if world.faults:

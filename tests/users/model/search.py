@@ -2,7 +2,8 @@
 
 Actors take steps in every possible order, and up to a number of faults strike anywhere: a kill, a connection lost with
 its lock, a refusal by Backboard, a lost answer, a create that is processed late, a failed lookup, a failed delete, a
-COMMIT refused, applied or lost without an answer. Assistants may vanish from Backboard by themselves. A handler that
+COMMIT refused, applied or lost without an answer. Assistants may vanish from Backboard by themselves, and a listing may
+leave out one that is there, for less than reconcile's grace period; asked for by its id it is there. A handler that
 times out waiting for the lock costs no fault. The invariants must hold in each state. In each state without a running
 actor and without a create in flight, reconcile and the next delivery are played as well, and the next session, without
 faults, since nothing else may ever happen to the user.
@@ -38,6 +39,7 @@ ASSISTANT_EXISTS = "the assistant of a live row exists, or Backboard has lost it
 TOMBSTONE_WINS = "no live row stands beside a tombstone"
 ACKNOWLEDGED_IS_COMMITTED = "what is acknowledged is committed"
 ONE_ASSISTANT = "after reconcile, one assistant for a live row and none besides"
+KEPT = "no assistant that is there is replaced"
 NEXT_SUCCEEDS = "the next delivery succeeds"
 NEXT_SESSION_SUCCEEDS = "the next session finds or gets an assistant"
 
@@ -72,8 +74,8 @@ class Search:
         self._moves: dict[tuple[World, Actor, bool, bool], list[Move]] = {}
         self._verdicts_at_rest: dict[World, Verdict] = {}
 
-    def run(self, *actors: Actor, faults: int, vanishings: int = 0) -> SearchResult:
-        start = State(World(faults=faults, vanishings=vanishings), actors)
+    def run(self, *actors: Actor, faults: int, vanishings: int = 0, lags: int = 0) -> SearchResult:
+        start = State(World(faults=faults, vanishings=vanishings, lags=lags), actors)
         parents: dict[State, State | None] = {start: None}
         queue = deque([start])
         while queue:
@@ -126,8 +128,10 @@ class Search:
         broken = broken_in_world(world)
         if not broken and any(is_acknowledged_too_early(world, actor) for actor in actors):
             broken = ACKNOWLEDGED_IS_COMMITTED
+        if not broken and any(replaces_what_is_there(world, actor) for actor in actors):
+            broken = KEPT
         if not broken and not world.late_creates and all(actor.step in AT_REST for actor in actors):
-            return self._check_at_rest(world._replace(faults=0, vanishings=0))
+            return self._check_at_rest(world._replace(faults=0, vanishings=0, lags=0))
         return broken, ()
 
     def _check_at_rest(self, world: World) -> Verdict:
@@ -231,6 +235,13 @@ def is_acknowledged_too_early(world: World, actor: Actor) -> bool:
     if actor.step != ACKNOWLEDGED:
         return False
     return not (world.tombstone or (world.rows and actor.kind != "deletion"))
+
+
+def replaces_what_is_there(world: World, actor: Actor) -> bool:
+    """Whether the row, and with it the user's threads and memories, is about to be taken from a living assistant."""
+    if actor.step != "update" or not actor.in_transaction:
+        return False
+    return actor.chosen[0] in world.assistants and any(row.assistant == actor.chosen[0] for row in world.rows)
 
 
 def broken_after_reconcile(world: World) -> str | None:

@@ -37,6 +37,8 @@ class World(NamedTuple):
     vanished: tuple[int, ...] = ()
     # How many more may vanish; these are no faults of ours.
     vanishings: int = 0
+    # How many listings may still leave out what is there; they lag by less than reconcile's grace period.
+    lags: int = 0
     # Creates that Backboard will process only after their sender has given up.
     late_creates: int = 0
     faults: int = 0
@@ -87,6 +89,7 @@ class Departure(StrEnum):
     REPLACES_WITHOUT_ATTEMPT = "replaces without an attempt row"
     REPLACES_WITHOUT_LOOKUP = "replaces without asking by name"
     REPLACES_WITHOUT_LOOKING_AGAIN = "replaces without reading the row under the lock"
+    TAKES_UNLISTED_FOR_LOST = "takes an assistant for lost that a listing leaves out"
     # Of reconcile.
     DELETES_WITHOUT_RENAMING = "deletes a duplicate without renaming it first"
     LEAVES_LOST_ASSISTANTS = "leaves lost assistants to the next session"
@@ -137,6 +140,10 @@ def failed(me: Actor) -> Actor:
 
 def after_fault(world: World) -> World:
     return world._replace(faults=world.faults - 1)
+
+
+def after_lag(world: World) -> World:
+    return world._replace(lags=world.lags - 1)
 
 
 def without(world: World, assistant: int) -> World:
