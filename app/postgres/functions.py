@@ -10,8 +10,10 @@ from app.postgres.pipeline import Statement
 from app.postgres.queries import Queries
 
 # In the files a body is quoted with $$; Postgres keeps it as it stands there.
-_BODY = re.compile(r"^CREATE (?:OR REPLACE )?FUNCTION (\w+)\(.*?\$\$(.*?)\$\$", re.DOTALL | re.MULTILINE)
-_DROPPED = re.compile(r"^DROP FUNCTION (?:IF EXISTS )?((\w+)\(.*\));$", re.MULTILINE)
+_FUNCTION = re.compile(
+    r"^CREATE (?:OR REPLACE )?FUNCTION (\w+)\((.*?)\)\s+RETURNS.*?\$\$(.*?)\$\$", re.DOTALL | re.MULTILINE
+)
+_DROPPED = re.compile(r"^DROP FUNCTION (?:IF EXISTS )?(\w+\(.*\));$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +27,20 @@ class OwnFunction:
 
 def read_functions() -> Mapping[str, OwnFunction]:
     """Those that stand when every migration was applied, by their signatures."""
-    signatures: dict[str, str] = {}
-    bodies: dict[str, tuple[str, str]] = {}
+    functions: dict[str, OwnFunction] = {}
     for migration in read_migrations():
-        for _, name in _DROPPED.findall(migration.up.decode()):
-            signatures.pop(name, None)
-        for name, body in _BODY.findall(migration.up.decode()):
-            bodies[name] = (hashlib.sha256(body.encode()).hexdigest(), migration.file)
-        # The way back names the types of the arguments on one line.
-        made = {name: signature for signature, name in _DROPPED.findall(migration.down.decode())}
-        signatures |= {name: signature for name, signature in made.items() if name in migration.functions}
-    return {
-        signature: OwnFunction(signature, bodies[name][0], bodies[name][1]) for name, signature in signatures.items()
-    }
+        up = migration.up.decode()
+        for signature in _DROPPED.findall(up):
+            functions.pop(signature, None)
+        for name, arguments, body in _FUNCTION.findall(up):
+            signature = f"{name}({_types(arguments)})"
+            functions[signature] = OwnFunction(signature, hashlib.sha256(body.encode()).hexdigest(), migration.file)
+    return functions
+
+
+def _types(arguments: str) -> str:
+    """The types of arguments, each of which is a name and a type."""
+    return ", ".join(argument.split(maxsplit=1)[1].strip() for argument in arguments.split(","))
 
 
 def list_wrong_functions(queries: Queries) -> Statement:
