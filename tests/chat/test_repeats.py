@@ -20,7 +20,7 @@ Database = psycopg.Connection[dict[str, Any]]
 Json = dict[str, Any]
 
 SEED = int(os.environ.get("SEED", "20261127"))
-SESSIONS = int(os.environ.get("HISTORIES", "12"))
+SESSIONS = int(os.environ.get("HISTORIES", "8"))
 APPENDS = 8
 REPETITIONS = 50
 # Messages that are stored with others', by themselves, and on another connection.
