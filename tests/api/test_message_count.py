@@ -11,6 +11,7 @@ from app.application import create_app
 from app.commands.seed import insert_samples
 from tests.support.factories import Person
 from tests.support.service import Chat, Service, in_process, settings_of
+from tools.processes import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +132,22 @@ async def test_writers_and_deletions_at_once_are_counted(
             backends[0].delete(f"/sessions/{session['id']}"), backends[1].delete(f"{path}/{said[3]['id']}")
         )
         assert [answer.status_code for answer in gone] in ([204, 204], [204, 404])
+
+
+async def test_who_counts_waits_for_a_deletion(chat: Chat, session: Json, direct_url: str, database: Database) -> None:
+    """Of a session that was never counted: else the message would be counted and then go."""
+    for number in range(3):
+        await chat.say(session, "user", str(number))
+    never_counted(database, session)
+    with psycopg.connect(direct_url) as other:
+        other.execute("DELETE FROM messages WHERE session_id = %s AND content = '2'", [session["id"]])
+        appending = asyncio.create_task(chat.say(session, "user", "one more"))
+        waiting = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%session%'"
+        await asyncio.to_thread(wait_until, lambda: database.execute(waiting).fetchall() != [])
+        other.commit()
+
+    assert (await appending).status_code == 201
+    assert await counts(chat, session) == {3}
 
 
 async def test_a_sample_that_is_put_back_is_counted(chat: Chat, database_url: str, database: Database) -> None:

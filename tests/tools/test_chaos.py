@@ -169,6 +169,10 @@ def late_response(evidence: Evidence) -> None:
     evidence.operations.append(ok("user.updated", LIVING_USER, seconds=12.6))
 
 
+def miscounted_session(evidence: Evidence) -> None:
+    evidence.miscounted.append("session_1")
+
+
 def no_retry_after(evidence: Evidence) -> None:
     evidence.operations.append(replace(ok("user.updated", LIVING_USER, status=503), result="fail"))
 
@@ -212,6 +216,7 @@ def name_of_a_deleted_user(evidence: Evidence) -> None:
         (deleted_user_served, "resurrected"),
         (attempt_left, "stuck"),
         (late_response, "slow"),
+        (miscounted_session, "miscounted"),
         (no_retry_after, "silent"),
         (server_error, "unexpected"),
         (session_not_found, "unexpected"),
