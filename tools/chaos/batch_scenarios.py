@@ -1,7 +1,6 @@
 """Exact faults where one statement serves many callers: appends and changes of known users."""
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 
 from tools.chaos import postgres_faults, workload
@@ -22,7 +21,13 @@ OPENINGS = 30
 _UPDATE = "UPDATE users"
 
 
-_FAULTY = (["alone" + ESCAPE], ["one", "two", "three"], ["one", "two", "three" + ESCAPE])
+# The words of an append, and whether its messages have ids.
+_FAULTY = (
+    (["alone" + ESCAPE], False),
+    (["one", "two", "three"], False),
+    (["one", "two", "three"], True),
+    (["one", "two", "three" + ESCAPE], True),
+)
 _ACTIONS = dict.fromkeys((*postgres_faults.ON_STATEMENT, *postgres_faults.ON_COMMIT))
 
 
@@ -51,7 +56,7 @@ class BatchScenarios:
         One that the service stores by itself, in a transaction, has a COMMIT that can be cut.
         """
         for action in _ACTIONS:
-            for words, with_ids in itertools.product(_FAULTY, (False, True)):
+            for words, with_ids in _FAULTY:
                 conversation = await self._open()
                 await self._append(conversation, ["before"], server)
                 # Without the escape, which is escaped once more on its way.
