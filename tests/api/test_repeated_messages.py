@@ -167,7 +167,7 @@ async def test_an_id_stands_for_a_message_of_one_session(chat: Chat) -> None:
     answers = [await send(chat, other, sent) for other in others]
     answers += [await send(chat, other, message("one more"), sent) for other in others]
 
-    assert [answer.status_code for answer in answers] == [409] * 4
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(409, "message_id_conflict")}
     assert [await history(chat, other) for other in others] == [[], []]
 
 
@@ -196,7 +196,8 @@ async def test_an_id_twice_in_a_batch_is_422(chat: Chat, session: Json) -> None:
     ]
 
     assert [answer.status_code for answer in answers] == [422, 422]
-    assert all("messages[3].id" in answer.text and sent["id"] not in answer.text for answer in answers)
+    fault = {"pointer": "#/messages/3/id", "detail": "must not be the id of a message before it"}
+    assert [answer.json()["errors"] for answer in answers] == [[fault], [fault]]
     assert await history(chat, session) == []
 
 
@@ -210,6 +211,7 @@ async def test_an_id_is_a_uuid(chat: Chat, session: Json) -> None:
     without = await send(chat, session, message(id=None))
 
     assert {answer.status_code for answer in refused} == {422}
+    assert {answer.json()["errors"][0]["pointer"] for answer in refused} == {"#/id"}
     assert without.status_code == 201
     assert await history(chat, session) == [without.json()]
 
