@@ -21,7 +21,7 @@ SELECT
     sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at,
     latest.id AS message_id, latest.role, latest.preview, latest.created_at AS message_created_at,
     coalesce(
-        sessions.message_count, (SELECT count(id) FROM messages WHERE messages.session_id = sessions.id)
+        sessions.message_count, (SELECT count(position) FROM messages WHERE messages.session_id = sessions.id)
     ) AS message_count,
     users.deleted_at IS NOT NULL AS is_deleted
 FROM matching
