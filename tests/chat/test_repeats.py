@@ -20,11 +20,11 @@ Database = psycopg.Connection[dict[str, Any]]
 Json = dict[str, Any]
 
 SEED = int(os.environ.get("SEED", "20261127"))
-SESSIONS = int(os.environ.get("HISTORIES", "8"))
+SESSIONS = int(os.environ.get("HISTORIES", "6"))
 APPENDS = 8
 REPETITIONS = 50
-# Messages that are stored with others', by themselves, and on another connection.
-LENGTHS = (10, 10, 10, 9_000, 70_000)
+# Messages that are stored with others', by themselves, and, several at a time, on another connection.
+LENGTHS = (10, 10, 10, 9_000, 20_000)
 
 
 @dataclass

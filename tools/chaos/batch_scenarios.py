@@ -25,7 +25,6 @@ _UPDATE = "UPDATE users"
 _FAULTY = (
     (["alone" + ESCAPE], False),
     (["one", "two", "three"], False),
-    (["one", "two", "three"], True),
     (["one", "two", "three" + ESCAPE], True),
 )
 _ACTIONS = dict.fromkeys((*postgres_faults.ON_STATEMENT, *postgres_faults.ON_COMMIT))
