@@ -13,6 +13,24 @@ ALTER TABLE sessions ADD COLUMN message_count BIGINT;
 -- repetition of the message is compared with this, and answered with it.
 ALTER TABLE messages ADD COLUMN sent_metadata JSONB;
 
+-- What the code that is still running calls: messages without ids. It stands first, since the last of
+-- a name is the one that is compared with the database.
+CREATE OR REPLACE FUNCTION insert_messages(
+    session_ids UUID [], owner_ids TEXT [], session_numbers INT [], roles TEXT [], contents TEXT [], documents JSONB []
+)
+RETURNS TABLE (message_id TEXT, session_id TEXT, metadata TEXT, created_at TIMESTAMPTZ, "position" BIGINT)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = OFF
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT message_id, session_id, metadata, created_at, position
+    FROM insert_messages(session_ids, owner_ids, session_numbers, '{}', roles, contents, documents);
+END
+$$;
+
 -- Adds messages to sessions, to each all of its messages or none. The sessions' rows are locked first, in the order of
 -- their ids; a session that another transaction holds is left out. What follows sees all that was committed before the
 -- locks were free, and draws the positions after that, so a rival that comes second stands behind. Where the sequence
@@ -117,23 +135,6 @@ BEGIN
         greatest(CASE WHEN may_draw THEN nextval(positions) END, last_position + place)
     FROM message
     RETURNING id::TEXT, session_id::TEXT, metadata::TEXT, created_at, position, FALSE;
-END
-$$;
-
--- What the code that is still running calls: messages without ids.
-CREATE OR REPLACE FUNCTION insert_messages(
-    session_ids UUID [], owner_ids TEXT [], session_numbers INT [], roles TEXT [], contents TEXT [], documents JSONB []
-)
-RETURNS TABLE (message_id TEXT, session_id TEXT, metadata TEXT, created_at TIMESTAMPTZ, "position" BIGINT)
-LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = OFF
-AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    SELECT message_id, session_id, metadata, created_at, position
-    FROM insert_messages(session_ids, owner_ids, session_numbers, '{}', roles, contents, documents);
 END
 $$;
 
