@@ -13,8 +13,7 @@ ALTER TABLE sessions ADD COLUMN message_count BIGINT;
 -- repetition of the message is compared with this, and answered with it.
 ALTER TABLE messages ADD COLUMN sent_metadata JSONB;
 
--- What the code that is still running calls: messages without ids. It stands first, since the last of
--- a name is the one that is compared with the database.
+-- What the code that is still running calls: messages without ids.
 CREATE OR REPLACE FUNCTION insert_messages(
     session_ids UUID [], owner_ids TEXT [], session_numbers INT [], roles TEXT [], contents TEXT [], documents JSONB []
 )
@@ -27,7 +26,7 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT message_id, session_id, metadata, created_at, position
-    FROM insert_messages(session_ids, owner_ids, session_numbers, '{}', roles, contents, documents);
+    FROM add_messages(session_ids, owner_ids, session_numbers, '{}', roles, contents, documents);
 END
 $$;
 
@@ -38,7 +37,7 @@ $$;
 -- A message whose id is stored already, with all else the same, is not stored again: it comes back as it was stored. Where
 -- something differs, it comes back with is_conflict, and nothing is stored in its session. Of two rivals that store one id
 -- in two sessions at the same time, the second violates messages_pkey.
-CREATE FUNCTION insert_messages(
+CREATE FUNCTION add_messages(
     session_ids UUID [], owner_ids TEXT [], session_numbers INT [], ids UUID [], roles TEXT [], contents TEXT [],
     documents JSONB []
 )
@@ -162,7 +161,7 @@ REFERENCING OLD TABLE AS deleted
 FOR EACH STATEMENT EXECUTE FUNCTION uncount_messages();
 
 -- Pages of users' sessions with the latest message in each and the number of them, the newest activity first.
-CREATE FUNCTION list_sessions(
+CREATE FUNCTION list_counted_sessions(
     clerk_ids TEXT [], active_befores TIMESTAMPTZ [], id_befores UUID [], page_sizes INT [],
     preview_length INT
 )
@@ -216,7 +215,7 @@ $$;
 
 -- migrate:down
 -- squawk-ignore-file ban-drop-column, ban-drop-function
-DROP FUNCTION list_sessions(TEXT [], TIMESTAMPTZ [], UUID [], INT [], INT);
+DROP FUNCTION list_counted_sessions(TEXT [], TIMESTAMPTZ [], UUID [], INT [], INT);
 DROP TRIGGER messages_uncount ON messages;
 DROP FUNCTION uncount_messages();
 -- As 0004 made it.
@@ -277,6 +276,6 @@ BEGIN
 END
 $$;
 
-DROP FUNCTION insert_messages(UUID [], TEXT [], INT [], UUID [], TEXT [], TEXT [], JSONB []);
+DROP FUNCTION add_messages(UUID [], TEXT [], INT [], UUID [], TEXT [], TEXT [], JSONB []);
 ALTER TABLE messages DROP COLUMN sent_metadata;
 ALTER TABLE sessions DROP COLUMN message_count;

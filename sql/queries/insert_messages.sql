@@ -8,7 +8,7 @@
 -- ids: one for each message; NULL where the caller has given none.
 -- roles, contents, documents: one for each message; a document is its metadata.
 SELECT message_id, session_id, metadata, created_at, position, is_conflict
-FROM insert_messages(
+FROM add_messages(
     %(session_ids)s::UUID[], %(owner_ids)s::TEXT[], %(session_numbers)s::INT[], %(ids)s::UUID[],
     %(roles)s::TEXT[], %(contents)s::TEXT[], %(documents)s::JSONB[]
 );

@@ -7,6 +7,6 @@
 SELECT
     session_id, clerk_id, assistant_id, thread_id, title, status, created_at, last_active_at, ended_at,
     message_id, role, preview, message_created_at, message_count, is_deleted, number
-FROM list_sessions(
+FROM list_counted_sessions(
     %(clerk_ids)s::TEXT[], %(active_befores)s::TIMESTAMPTZ[], %(id_befores)s::UUID[], %(page_sizes)s::INT[], 200
 );
