@@ -48,6 +48,7 @@ _SESSION: dict[str, Any] = {
     "last_active_at": _TIME,
     "ended_at": None,
     "duration_seconds": None,
+    "message_count": 1,
     "last_message": {"id": _MESSAGE_ID, "created_at": _TIME} | _QUESTION,
 }
 
@@ -64,8 +65,10 @@ EXAMPLES: Mapping[str, Any] = {
     },
     "Preferences": {"language": "pt", "theme": {"dark": True}},
     "StatsAnswer": {
+        "joined_at": _TIME,
         "sessions": 3,
         "messages": {"user": 14, "assistant": 13},
+        "total_tokens": 10556,
         "first_activity_at": _TIME,
         "last_activity_at": _TIME,
     },
@@ -73,7 +76,8 @@ EXAMPLES: Mapping[str, Any] = {
     "ChangeSessionRequest": {"status": "completed"},
     "SessionAnswer": _SESSION,
     "SessionPage": {"sessions": [_SESSION], "next": None},
-    "MessageRequest": _REPLY,
+    "MessageRequest": {"id": _MESSAGE_ID} | _REPLY,
+    "ChangeMessageRequest": {"metadata": {"feedback": "good", "draft": None}},
     "BatchRequest": {"messages": [_QUESTION, _REPLY]},
     "MessageAnswer": _MESSAGE,
     "MessageList": {"messages": [_MESSAGE]},

@@ -1,7 +1,9 @@
 """The members of request bodies that hold text or JSON of the chat's own: bounded, and made storable for Postgres."""
 
 import json
+import re
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -22,6 +24,17 @@ Title = Annotated[
     Field(strict=True, min_length=1, max_length=200, pattern=TITLE_PATTERN),
     _Storable,
 ]
+# RFC 9562, in its one spelling; pydantic alone would take several.
+_is_uuid = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+
+
+def _read_id(value: object) -> UUID:
+    if not isinstance(value, str) or not _is_uuid(value):
+        raise PydanticCustomError("uuid_parsing", "Input should be a UUID")
+    return UUID(value)
+
+
+Id = Annotated[UUID, BeforeValidator(_read_id)]
 Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
 DOCUMENT_BYTES = 16 * 1024

@@ -1,4 +1,4 @@
-"""The messages of a session: add one or several, read them page by page, delete one.
+"""The messages of a session: add one or several, read them page by page, change the metadata of one, delete it.
 
 A request is authenticated (app.api.auth) before any of these handlers runs; Backboard has no part in them.
 """
@@ -18,14 +18,21 @@ from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import read_body
 from app.api.limits import Reservation, UserLimits
 from app.api.openapi import Operation, parameter
-from app.api.schemas import BatchRequest, MessageAnswer, MessageList, MessagePage, MessageRequest
+from app.api.schemas import (
+    BatchRequest,
+    ChangeMessageRequest,
+    MessageAnswer,
+    MessageList,
+    MessagePage,
+    MessageRequest,
+)
 from app.chat.models import Message, NewMessage
 from app.chat.repository import PAGE_BYTES
 from app.chat.service import ChatService
-from app.errors import NotFound
+from app.errors import Fault, InvalidRequest, NotFound
 from app.http.answers import answer_found, answer_stored, reserve_answer
 from app.http.requests import announced_length
-from app.http.responses import answer_nothing
+from app.http.responses import answer_json, answer_nothing
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 # 100,000 characters, each escaped as a surrogate pair, and the metadata.
@@ -40,6 +47,7 @@ _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _BEFORE = parameter("query", "before", pagination.MESSAGE_CURSOR)
 
 _WRITING: codes.Codes = {422: codes.DOCUMENT}
+_ADDING: codes.Codes = {409: ["message_id_conflict"], **_WRITING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,25 +62,32 @@ class Messages:
         return [
             authenticator.route(path, GET=self.list_messages, POST=self.add_message),
             authenticator.route(path + "/batch", POST=self.add_messages),
-            authenticator.route(path + "/{message_id:uuid}", DELETE=self.delete_message),
+            authenticator.route(path + "/{message_id:uuid}", PATCH=self.change_message, DELETE=self.delete_message),
         ]
 
-    @Operation(body=MessageRequest, answers={201: MessageAnswer}, errors=_WRITING)
+    @Operation(body=MessageRequest, answers={201: MessageAnswer}, errors=_ADDING)
     async def add_message(self, request: AuthenticatedRequest) -> None:
-        """Add a message."""
+        """Add a message.
+
+        A repetition under the same id is answered as the first time.
+        """
         with self._limited(request, MESSAGE_BYTES) as reservation:
             new = (await read_body(request, MessageRequest, MESSAGE_BYTES)).new_message()
             reservation.used = _tokens([new])
         (message,) = await self._append(request, [new])
         await answer_stored(request.scope, request.send, HTTPStatus.CREATED, _content(message), owner=request.owner_id)
 
-    @Operation(body=BatchRequest, answers={201: MessageList}, errors=_WRITING)
+    @Operation(body=BatchRequest, answers={201: MessageList}, errors=_ADDING)
     async def add_messages(self, request: AuthenticatedRequest) -> None:
-        """Add several, all or nothing."""
+        """Add several, all or nothing.
+
+        Those that are stored under their id already are answered as the first time, and the others stored behind.
+        """
         with self._limited(request, BATCH_BYTES) as reservation:
             body = await read_body(request, BatchRequest, BATCH_BYTES)
             new = [message.new_message() for message in body.messages]
             reservation.used = _tokens(new)
+        _check_ids(new)
         messages = await self._append(request, new)
         content = {"messages": [_content(one) for one in messages]}
         await answer_stored(request.scope, request.send, HTTPStatus.CREATED, content, owner=request.owner_id)
@@ -103,6 +118,15 @@ class Messages:
         content = {"messages": [_content(one) for one in reversed(page.messages)], "before": earlier}
         await answer_found(request.scope, request.send, HTTPStatus.OK, content, owner=request.owner_id)
 
+    @Operation(body=ChangeMessageRequest, answers={200: MessageAnswer}, errors=_WRITING)
+    async def change_message(self, request: AuthenticatedRequest) -> None:
+        """Change its metadata."""
+        self.limits.messages.take(request.owner_id)
+        patch = (await read_body(request, ChangeMessageRequest)).patch()
+        session_id, message_id = request.path_id("session_id"), request.path_id("message_id")
+        message = await self.chat.update_metadata(message_id, session_id, request.owner_id, patch, request.deadline)
+        await answer_json(request.send, HTTPStatus.OK, _content(message))
+
     @Operation(answers={204: None})
     async def delete_message(self, request: AuthenticatedRequest) -> None:
         """Delete a message."""
@@ -110,6 +134,18 @@ class Messages:
         if not await self.chat.delete_message(message_id, session_id, request.owner_id, request.deadline):
             raise NotFound("message_missing")
         await answer_nothing(request.send)
+
+
+def _check_ids(messages: Sequence[NewMessage]) -> None:
+    ids = set()
+    faults = []
+    for number, message in enumerate(messages):
+        if message.id in ids:
+            faults.append(Fault("must not be the id of a message before it", pointer=f"#/messages/{number}/id"))
+        elif message.id:
+            ids.add(message.id)
+    if faults:
+        raise InvalidRequest("shape", *faults)
 
 
 def _length(messages: Iterable[Message | NewMessage]) -> int:

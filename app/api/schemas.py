@@ -10,8 +10,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field, JsonValue, RootModel
 from pydantic.json_schema import SkipJsonSchema
 
-from app.api.members import Content, Document, Title, write_document
-from app.chat.models import NewMessage
+from app.api.members import Content, Document, Id, Title, write_document
+from app.chat.models import MetadataPatch, NewMessage
 from app.clerk.users import CLERK_ID_PATTERN, EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
 
 ClerkId = Annotated[str, Field(pattern=CLERK_ID_PATTERN, strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])]
@@ -46,31 +46,47 @@ class OpenSessionRequest(BaseModel):
 
 
 class ChangeSessionRequest(BaseModel):
-    """The members to change; one that is missing or null stays as it is."""
+    """The members to change; one that is missing stays as it is, and so does a `status` that is null."""
 
-    title: Title | None = None
+    title: Title = Field(default=None)  # type: ignore[assignment]  # None where it is missing; null is no title.
     status: Status | None = None
 
 
 class MessageRequest(BaseModel):
     """A message of the user or the assistant; the caller says of which.
 
+    Under an `id` of the caller's it may be sent again, and is stored once; without one, an id is made for it.
     `metadata` may have 16 KiB of JSON, as Postgres writes it, nested at most 100 deep, with integers of at most 100
     digits. In all texts NUL is taken out, and half a surrogate pair becomes U+FFFD.
     """
 
+    id: Id | None = None
     role: Role
     content: Content
     metadata: Document | None = None
 
     def new_message(self) -> NewMessage:
-        return NewMessage(self.role, self.content, None if self.metadata is None else write_document(self.metadata))
+        metadata = None if self.metadata is None else write_document(self.metadata)
+        return NewMessage(self.role, self.content, metadata, self.id)
 
 
 class BatchRequest(BaseModel):
     """Several messages, in their order. A body of more than 1 MiB is 413: send several batches."""
 
     messages: Annotated[list[MessageRequest], Field(min_length=1, max_length=500)]
+
+
+class ChangeMessageRequest(BaseModel):
+    """Members of the metadata to set; one that is null is taken out, and one that is not named stays as it is.
+
+    A member is replaced whole: an object in it is not merged with the stored one, and a null in it is stored.
+    """
+
+    metadata: Document
+
+    def patch(self) -> MetadataPatch:
+        kept = {name: value for name, value in self.metadata.items() if value is not None}
+        return MetadataPatch(write_document(kept), [name for name in self.metadata if name not in kept])
 
 
 class Preferences(RootModel[Document]):
@@ -149,6 +165,7 @@ class SessionAnswer(ResponseModel):
     last_active_at: datetime
     ended_at: datetime | None
     duration_seconds: float | None
+    message_count: int
     last_message: LastMessage | None
 
 
@@ -189,9 +206,14 @@ class MessageCounts(ResponseModel):
 
 
 class StatsAnswer(ResponseModel):
-    """Counts of a user's sessions and messages; without sessions the times are null."""
+    """Figures of a user's sessions and messages; without sessions the times of activity are null.
 
+    `total_tokens` is the sum of `tokens` in the messages' metadata, where that is a whole number of up to nine digits.
+    """
+
+    joined_at: datetime
     sessions: int
     messages: MessageCounts
+    total_tokens: int
     first_activity_at: datetime | None
     last_activity_at: datetime | None

@@ -148,6 +148,7 @@ def _content(session: Session) -> dict[str, Any]:
         "last_active_at": session.last_active_at,
         "ended_at": ended_at,
         "duration_seconds": None if ended_at is None else (ended_at - session.created_at).total_seconds(),
+        "message_count": session.message_count,
         "last_message": _last_message(session),
     }
 

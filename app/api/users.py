@@ -78,8 +78,10 @@ class Users:
             user = await self.users.find(clerk_id)
             stats = await self.chat.stats(user.id, request.deadline)
         content = {
+            "joined_at": user.created_at,
             "sessions": stats.sessions,
             "messages": {"user": stats.by_user, "assistant": stats.by_assistant},
+            "total_tokens": stats.tokens,
             "first_activity_at": stats.first_at,
             "last_activity_at": stats.last_at,
         }

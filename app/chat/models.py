@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import NamedTuple
 from uuid import UUID
 
 from app.deadline import Deadline
+from app.errors import ServiceError
 from app.users.models import User
 
 _EXPONENT = re.compile(r"[0-9.][eE][-+]?[0-9]+[],} ]").search
@@ -33,6 +35,7 @@ class Session(NamedTuple):
     role: str | None
     preview: str | None
     message_created_at: datetime | None
+    message_count: int
     is_deleted: bool
 
 
@@ -60,6 +63,7 @@ class Stats:
     sessions: int
     by_user: int
     by_assistant: int
+    tokens: int
     first_at: datetime | None
     last_at: datetime | None
 
@@ -76,6 +80,13 @@ class Message(NamedTuple):
     position: int
 
 
+class MessageIdConflict(ServiceError):
+    """Another message has this id: of another session, or with another role, content or metadata."""
+
+    status = HTTPStatus.CONFLICT
+    reason = "message_id_conflict"
+
+
 class MessagePage(NamedTuple):
     """Messages, the newest first, whether there are earlier ones, and whether the page is cut because they are long."""
 
@@ -86,11 +97,20 @@ class MessagePage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message to append to a session; `metadata` is JSON text."""
+    """A message to append to a session; `metadata` is JSON text. With an `id` of the caller's it may be repeated."""
 
     role: str
     content: str
     metadata: str | None = None
+    id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataPatch:
+    """The members of a message's metadata to set, as JSON text, and those to take out."""
+
+    document: str
+    removed: list[str]
 
 
 class Append(NamedTuple):

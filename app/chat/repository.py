@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.chat.models import Append, HistoryRequest, Message, MessagePage, Session, SessionCursor, SessionsRequest
+from app.chat.models import (
+    Append,
+    HistoryRequest,
+    Message,
+    MessageIdConflict,
+    MessagePage,
+    MetadataPatch,
+    Session,
+    SessionCursor,
+    SessionsRequest,
+)
 from app.chat.spellings import search_pattern
 from app.errors import NotFound, UserDeleted
 from app.postgres.pipeline import Rows, Statement
@@ -88,6 +98,7 @@ class MessageRepository:
             "session_ids": [one.session_id for one in appends],
             "owner_ids": [one.owner_id for one in appends],
             "session_numbers": [number for number, _ in numbered],
+            "ids": [message.id for _, message in numbered],
             "roles": [message.role for _, message in numbered],
             "contents": [message.content for _, message in numbered],
             "documents": [message.metadata for _, message in numbered],
@@ -107,16 +118,37 @@ class MessageRepository:
         values = {"message_id": message_id, "session_id": session_id, "owner_id": owner_id}
         return self._queries.delete_message, values
 
+    def update(self, message_id: UUID, session_id: UUID, owner_id: str | None, patch: MetadataPatch) -> Statement:
+        return self._queries.update_message, {
+            "message_id": message_id,
+            "session_id": session_id,
+            "owner_id": owner_id,
+            "document": patch.document,
+            "removed": patch.removed,
+        }
 
-def read_appended(rows: Rows, appends: Sequence[Append]) -> dict[UUID, list[Message]]:
-    """The messages of insert_messages by their session, from its rows and what was sent."""
-    contents = {str(one.session_id): iter(one.messages) for one in appends}
-    appended: dict[str, list[Message]] = {}
-    for message_id, session_id, metadata, created_at, position in rows:
-        new = next(contents[session_id])
-        message = Message(message_id, session_id, new.role, new.content, metadata, created_at, position)
-        appended.setdefault(session_id, []).append(message)
-    return {UUID(session_id): messages for session_id, messages in appended.items()}
+
+def read_appended(rows: Rows, appends: Sequence[Append]) -> dict[UUID, list[Message] | MessageIdConflict]:
+    """The messages of insert_messages by their session, from its rows and what was sent; an error for a conflict."""
+    by_session: dict[str, Rows] = {}
+    for row in rows:
+        by_session.setdefault(row[1], []).append(row)
+    found = ((one, by_session.get(str(one.session_id))) for one in appends)
+    return {append.session_id: _read_append(rows, append) for append, rows in found if rows}
+
+
+def _read_append(rows: Rows, append: Append) -> list[Message] | MessageIdConflict:
+    if any(is_conflict for *_, is_conflict in rows):
+        return MessageIdConflict()
+    ids = {str(message.id) for message in append.messages if message.id}
+    under_ids = {row[0]: row for row in rows if row[0] in ids}
+    # The others come in the order in which they were sent.
+    others = (row for row in rows if row[0] not in ids)
+    messages = []
+    for new in append.messages:
+        message_id, session_id, metadata, created_at, position, _ = under_ids[str(new.id)] if new.id else next(others)
+        messages.append(Message(message_id, session_id, new.role, new.content, metadata, created_at, position))
+    return messages
 
 
 def read_pages(rows: Rows, requests: Sequence[HistoryRequest]) -> list[MessagePage | NotFound | UserDeleted]:

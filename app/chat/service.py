@@ -6,6 +6,7 @@ server bounds it, and one of them runs at a time.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from app.chat.bulk import BulkConnection
@@ -13,7 +14,9 @@ from app.chat.models import (
     Append,
     HistoryRequest,
     Message,
+    MessageIdConflict,
     MessagePage,
+    MetadataPatch,
     NewMessage,
     Session,
     SessionCursor,
@@ -31,10 +34,7 @@ from app.chat.repository import (
 )
 from app.chat.statements import Statements
 from app.deadline import Deadline
-from app.errors import (
-    NotFound,
-    UserDeleted,
-)
+from app.errors import ConstraintViolated, NotFound, ServiceError, UserDeleted
 from app.postgres.batcher import Batcher
 from app.postgres.kept_connection import KeptConnection
 from app.postgres.pipeline import Rows
@@ -51,6 +51,9 @@ APPEND_CAPACITY, MESSAGE_WEIGHT = 64_000, 500
 HISTORY_CAPACITY, LIST_CAPACITY = 500, 500
 # A longer page is loaded by itself, so that short ones, and the lookups of users, do not wait for it.
 BATCHABLE_PAGE_BYTES = 256 * 1024
+
+Result = TypeVar("Result")
+_Send = Callable[..., Awaitable[list[Rows]]]
 
 
 class ChatService:
@@ -92,10 +95,7 @@ class ChatService:
 
     async def list_sessions(self, clerk_id: str, after: SessionCursor | None, page_size: int) -> list[Session]:
         """A page of a user's sessions, newest activity first."""
-        page = await self._session_lists.submit(SessionsRequest(clerk_id, after, page_size))
-        if isinstance(page, Exception):
-            raise page
-        return page
+        return _checked(await self._session_lists.submit(SessionsRequest(clerk_id, after, page_size)))
 
     async def search_sessions(
         self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int, deadline: Deadline
@@ -116,15 +116,18 @@ class ChatService:
     async def append(
         self, session_id: UUID, owner_id: str | None, messages: Sequence[NewMessage], deadline: Deadline
     ) -> list[Message]:
-        """Add messages to a session, all or nothing, in their order."""
+        """Add messages to a session, all or nothing, in their order; one that was stored before is answered as then.
+
+        Raises MessageIdConflict where an id stands for something else.
+        """
         append = Append(session_id, owner_id, messages, deadline)
         if append.length > BULK_LENGTH:
             with self._statements.outcome():
-                return await self._append_with(self._bulk.run, append)
+                return _checked(await self._append_with(self._bulk.run, append))
         if append.length > BATCHABLE_LENGTH or append.has_exponent:
             # One that Postgres refuses would fail its neighbours' statement too, and they would be stored one by one.
-            return await self._appends.submit_alone(append)
-        return await self._appends.submit(append)
+            return _checked(await self._appends.submit_alone(append))
+        return _checked(await self._appends.submit(append))
 
     async def history(
         self,
@@ -141,10 +144,7 @@ class ChatService:
         What it raises is raised here, and the page is not read.
         """
         request = HistoryRequest(session_id, owner_id, before, page_size, deadline, before_large)
-        page = await self._histories.submit(request)
-        if isinstance(page, Exception):
-            raise page
-        return page
+        return _checked(await self._histories.submit(request))
 
     async def _load_sessions(self, requests: Sequence[SessionsRequest]) -> list[list[Session] | NotFound | UserDeleted]:
         return read_session_lists(await self._reads.read(self._sessions.list(requests)), requests)
@@ -152,20 +152,25 @@ class ChatService:
     async def _load_sessions_alone(self, request: SessionsRequest) -> list[Session] | NotFound | UserDeleted:
         return (await self._load_sessions([request]))[0]
 
-    async def _append_batch(self, appends: Sequence[Append]) -> list[list[Message] | None]:
+    async def _append_batch(self, appends: Sequence[Append]) -> list[list[Message] | MessageIdConflict | None]:
         rows = await self._writes.write(self._messages.insert(appends))
         appended = read_appended(rows, appends)
         return [appended.get(append.session_id) for append in appends]
 
-    async def _append_alone(self, append: Append) -> list[Message]:
+    async def _append_alone(self, append: Append) -> list[Message] | MessageIdConflict:
         """Append to a session that another transaction holds, or messages that are long, or say why it cannot be."""
         return await self._append_with(self._statements.send_bounded, append)
 
-    async def _append_with(self, send: Callable[..., Awaitable[list[Rows]]], append: Append) -> list[Message]:
-        reachable = {"session_id": append.session_id, "owner_id": append.owner_id}
-        locked, rows = await send(
-            (self._queries.lock_session, reachable), self._messages.insert([append]), deadline=append.deadline
-        )
+    async def _append_with(self, send: _Send, append: Append) -> list[Message] | MessageIdConflict:
+        lock = (self._queries.lock_session, {"session_id": append.session_id, "owner_id": append.owner_id})
+        insert = self._messages.insert([append])
+        try:
+            locked, rows = await send(lock, insert, deadline=append.deadline)
+        except ConstraintViolated as error:
+            if error.constraint != "messages_pkey":
+                raise
+            # A rival has stored one of the ids in another session meanwhile; now its message is seen.
+            locked, rows = await send(lock, insert, deadline=append.deadline)
         if not locked:
             raise NotFound
         if not rows:
@@ -197,6 +202,17 @@ class ChatService:
             await self.find_session(session_id, owner_id, deadline)
         return bool(rows)
 
+    async def update_metadata(
+        self, message_id: UUID, session_id: UUID, owner_id: str | None, patch: MetadataPatch, deadline: Deadline
+    ) -> Message:
+        """Change members of a message's metadata; InvalidRequest when it becomes too large."""
+        update = self._messages.update(message_id, session_id, owner_id, patch)
+        (rows,) = await self._statements.send(update, deadline=deadline)
+        if not rows:
+            await self.find_session(session_id, owner_id, deadline)
+            raise NotFound("message_missing")
+        return Message(*rows[0])
+
     async def stats(self, user_id: UUID, deadline: Deadline) -> Stats:
         (rows,) = await self._statements.send_long(
             (self._queries.get_stats, {"user_id": user_id}), deadline, user_id=user_id
@@ -213,3 +229,10 @@ class ChatService:
         values = {"user_id": user_id, "document": document, "merge": merge}
         (rows,) = await self._statements.send((self._queries.set_preferences, values), deadline=deadline)
         return str(rows[0][0])
+
+
+def _checked(result: Result | ServiceError) -> Result:
+    """What one of a batch was answered; an error is its own and not its neighbours'."""
+    if isinstance(result, ServiceError):
+        raise result
+    return result

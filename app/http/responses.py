@@ -75,6 +75,7 @@ _DETAILS = {
     HTTPStatus.FORBIDDEN: "A session token speaks for its own user only.",
     HTTPStatus.NOT_FOUND: "There is nothing here.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path takes another method; see the Allow header.",
+    HTTPStatus.CONFLICT: "Another message has this id.",
     HTTPStatus.GONE: "This user was deleted.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send application/json without a content encoding.",

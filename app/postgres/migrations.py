@@ -78,10 +78,11 @@ async def _drop(connection: Connection, tables: list[FoundTable]) -> None:
     made = [migration for migration in read_migrations() if migration.version in applied]
     try:
         await connection.execute(_DROP_LIMIT)
-        for function in (one for migration in made for one in migration.dropped_functions):
-            await connection.execute(f"DROP FUNCTION IF EXISTS {schema.as_string()}.{function} RESTRICT".encode())
         # RESTRICT: objects of others that depend on our tables stay.
         await connection.execute(sql.SQL("DROP TABLE {} RESTRICT").format(names))
+        # After the tables, since triggers depend on some of them.
+        for function in (one for migration in made for one in migration.dropped_functions):
+            await connection.execute(f"DROP FUNCTION IF EXISTS {schema.as_string()}.{function} RESTRICT".encode())
     except psycopg.errors.LockNotAvailable as error:
         raise MigrationError("The tables are in use; stop the server and try again.") from error
     except psycopg.errors.DependentObjectsStillExist as error:

@@ -81,6 +81,7 @@ class Queries:
     set_local_timeouts: bytes
     set_preferences: bytes
     update_assistant: bytes
+    update_message: bytes
     update_session: bytes
     update_users: bytes
 

@@ -29,7 +29,7 @@ TABLES: Mapping[str, OwnTable] = {
     "deleted_users": _table("clerk_id deleted_at", "SELECT INSERT"),
     "provisioning_attempts": _table("clerk_id tries resolved_at", "SELECT INSERT UPDATE DELETE"),
     "sessions": _table("title user_id thread_id", "SELECT INSERT UPDATE DELETE"),
-    "messages": _table("role content session_id", "SELECT INSERT DELETE"),
+    "messages": _table("role content session_id", "SELECT INSERT UPDATE DELETE"),
     "session_attempts": _table("session_id clerk_id noted_at", "SELECT INSERT DELETE"),
     "deleted_threads": _table("session_id user_id thread_id", "SELECT INSERT DELETE"),
     "preferences": _table("user_id document", "SELECT INSERT UPDATE DELETE"),

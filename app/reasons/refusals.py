@@ -107,6 +107,12 @@ REFUSALS: Mapping[str, Reason] = {
     "message_missing": Reason(
         "404", "The session has no such message.", caller="Read the history again; after a DELETE, done."
     ),
+    "message_id_conflict": Reason(
+        "409",
+        "The id of a message belongs to a message with another session, role, content or metadata; nothing was stored.",
+        "Correct the caller: a new message gets a new id, and a repetition is sent as the first time.",
+        "Give a new message a new id; send a repetition as the first time.",
+    ),
     "unknown_user": Reason(
         "404",
         "There is no such user, and nothing was made.",

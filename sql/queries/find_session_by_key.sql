@@ -7,6 +7,7 @@ SELECT
     sessions.idempotency_title AS title, 'active' AS status, sessions.created_at,
     sessions.created_at AS last_active_at, NULL::TIMESTAMPTZ AS ended_at,
     NULL::UUID AS message_id, NULL AS role, NULL AS preview, NULL::TIMESTAMPTZ AS message_created_at,
+    0::BIGINT AS message_count,
     users.deleted_at IS NOT NULL AS is_deleted
 FROM sessions
 INNER JOIN users ON users.id = sessions.user_id

@@ -20,6 +20,9 @@ SELECT
     sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id, sessions.title,
     sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at,
     latest.id AS message_id, latest.role, latest.preview, latest.created_at AS message_created_at,
+    coalesce(
+        sessions.message_count, (SELECT count(position) FROM messages WHERE messages.session_id = sessions.id)
+    ) AS message_count,
     users.deleted_at IS NOT NULL AS is_deleted
 FROM matching
 INNER JOIN sessions ON sessions.id = matching.id

@@ -250,6 +250,16 @@ async def test_a_session_can_end_and_become_active_again(chat: Chat) -> None:
     assert (active["ended_at"], active["duration_seconds"], active["title"]) == (None, None, "Porto")
 
 
+async def test_a_title_cannot_be_taken_away(chat: Chat) -> None:
+    """Null is no title; without the member it stays. A status may be null, as before."""
+    path = f"/sessions/{(await chat.open(Person())).json()['id']}"
+
+    answers = [await chat.patch(path, body) for body in ({"title": None}, {}, {"status": None}, {"title": "Porto"})]
+
+    assert [answer.status_code for answer in answers] == [422, 200, 200, 200]
+    assert [answer.json()["title"] for answer in answers[1:]] == ["New Trip", "New Trip", "Porto"]
+
+
 async def test_deleting_a_session_deletes_its_row_messages_and_thread(
     chat: Chat, database: Database, backboard: Sandbox
 ) -> None:
@@ -358,6 +368,30 @@ async def test_stats_count_sessions_and_messages(chat: Chat) -> None:
     assert (stats["sessions"], stats["messages"]) == (2, {"user": 2, "assistant": 1})
     assert stats["first_activity_at"] == first["created_at"]
     assert stats["last_activity_at"] == last["created_at"]
+
+
+TOKENS: list[tuple[Any, int]] = [
+    (12, 12), (0, 0), (12.0, 12), (1e3, 1000), (999_999_999, 999_999_999), (1_000_000_000, 0), (10**30, 0), (1e300, 0),
+    (-1, 0), (1.5, 0), ("12", 0), (True, 0), (None, 0), ([12], 0), ({"in": 12}, 0),
+]  # fmt: skip
+
+
+async def test_stats_sum_up_the_tokens(chat: Chat, database: Database) -> None:
+    """Of both roles, where they are whole numbers of up to nine digits; and say when the user joined."""
+    session = (await chat.open(Person())).json()
+    path = f"/users/{session['clerk_id']}/stats"
+    none = (await chat.get(path)).json()
+    for role in ("user", "assistant"):
+        messages = [{"role": role, "content": "x", "metadata": {"tokens": tokens}} for tokens, _ in TOKENS]
+        await chat.post(f"/sessions/{session['id']}/messages/batch", {"messages": messages})
+    await chat.say(session, "user", "x", metadata={"a": {"tokens": 5}})
+    await chat.say((await chat.open(Person())).json(), "user", "x", metadata={"tokens": 5})
+
+    stats = (await chat.get(path)).json()
+
+    (user,) = database.execute("SELECT created_at FROM users WHERE clerk_id = %s", [session["clerk_id"]]).fetchall()
+    assert (none["total_tokens"], stats["total_tokens"]) == (0, 2 * sum(counted for _, counted in TOKENS))
+    assert stats["joined_at"] == user["created_at"].isoformat()
 
 
 async def test_put_replaces_preferences_and_patch_merges_them(chat: Chat) -> None:

@@ -27,6 +27,7 @@ HASHES = {
     "0005_add_event_times.sql": "813170e71f12e7042580cc41951f6295f8a33ef2652b85a4ef69fda7be0c7576",
     "0006_index_unnormalized_messages.sql": "b8ce8ff01062c2f614f869d031a7d721d15c85ed72f3d5c5afd694c461f95263",
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
+    "0008_add_message_ids.sql": "5338a4bd4205b6567e9ad51012de311fd24ca93284e526c2fa55897fefd0e716",
 }
 
 # Type, whether NULL is allowed, default.
@@ -66,6 +67,7 @@ COLUMNS = {
         "last_active_at": ("timestamp with time zone", False, "now()"),
         "idempotency_key": ("text", True, None),
         "idempotency_title": ("text", True, None),
+        "message_count": ("bigint", True, None),
     },
     "messages": {
         "id": ("uuid", False, "gen_random_uuid()"),
@@ -75,6 +77,7 @@ COLUMNS = {
         "created_at": ("timestamp with time zone", False, "now()"),
         "position": ("bigint", False, None),
         "metadata": ("jsonb", True, None),
+        "sent_metadata": ("jsonb", True, None),
     },
     "session_attempts": {
         "session_id": ("uuid", False, None),

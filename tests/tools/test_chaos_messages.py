@@ -49,6 +49,18 @@ def test_an_append_without_an_answer_may_stand_or_not(stored: str) -> None:
     assert books.violations() == set()
 
 
+def test_all_tries_of_an_append_are_one() -> None:
+    """Under ids it stands once; it began with the first try, and the first answer counts."""
+    tries = [operation(APPEND, 10, "a", result="unknown"), operation(APPEND, 12, "a"), operation(APPEND, 14, "a")]
+    beside = [operation(OPEN, 9), *tries, operation(APPEND, 13, "b"), operation(APPEND, 11, "c")]
+
+    assert Books(beside, {SESSION: [*"acb"]}).violations() == set()
+    assert Books(beside, {SESSION: [*"cab"]}).violations() == set()
+    assert Books(beside, {SESSION: [*"cba"]}).violations() == {"disordered"}
+    assert Books(beside, {SESSION: [*"acab"]}).violations() >= {"duplicate"}
+    assert Books(beside, {SESSION: [*"cb"]}).violations() == {"lost"}
+
+
 def test_a_session_without_a_message_has_its_place() -> None:
     books = Books([operation(OPEN, 9), operation(READ, 10), operation(APPEND, 11, "a", result="fail")], {SESSION: []})
 

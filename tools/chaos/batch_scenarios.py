@@ -21,6 +21,12 @@ OPENINGS = 30
 _UPDATE = "UPDATE users"
 
 
+# The words of an append, and whether its messages have ids.
+_FAULTY = (
+    (["alone" + ESCAPE], False),
+    (["one", "two", "three"], False),
+    (["one", "two", "three" + ESCAPE], True),
+)
 _ACTIONS = dict.fromkeys((*postgres_faults.ON_STATEMENT, *postgres_faults.ON_COMMIT))
 
 
@@ -49,12 +55,12 @@ class BatchScenarios:
         One that the service stores by itself, in a transaction, has a COMMIT that can be cut.
         """
         for action in _ACTIONS:
-            for words in (["alone" + ESCAPE], ["one", "two", "three"], ["one", "two", "three" + ESCAPE]):
+            for words, with_ids in _FAULTY:
                 conversation = await self._open()
                 await self._append(conversation, ["before"], server)
                 # Without the escape, which is escaped once more on its way.
                 self._postgres.plan(action, workload.text(conversation.clerk_id, words[-1].removesuffix(ESCAPE)))
-                await self._append(conversation, words, server)
+                await self._append(conversation, words, server, with_ids=with_ids)
                 await self._append(conversation, ["after"], server)
                 await self._read(conversation, server)
 
@@ -74,7 +80,12 @@ class BatchScenarios:
             numbers = range(RACING_MESSAGES[race % 2])
             await asyncio.gather(
                 *(
-                    self._append(conversation, [f"{race} {server.number} {number}" for number in numbers], server)
+                    self._append(
+                        conversation,
+                        [f"{race} {server.number} {number}" for number in numbers],
+                        server,
+                        with_ids=race >= RACES // 2,
+                    )
                     for server in self._servers
                 ),
                 *(self._read(conversation, server) for server in self._servers),
@@ -108,10 +119,13 @@ class BatchScenarios:
             await asyncio.sleep(1)
         raise NotReady(f"the session of {clerk_id} was never opened")
 
-    async def _append(self, conversation: Conversation, words: Sequence[str], server: Server) -> None:
+    async def _append(
+        self, conversation: Conversation, words: Sequence[str], server: Server, *, with_ids: bool = False
+    ) -> None:
         """One message for each word, or words, by which it is known in its session."""
         texts = [workload.text(conversation.clerk_id, word) for word in words]
-        await self._sender.append(conversation.clerk_id, conversation.session_id, texts, self._rng, to=server)
+        send = self._sender.append_until_answered if with_ids else self._sender.append
+        await send(conversation.clerk_id, conversation.session_id, texts, self._rng, to=server)
 
     async def _read(self, conversation: Conversation, server: Server) -> None:
         await self._sender.read(conversation.clerk_id, conversation.session_id, self._rng, to=server)

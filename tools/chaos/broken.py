@@ -249,6 +249,7 @@ BREAKS = {
         _sql(insert_messages=(b"", broken_batches.UNLOCKED_INSERT), lock_session=(b"FOR UPDATE OF sessions", b"")),
         "disordered",
     ),
+    "forget-ids": Break(broken_batches.forget_ids, "duplicate"),
     "two-versions-in-a-batch": Break(broken_batches.two_versions_in_a_batch, "lost"),
     "swap-answers": Break(broken_batches.swap_answers, "leak"),
     "split-append": Break(broken_batches.split_append, "torn"),

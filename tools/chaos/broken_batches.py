@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from app.chat.models import Append, Message, NewMessage
+from app.chat.models import Append, Message, MessageIdConflict, NewMessage
 from app.chat.service import ChatService
 from app.errors import ServiceError
 from app.postgres.kept_connection import STATEMENT_SECONDS, KeptConnection
@@ -22,14 +23,19 @@ WITH wanted AS (
     SELECT session_id, number
     FROM unnest(%(session_ids)s::UUID[], %(owner_ids)s::TEXT[]) WITH ORDINALITY AS wanted (session_id, owner_id, number)
 )
-INSERT INTO messages (session_id, role, content, metadata, created_at)
-SELECT wanted.session_id, message.role, message.content, message.metadata, clock_timestamp()
+INSERT INTO messages (id, session_id, role, content, metadata, created_at)
+SELECT
+    coalesce(message.id, gen_random_uuid()), wanted.session_id, message.role, message.content, message.metadata,
+    clock_timestamp()
 FROM wanted
-INNER JOIN unnest(%(session_numbers)s::INT[], %(roles)s::TEXT[], %(contents)s::TEXT[], %(documents)s::JSONB[])
-    WITH ORDINALITY AS message (session_number, role, content, metadata, number)
+INNER JOIN unnest(
+    %(session_numbers)s::INT[], %(ids)s::UUID[], %(roles)s::TEXT[], %(contents)s::TEXT[], %(documents)s::JSONB[]
+)
+    WITH ORDINALITY AS message (session_number, id, role, content, metadata, number)
     ON message.session_number = wanted.number
 ORDER BY message.number
-RETURNING id::TEXT AS message_id, session_id::TEXT, metadata::TEXT AS metadata, created_at, position
+RETURNING id::TEXT AS message_id, session_id::TEXT, metadata::TEXT AS metadata, created_at, position,
+    FALSE AS is_conflict
 """
 
 _under_way: set[asyncio.Task[None]] = set()
@@ -68,6 +74,18 @@ def repeat_write() -> None:
     _connection.write = KeptConnection.read
 
 
+def forget_ids() -> None:
+    """A message gets an id of its own at every repetition, whatever its caller calls it."""
+    append = ChatService.append
+
+    async def without_ids(
+        self: Any, session_id: Any, owner_id: Any, messages: Sequence[NewMessage], deadline: Any
+    ) -> list[Message]:
+        return await append(self, session_id, owner_id, [replace(one, id=None) for one in messages], deadline)
+
+    _chat.append = without_ids
+
+
 def two_versions_in_a_batch() -> None:
     """Two versions of one profile may be in one statement, which stores either of them."""
     init = Provisioning.__init__
@@ -84,8 +102,8 @@ def swap_answers() -> None:
     """The answers of a batch are given out in another order than its callers stand in."""
     append_batch = _chat._append_batch
 
-    async def swapped(self: Any, appends: Sequence[Append]) -> list[list[Message] | None]:
-        answers: list[list[Message] | None] = await append_batch(self, appends)
+    async def swapped(self: Any, appends: Sequence[Append]) -> list[list[Message] | MessageIdConflict | None]:
+        answers: list[list[Message] | MessageIdConflict | None] = await append_batch(self, appends)
         return answers[::-1]
 
     _chat._append_batch = swapped

@@ -1,8 +1,9 @@
 """Conversations during the storm: two chat backends write to a session, a third reads it, and Clerk renames its user.
 
 Each of them goes to any server, so several processes write to one session at once, and one process has the writes of
-many sessions and the changes of many users to put into one statement. A message without an answer is not sent again:
-the service may have stored it, and two of it would be the backend's fault.
+many sessions and the changes of many users to put into one statement. Messages under ids
+are sent until they are answered. One without an id is sent once: the service may have stored it, and two of it would be
+the backend's fault.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ CONVERSATIONS = 6
 BACKENDS = 2
 # Of each backend in one conversation.
 APPENDS = 25
+# How often an append is one of messages under ids.
+WITH_IDS = 0.6
 # Seconds between two steps of one actor.
 APPEND_EVERY, READ_EVERY, CHANGE_EVERY = (0.0, 0.06), (0.05, 0.3), (0.1, 0.5)
 # How many versions of a profile are delivered at once, in any order.
@@ -71,7 +74,8 @@ class Chat:
             if monotonic() >= until:
                 return
             texts = some_texts(conversation.clerk_id, rng, backend, number)
-            await self._sender.append(conversation.clerk_id, conversation.session_id, texts, rng)
+            send = self._sender.append_until_answered if rng.random() < WITH_IDS else self._sender.append
+            await send(conversation.clerk_id, conversation.session_id, texts, rng)
             await asyncio.sleep(rng.uniform(*APPEND_EVERY))
 
     async def _read(self, conversation: Conversation, over: asyncio.Event) -> None:

@@ -15,6 +15,7 @@ unexpected      a status outside the contract, a bug in a log, a process that en
 leak            a secret or personal data in a log or a response
 disordered      messages of a session in another order than they were acknowledged, or than a reader had seen
 torn            a part of the messages of one append
+miscounted      a session's count is not the number of its messages
 """
 
 from collections import Counter, defaultdict
@@ -59,6 +60,8 @@ class Evidence:
     alive: dict[str, set[str]]
     # The texts of each session's messages, in their order.
     messages: dict[str, list[str]] = field(default_factory=dict)
+    # The sessions whose count is wrong.
+    miscounted: list[str] = field(default_factory=list)
     # What was noticed during the campaign.
     noticed: list[Violation] = field(default_factory=list)
     # The ids of the assistants that Backboard has lost by itself.
@@ -74,6 +77,7 @@ def check(evidence: Evidence) -> list[Violation]:
     found += _check_assistants(evidence)
     found += _check_effects(evidence)
     found += check_messages(evidence.operations, evidence.messages)
+    found += [Violation("miscounted", f"session {session_id}") for session_id in evidence.miscounted]
     found += [Violation("stuck", f"an attempt of {clerk_id} is left") for clerk_id in sorted(evidence.attempts)]
     return found
 

@@ -26,6 +26,10 @@ _MESSAGES = (
     "array_agg(messages.content ORDER BY messages.position) FILTER (WHERE messages.id IS NOT NULL), '{}')"
     " FROM sessions LEFT JOIN messages ON messages.session_id = sessions.id GROUP BY sessions.id"
 )
+_MISCOUNTED = (
+    "SELECT id::TEXT FROM sessions"
+    " WHERE message_count <> (SELECT count(*) FROM messages WHERE messages.session_id = sessions.id)"
+)
 BACKENDS_SECONDS = 10.0
 # Every connection of four servers while they provision as much as they may, and a few of the dead.
 POOLED_CONNECTIONS = 40
@@ -101,6 +105,11 @@ class Database:
         """The messages of each session in their order."""
         with psycopg.connect(self.url) as connection:
             return {session_id: list(texts) for session_id, texts in connection.execute(_MESSAGES)}
+
+    def miscounted(self) -> list[str]:
+        """The sessions whose count is not that of their messages."""
+        with psycopg.connect(self.url) as connection:
+            return [session_id for (session_id,) in connection.execute(_MISCOUNTED)]
 
     def tombstones(self) -> set[str]:
         return self._clerk_ids("deleted_users")

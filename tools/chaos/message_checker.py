@@ -1,11 +1,13 @@
 """Decides whether the messages of each session are those that were acknowledged, once, whole and in one order.
 
-No message is sent a second time, so one that stands twice was stored twice by the service. An append without a 2xx may
-have been stored, but whole and once.
+A message is sent a second time under an id only, so one that stands twice was stored twice by the service. An append
+without a 2xx may have been stored, but whole and once. All tries of an append are one: it began with the first of them,
+and was acknowledged by the first that was answered.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from tools.chaos.history import APPEND, OPEN, PAGE, READ, Operation
 from tools.chaos.violation import Violation
@@ -35,7 +37,7 @@ class _Session:
 
     def __init__(self, session_id: str, operations: list[Operation], stored: list[str]) -> None:
         self._name = f"session {session_id}"
-        self._appends = [one for one in operations if one.kind == APPEND]
+        self._appends = _whole_appends(one for one in operations if one.kind == APPEND)
         self._reads = [one for one in operations if one.kind == READ and one.result == "ok"]
         self._texts = stored
         self._places: dict[str, list[int]] = defaultdict(list)
@@ -91,3 +93,17 @@ class _Session:
         known = [one for one in self._appends if one.result == "ok" and one.ended < read.began]
         if any(place >= end for one in known for text in one.texts for place in self._places[text]):
             yield Violation("lost", f"{self._name}, acknowledged messages were not in its history")
+
+
+def _whole_appends(tries: Iterable[Operation]) -> list[Operation]:
+    by_texts: dict[tuple[str, ...], list[Operation]] = defaultdict(list)
+    for one in tries:
+        by_texts[one.texts].append(one)
+    return [_as_one(tries) for tries in by_texts.values()]
+
+
+def _as_one(tries: list[Operation]) -> Operation:
+    began = min(one.began for one in tries)
+    acknowledged = [one for one in tries if one.result == "ok"]
+    last = min(acknowledged or tries, key=lambda one: one.ended)
+    return replace(last, began=began, seconds=last.ended - began)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import httpx
 
@@ -24,6 +25,9 @@ SCHEDULE = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 4.0)
 TIMEOUT_SECONDS = 15.0
 # After a timeout Svix waits for longer than after a 503.
 TIMED_OUT_FACTOR = 2.0
+# Of an append under ids, until it is given up; how often it is sent twice at once, or once more after its answer.
+REPETITIONS = (0.0, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
+TWICE = 0.15
 AUTHORIZED = {"Authorization": f"Bearer {workload.TOKEN}"}
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 SECRETS = (
@@ -89,8 +93,39 @@ class Sender:
     async def append(
         self, clerk_id: str, session_id: str, texts: Sequence[str], rng: random.Random, *, to: Server | None = None
     ) -> Operation:
-        """Append one message or several, once."""
-        messages = [{"role": "user", "content": text} for text in texts]
+        """Append one message or several, once, without ids."""
+        return await self._append(clerk_id, session_id, texts, rng, to)
+
+    async def append_until_answered(
+        self, clerk_id: str, session_id: str, texts: Sequence[str], rng: random.Random, *, to: Server | None = None
+    ) -> None:
+        """Append under ids, again and again until there is an answer, and now and then once more or twice at once.
+
+        Only the first try goes to the server that is named.
+        """
+        for number, wait in enumerate(REPETITIONS):
+            await asyncio.sleep(wait * rng.uniform(0.8, 1.2))
+            server = None if number else to
+            again = 2 if rng.random() < TWICE else 1
+            done = await asyncio.gather(
+                *(self._append(clerk_id, session_id, texts, rng, server, with_ids=True) for _ in range(again))
+            )
+            if any(one.result == "ok" for one in done) and rng.random() > TWICE:
+                return
+
+    async def _append(
+        self,
+        clerk_id: str,
+        session_id: str,
+        texts: Sequence[str],
+        rng: random.Random,
+        to: Server | None,
+        *,
+        with_ids: bool = False,
+    ) -> Operation:
+        """A text stands in one session, so the id can come from it."""
+        ids = [{"id": str(uuid5(NAMESPACE_OID, text))} if with_ids else {} for text in texts]
+        messages = [{"role": "user", "content": text, **one} for text, one in zip(texts, ids, strict=True)]
         path, content = ("", messages[0]) if len(messages) == 1 else ("/batch", {"messages": messages})
         call = Event("", APPEND, clerk_id, json.dumps(content).encode(), session_id=session_id, texts=tuple(texts))
         return await self._ask(self._route(rng, to), f"/sessions/{session_id}/messages{path}", call, dict(AUTHORIZED))
