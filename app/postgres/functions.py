@@ -40,7 +40,7 @@ def read_functions() -> Mapping[str, OwnFunction]:
 
 def _types(arguments: str) -> str:
     """The types of arguments, each of which is a name and a type."""
-    return ", ".join(argument.split(maxsplit=1)[1].strip() for argument in arguments.split(","))
+    return ", ".join(argument.split(maxsplit=1)[1].strip() for argument in arguments.split(",") if argument.strip())
 
 
 def list_wrong_functions(queries: Queries) -> Statement:
