@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from app.chat.models import SLUG, SLUG_LENGTH
 from app.postgres.text import make_storable, storable_text
 
 _Storable = BeforeValidator(lambda value: storable_text(value) if isinstance(value, str) else value)
@@ -22,6 +23,17 @@ Title = Annotated[
     _Storable,
 ]
 Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
+# What a search looks for.
+SEARCH_LENGTH = 200
+SearchText = Annotated[str, Field(strict=True, min_length=1, max_length=SEARCH_LENGTH), _Storable]
+# JSON has one kind of number: 20.0 is as whole as 20.
+_Whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+PageSize = Annotated[int, Field(strict=True, ge=1, le=100), _Whole]
+# Of scenarios. A model's name is what Backboard takes as `model_name`.
+Slug = Annotated[str, Field(strict=True, max_length=SLUG_LENGTH, pattern=f"^{SLUG}$")]
+Description = Annotated[str, Field(strict=True, min_length=1, max_length=2000), _Storable]
+SystemPrompt = Annotated[str, Field(strict=True, min_length=1, max_length=16_000), _Storable]
+ModelName = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern="^[!-~]+$")]
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
 DOCUMENT_BYTES = 16 * 1024
 DOCUMENT_DEPTH = 100

@@ -25,6 +25,7 @@ from app.api import codes
 from app.api.auth import MethodRouter
 from app.api.examples import EXAMPLES, PLAIN_TEXT, problem
 from app.api.problems import Problem
+from app.chat.models import SLUG, SLUG_LENGTH
 from app.clerk.users import CLERK_ID_PATTERN
 from app.reasons import REASONS
 
@@ -47,6 +48,7 @@ TAGS: Mapping[str, str] = {
     "users": "Users, their figures and their preferences.",
     "sessions": "The sessions of a chat.",
     "messages": "The messages of a session.",
+    "scenarios": "What conversations may begin from.",
     "health": "Probes and metrics.",
 }
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -55,6 +57,7 @@ STRING: Json = {"type": "string"}
 _UUID: Json = {"type": "string", "format": "uuid"}
 _PATH_PARAMETERS: Mapping[str, Json] = {
     "clerk_id": {"type": "string", "pattern": CLERK_ID_PATTERN},
+    "slug": {"type": "string", "pattern": f"^{SLUG}$", "maxLength": SLUG_LENGTH},
     "session_id": _UUID,
     "message_id": _UUID,
 }

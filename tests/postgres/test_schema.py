@@ -25,6 +25,7 @@ HASHES = {
     "0004_create_functions.sql": "83bfb0984fb6352c19ffb6c6f30c3177ab7db44f445b6fb8f5d557ac0544f9c0",
     "0005_add_event_times.sql": "813170e71f12e7042580cc41951f6295f8a33ef2652b85a4ef69fda7be0c7576",
     "0006_index_unnormalized_messages.sql": "fdfc544f033bf44c3cac9ac445b2cc1d71c7616913079f235b81ecd1df259a41",
+    "0009_add_scenarios.sql": "cb33517253cc778c395503d3abf812e06ec809bb989379abfc58197e820198fc",
 }
 
 # Type, whether NULL is allowed, default.
@@ -41,6 +42,7 @@ COLUMNS = {
         "last_sign_in_at": ("timestamp with time zone", True, None),
         "deleted_at": ("timestamp with time zone", True, None),
         "clerk_event_at": ("timestamp with time zone", True, None),
+        "image_url": ("text", True, None),
     },
     "deleted_users": {
         "clerk_id": ("text", False, None),
@@ -64,6 +66,17 @@ COLUMNS = {
         "last_active_at": ("timestamp with time zone", False, "now()"),
         "idempotency_key": ("text", True, None),
         "idempotency_title": ("text", True, None),
+        "scenario_slug": ("text", True, None),
+    },
+    "scenarios": {
+        "slug": ("text", False, None),
+        "name": ("text", False, None),
+        "description": ("text", True, None),
+        "system_prompt": ("text", True, None),
+        "model": ("text", True, None),
+        "is_active": ("boolean", False, "true"),
+        "created_at": ("timestamp with time zone", False, "now()"),
+        "updated_at": ("timestamp with time zone", False, "now()"),
     },
     "messages": {
         "id": ("uuid", False, "gen_random_uuid()"),
@@ -101,6 +114,8 @@ KEYS = {
     "provisioning_attempts_pkey": "PRIMARY KEY (clerk_id)",
     "sessions_pkey": "PRIMARY KEY (id)",
     "sessions_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
+    "sessions_scenario_slug_fkey": "FOREIGN KEY (scenario_slug) REFERENCES scenarios(slug)",
+    "scenarios_pkey": "PRIMARY KEY (slug)",
     "messages_pkey": "PRIMARY KEY (id)",
     "messages_session_id_fkey": "FOREIGN KEY (session_id) REFERENCES sessions(id)",
     "session_attempts_pkey": "PRIMARY KEY (session_id)",
@@ -250,6 +265,34 @@ def test_a_clerk_id_is_checked_by_every_table(table: str, clerk_id: str, databas
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
         database.execute(f"INSERT INTO {table} (clerk_id{column}) VALUES (%s{value})".encode(), [clerk_id])
     assert caught.value.diag.constraint_name == f"{table}_clerk_id_check"
+
+
+def test_the_code_from_before_0009_goes_on(database: Database) -> None:
+    """During a deploy its functions and statements meet rows of the new code's, and keep what they do not know."""
+    database.execute(
+        b"WITH scenario AS (INSERT INTO scenarios (slug, name) VALUES ('a', 'A') RETURNING slug), person AS ("
+        b" INSERT INTO users (clerk_id, assistant_id, image_url) VALUES ('user_a', 'x', 'https://a') RETURNING id)"
+        b" INSERT INTO sessions (user_id, thread_id, status, scenario_slug)"
+        b" SELECT id, 'thread', 'archived', slug FROM person, scenario"
+    )
+    update = b"SELECT name FROM update_users('{user_a}', '{NULL}', '{Ada}', '{2026-01-01}', '{NULL}', '{NULL}')"
+
+    assert database.execute(update).fetchall() == [{"name": "Ada"}]
+    assert database.execute(b"SELECT clerk_id, name FROM find_users('{user_a}')").fetchall() == [
+        {"clerk_id": "user_a", "name": "Ada"}
+    ]
+    assert database.execute(b"SELECT status FROM list_sessions('{user_a}', '{NULL}', '{NULL}', '{9}')").fetchall() == [
+        {"status": "archived"}
+    ]
+    database.execute(b"INSERT INTO sessions (user_id, thread_id) SELECT id, 'other' FROM users")
+    assert database.execute(b"SELECT image_url FROM users").fetchall() == [{"image_url": "https://a"}]
+
+
+@pytest.mark.parametrize("slug", ["", "A", "a_b", "-a", "a-", "a--b", "a b", "a\n", "\u00e9", "x" * 65])
+def test_a_slug_is_checked_by_its_table(slug: str, database: Database) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as caught:
+        database.execute("INSERT INTO scenarios (slug, name) VALUES (%s, 'x')", [slug])
+    assert caught.value.diag.constraint_name == "scenarios_slug_check"
 
 
 def test_a_user_with_sessions_cannot_be_deleted(database: Database) -> None:
