@@ -115,7 +115,9 @@ async def test_the_list_has_the_active_ones_in_the_order_of_their_slugs(chat: Ch
     "query", ["limit=0", "limit=101", "limit=x", "cursor=A", "cursor=", "include_inactive=1", "include_inactive="]
 )
 async def test_a_parameter_of_the_list_that_cannot_be_used_is_422(chat: Chat, query: str) -> None:
-    assert (await chat.get(f"/scenarios?{query}")).status_code == 422
+    answer = await chat.get(f"/scenarios?{query}")
+
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, query.partition("=")[0])
 
 
 async def test_a_session_answers_its_scenario_whole(chat: Chat) -> None:
@@ -180,8 +182,10 @@ async def test_a_scenario_that_a_session_names_is_retired_and_not_deleted(chat: 
     answers = [await chat.delete("/scenarios/a"), await chat.delete("/scenarios/a"), await chat.get("/scenarios/a")]
 
     assert (refused.status_code, line["reason"], line["scenario"]) == (409, "scenario_in_use", "a")
+    assert refused.json()["code"] == "scenario_in_use"
     assert "is_active" in refused.json()["detail"]
     assert [answer.status_code for answer in answers] == [204, 404, 404]
+    assert {answer.json()["code"] for answer in answers[1:]} == {"scenario_missing"}
 
 
 @pytest.fixture
@@ -209,7 +213,7 @@ async def test_a_signed_in_user_reads_scenarios_and_names_them(
         await user.delete("/scenarios/unknown"),
     ]
 
-    assert {answer.status_code for answer in refused} == {403}
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(403, "service_token")}
     assert database.execute("SELECT * FROM scenarios").fetchall() == rows
     assert (await user.get("/scenarios")).json()["scenarios"] == [made]
     assert (await user.get("/scenarios/a")).json() == made

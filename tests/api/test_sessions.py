@@ -251,7 +251,12 @@ async def test_a_list_and_a_search_can_be_narrowed_to_statuses(chat: Chat) -> No
 
 @pytest.mark.parametrize("status", ["", ",", "gone", "active,", "Active", "active&status=active", "active;archived"])
 async def test_a_status_that_there_is_not_is_422(chat: Chat, status: str) -> None:
-    assert (await chat.get(f"/users/{Person().clerk_id}/sessions?status={status}")).status_code == 422
+    answer = await chat.get(f"/users/{Person().clerk_id}/sessions?status={status}")
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["errors"][0]["parameter"]) == (
+        422,
+        *["status"] * 2,
+    )
 
 
 async def test_a_search_by_post_finds_what_one_by_get_finds(chat: Chat) -> None:

@@ -104,6 +104,8 @@ async def test_a_scenario_that_is_unknown_or_retired_makes_no_session(
     answers += [await chat.open(Person(), scenario=slug) for slug in ("unknown", "", "A", "a_b", "-a", "a\n", 7, ["a"])]
 
     assert {answer.status_code for answer in answers} == {422}
+    assert {answer.json()["errors"][0]["pointer"].removesuffix("/0") for answer in answers} == {"#/scenario"}
+    assert [answer.json()["code"] for answer in answers[:4]] == ["scenario", "scenario", "scenario", "shape"]
     assert (rows(database), rows(database, "session_attempts")) == ([], [])
     assert len(backboard.calls()) == calls
 
