@@ -54,41 +54,43 @@ async def test_a_scenario_is_made_once_and_then_replaced(chat: Chat) -> None:
     ScenarioAnswer.model_validate(replaced.json())
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"name": "x" * 200}, {"description": "\u00e9" * 2000}, {"system_prompt": "\U0001f600" * 16_000},
-     {"model": "x" * 200}, {"name": "a", "description": None, "system_prompt": None, "model": None},
-     {"description": "a\nb\tc"}],
-    ids="-".join,
-)  # fmt: skip
-async def test_a_scenario_is_stored_as_it_came(chat: Chat, changed: dict[str, Any]) -> None:
+ACCEPTED: list[dict[str, Any]] = [
+    {"name": "x" * 200}, {"description": "\u00e9" * 2000}, {"system_prompt": "\U0001f600" * 16_000},
+    {"model": "x" * 200}, {"name": "a", "description": None, "system_prompt": None, "model": None},
+    {"description": "a\nb\tc"},
+]  # fmt: skip
+REFUSED: list[dict[str, Any]] = [
+    {"name": None}, {"name": ""}, {"name": " "}, {"name": "a\nb"}, {"name": "x" * 201}, {"name": 7},
+    {"description": ""}, {"description": "x" * 2001}, {"system_prompt": ""}, {"system_prompt": "x" * 16_001},
+    {"system_prompt": ["x"]}, {"system_prompt": "\0"}, {"model": ""}, {"model": "a b"}, {"model": "x" * 201},
+    {"model": "mod\u00e9l"}, {"is_active": None}, {"is_active": 1}, {"is_active": "true"},
+]  # fmt: skip
+
+
+async def test_a_scenario_is_stored_as_it_came(chat: Chat) -> None:
     """Up to its bounds, which the table has too."""
-    stored = (await chat.put("/scenarios/a", WHOLE | changed)).json()
+    for changed in ACCEPTED:
+        stored = (await chat.put("/scenarios/a", WHOLE | changed)).json()
 
-    assert without_times(stored) == {"slug": "a", **WHOLE, **changed}
+        assert without_times(stored) == {"slug": "a", **WHOLE, **changed}
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"name": None}, {"name": ""}, {"name": " "}, {"name": "a\nb"}, {"name": "x" * 201}, {"name": 7},
-     {"description": ""}, {"description": "x" * 2001}, {"system_prompt": ""}, {"system_prompt": "x" * 16_001},
-     {"system_prompt": ["x"]}, {"system_prompt": "\0"}, {"model": ""}, {"model": "a b"}, {"model": "x" * 201},
-     {"model": "mod\u00e9l"}, {"is_active": None}, {"is_active": 1}, {"is_active": "true"}],
-    ids=lambda changed: ascii(changed)[:40],
-)  # fmt: skip
-async def test_a_scenario_that_cannot_be_stored_is_422(chat: Chat, database: Database, changed: dict[str, Any]) -> None:
-    assert (await chat.put("/scenarios/a", WHOLE | changed)).status_code == 422
+async def test_a_scenario_that_cannot_be_stored_is_422(chat: Chat, database: Database) -> None:
+    """With the member at fault."""
+    for changed in REFUSED:
+        answer = await chat.put("/scenarios/a", WHOLE | changed)
+
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"#/{next(iter(changed))}")
     assert database.execute("SELECT * FROM scenarios").fetchall() == []
 
 
-@pytest.mark.parametrize("slug", ["A", "a_b", "-a", "a-", "a--b", "a.b", "a%20b", "a%0A", "%C3%A9", "x" * 65, "%D9%A3"])
-async def test_a_malformed_slug_is_422(chat: Chat, slug: str) -> None:
-    """Reading, writing and deleting."""
-    path = f"/scenarios/{slug}"
-    answers = [await chat.get(path), await chat.put(path, WHOLE), await chat.delete(path)]
+async def test_a_malformed_slug_is_422(chat: Chat) -> None:
+    """Reading, writing and deleting. A line end is none of the router's paths."""
+    for slug in ("A", "a_b", "-a", "a-", "a--b", "a.b", "a%20b", "%C3%A9", "x" * 65, "%D9%A3", "a%0A"):
+        path = f"/scenarios/{slug}"
+        answers = [await chat.get(path), await chat.put(path, WHOLE), await chat.delete(path)]
 
-    # A line end is none of the router's paths.
-    assert {answer.status_code for answer in answers} == {404 if slug == "a%0A" else 422}
+        assert {answer.status_code for answer in answers} == {404 if slug == "a%0A" else 422}, slug
 
 
 async def test_the_list_has_the_active_ones_in_the_order_of_their_slugs(chat: Chat) -> None:
@@ -111,13 +113,14 @@ async def test_the_list_has_the_active_ones_in_the_order_of_their_slugs(chat: Ch
     assert (await chat.get("/scenarios/b")).json()["is_active"] is False
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "cursor=A", "cursor=", "include_inactive=1", "include_inactive="]
-)
-async def test_a_parameter_of_the_list_that_cannot_be_used_is_422(chat: Chat, query: str) -> None:
-    answer = await chat.get(f"/scenarios?{query}")
+async def test_a_parameter_of_the_list_that_cannot_be_used_is_422(chat: Chat) -> None:
+    for query in (
+        *("limit=0", "limit=101", "limit=x", "cursor=A", "cursor="),
+        *("include_inactive=1", "include_inactive=", "include_inactive=true&include_inactive=true"),
+    ):
+        answer = await chat.get(f"/scenarios?{query}")
 
-    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, query.partition("=")[0])
+        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, query.partition("=")[0])
 
 
 async def test_a_session_answers_its_scenario_whole(chat: Chat) -> None:

@@ -249,14 +249,13 @@ async def test_a_list_and_a_search_can_be_narrowed_to_statuses(chat: Chat) -> No
     assert [opened.index(one["id"]) for one in posted["sessions"]] == [3, 2]
 
 
-@pytest.mark.parametrize("status", ["", ",", "gone", "active,", "Active", "active&status=active", "active;archived"])
-async def test_a_status_that_there_is_not_is_422(chat: Chat, status: str) -> None:
-    answer = await chat.get(f"/users/{Person().clerk_id}/sessions?status={status}")
+async def test_a_status_that_there_is_not_is_422(chat: Chat) -> None:
+    """With the name of the parameter."""
+    for status in ("", ",", "gone", "active,", "Active", "active&status=active", "active;archived"):
+        answer = await chat.get(f"/users/{Person().clerk_id}/sessions?status={status}")
 
-    assert (answer.status_code, answer.json()["code"], answer.json()["errors"][0]["parameter"]) == (
-        422,
-        *["status"] * 2,
-    )
+        assert (answer.status_code, answer.json()["code"]) == (422, "status")
+        assert answer.json()["errors"][0]["parameter"] == "status"
 
 
 async def test_a_search_by_post_finds_what_one_by_get_finds(chat: Chat) -> None:
@@ -276,16 +275,15 @@ async def test_a_search_by_post_finds_what_one_by_get_finds(chat: Chat) -> None:
             assert (posted.status_code, posted.json()) == (200, page)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"q": ""}, {"q": None}, {"q": 7}, {"q": "\0"}, {"q": "x" * 201}, {"q": "x", "limit": 0},
+UNREADABLE: list[Any] = [{}, {"q": ""}, {"q": None}, {"q": 7}, {"q": "\0"}, {"q": "x" * 201}, {"q": "x", "limit": 0},
      {"q": "x", "limit": 101}, {"q": "x", "limit": "5"}, {"q": "x", "limit": True}, {"q": "x", "limit": 1.5},
      {"q": "x", "cursor": "x"}, {"q": "x", "cursor": "f" * 32}, {"q": "x", "status": []},
-     {"q": "x", "status": "active"}, {"q": "x", "status": ["gone"]}, []],
-    ids=str,
-)  # fmt: skip
-async def test_a_search_by_post_that_cannot_be_read_is_422(chat: Chat, body: Any) -> None:
-    assert (await chat.post(f"/users/{Person().clerk_id}/sessions/search", body)).status_code == 422
+     {"q": "x", "status": "active"}, {"q": "x", "status": ["gone"]}, []]  # fmt: skip
+
+
+async def test_a_search_by_post_that_cannot_be_read_is_422(chat: Chat) -> None:
+    for body in UNREADABLE:
+        assert (await chat.post(f"/users/{Person().clerk_id}/sessions/search", body)).status_code == 422, body
 
 
 async def test_deleting_a_session_deletes_its_row_messages_and_thread(
