@@ -15,12 +15,14 @@ from app.api.health import Health, LastEvent
 from app.api.limits import UserLimits, build_user_limits
 from app.api.messages import Messages
 from app.api.openapi import OpenApi
+from app.api.scenarios import Scenarios
 from app.api.sessions import Sessions
 from app.api.users import Users
 from app.api.webhooks import Webhooks
 from app.chat.bulk import BulkConnection
 from app.chat.create_session import CreateSession
 from app.chat.delete_session import DeleteSession
+from app.chat.scenarios import ScenarioService
 from app.chat.service import ChatService
 from app.clerk.signatures import SignatureVerifier
 from app.components import Components, build_components, open_components
@@ -97,9 +99,11 @@ def _chat_routes(components: Components, authenticator: Authenticator, limits: U
         writes=components.writes,
         bulk=BulkConnection(provisioning_pool, queries),
     )
+    scenarios = ScenarioService(queries=queries, query_pool=query_pool)
     sessions = Sessions(
         users=users,
         chat=chat,
+        scenarios=scenarios,
         creation=CreateSession(
             replacement=components.replacement,
             queries=queries,
@@ -112,7 +116,12 @@ def _chat_routes(components: Components, authenticator: Authenticator, limits: U
         ),
         limits=limits,
     )
-    families = (Users(users=users, chat=chat, limits=limits), sessions, Messages(chat=chat, limits=limits))
+    families = (
+        Users(users=users, chat=chat, limits=limits),
+        sessions,
+        Messages(chat=chat, limits=limits),
+        Scenarios(scenarios=scenarios),
+    )
     return [route for family in families for route in family.routes(authenticator)]
 
 

@@ -36,7 +36,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Emptied before each test, so that no test sees another's rows.
 TABLES = (
-    *("preferences", "deleted_threads", "session_attempts", "messages", "sessions"),
+    *("preferences", "deleted_threads", "session_attempts", "messages", "sessions", "scenarios"),
     *("provisioning_attempts", "deleted_users", "users"),
 )
 

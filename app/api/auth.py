@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import log
 from app.api.limits import UserLimit, UserLimits
+from app.chat.models import SLUG, SLUG_LENGTH
 from app.clerk.session_tokens import BadToken, SessionTokens
 from app.clerk.users import CLERK_ID
 from app.deadline import Deadline
@@ -20,6 +21,7 @@ from app.errors import Fault, InvalidRequest, NotFound
 from app.http.requests import headers_named
 from app.http.responses import ADMITTED, CLOSE, HttpError
 
+_is_slug = re.compile(SLUG, re.ASCII).fullmatch
 _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)
 
 
@@ -49,6 +51,19 @@ class AuthenticatedRequest:
         if self.owner_id not in (None, clerk_id):
             raise NotFound("other_user")
         return clerk_id
+
+    def slug(self) -> str:
+        """The scenario in the path; InvalidRequest for a malformed slug."""
+        slug = str(self.scope["path_params"]["slug"])
+        if len(slug) > SLUG_LENGTH or not _is_slug(slug):
+            raise InvalidRequest("slug", Fault(parameter="slug"))
+        log.bind(scenario=slug)
+        return slug
+
+    def require_service_token(self) -> None:
+        """HttpError 403 for a session token; before a body is read, which is why the connection ends."""
+        if self.owner_id is not None:
+            raise HttpError(HTTPStatus.FORBIDDEN, "service_token", headers=CLOSE)
 
 
 Handler = Callable[[AuthenticatedRequest], Awaitable[None]]

@@ -36,6 +36,8 @@ BY_BODY: Codes = {
 BY_PUBLIC_BODY: Codes = {408: [], 413: [], 415: [], 503: []}
 BY_PATH: Mapping[str, Codes] = {
     "clerk_id": {404: ["other_user"], 410: ["deleted"], 422: ["clerk_id"]},
+    # A line end is in no path of the router's.
+    "slug": {404: [], 422: ["slug"]},
     "session_id": {404: ["missing"], 410: ["deleted"]},
     "message_id": {404: ["message_missing"]},
 }

@@ -37,6 +37,14 @@ def example_event(event_type: str) -> dict[str, Any]:
     return envelope | {"instance_id": "ins_2g7np7Hrk0SN6kj5EDMLDaKNL0S", "data": data}
 
 
+_SCENARIO: dict[str, Any] = {
+    "name": "A few days in a city",
+    "description": "Plans walks, food and museums, one day at a time.",
+    "system_prompt": "You plan city trips. Ask for dates and pace first.",
+    "model": "gpt-4o",
+    "is_active": True,
+}
+_STORED_SCENARIO = {"slug": "city-trip", **_SCENARIO, "created_at": _TIME, "updated_at": _TIME}
 _SESSION: dict[str, Any] = {
     "id": _SESSION_ID,
     "clerk_id": _CLERK_ID,
@@ -49,6 +57,7 @@ _SESSION: dict[str, Any] = {
     "ended_at": None,
     "duration_seconds": None,
     "message_count": 1,
+    "scenario": _STORED_SCENARIO,
     "last_message": {"id": _MESSAGE_ID, "created_at": _TIME} | _QUESTION,
 }
 
@@ -61,6 +70,7 @@ EXAMPLES: Mapping[str, Any] = {
         "assistant_id": _ASSISTANT_ID,
         "email": "ada@example.com",
         "name": "Ada",
+        "image_url": "https://img.clerk.com/eyJ0eXBlIjoiZGVmYXVsdCJ9",
         "created_at": _TIME,
     },
     "Preferences": {"language": "pt", "theme": {"dark": True}},
@@ -72,7 +82,11 @@ EXAMPLES: Mapping[str, Any] = {
         "first_activity_at": _TIME,
         "last_activity_at": _TIME,
     },
-    "OpenSessionRequest": {"title": "Three days in Lisbon"},
+    "OpenSessionRequest": {"title": "Three days in Lisbon", "scenario": "city-trip"},
+    "SearchSessionsRequest": {"q": "lisbon", "status": ["active", "completed"], "limit": 20},
+    "ScenarioRequest": _SCENARIO,
+    "ScenarioAnswer": _STORED_SCENARIO,
+    "ScenarioPage": {"scenarios": [_STORED_SCENARIO], "next": None},
     "ChangeSessionRequest": {"status": "completed"},
     "SessionAnswer": _SESSION,
     "SessionPage": {"sessions": [_SESSION], "next": None},

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from app.api.members import TITLE_PATTERN
+from app.chat.models import SLUG
 from app.clerk.users import CLERK_ID_PATTERN
 from app.errors import Fault, InvalidRequest
 from app.reasons import REASONS
@@ -21,6 +22,7 @@ Location = tuple[int | str, ...]
 
 _PATTERNS = {
     TITLE_PATTERN: "must be one line with something in it to see",
+    f"^{SLUG}$": "must be lower-case letters, digits and single hyphens",
     CLERK_ID_PATTERN: "must be user_ and 1 to 64 letters and digits",
 }
 # By pydantic's types of errors; `ctx` holds what the schema asks for.

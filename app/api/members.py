@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from app.chat.models import SLUG, SLUG_LENGTH
 from app.http.requests import LongInteger
 from app.postgres.text import make_storable, storable_text
 
@@ -36,6 +37,17 @@ def _read_id(value: object) -> UUID:
 
 Id = Annotated[UUID, BeforeValidator(_read_id)]
 Content = Annotated[str, Field(strict=True, min_length=1, max_length=100_000), _Storable]
+# What a search looks for.
+SEARCH_LENGTH = 200
+SearchText = Annotated[str, Field(strict=True, min_length=1, max_length=SEARCH_LENGTH), _Storable]
+# JSON has one kind of number: 20.0 is as whole as 20.
+_Whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+PageSize = Annotated[int, Field(strict=True, ge=1, le=100), _Whole]
+# Of scenarios. A model's name is what Backboard takes as `model_name`.
+Slug = Annotated[str, Field(strict=True, max_length=SLUG_LENGTH, pattern=f"^{SLUG}$")]
+Description = Annotated[str, Field(strict=True, min_length=1, max_length=2000), _Storable]
+SystemPrompt = Annotated[str, Field(strict=True, min_length=1, max_length=16_000), _Storable]
+ModelName = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern="^[!-~]+$")]
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
 DOCUMENT_BYTES = 16 * 1024
 DOCUMENT_DEPTH = 100

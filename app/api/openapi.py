@@ -27,6 +27,7 @@ from app.api.events import HANDLED, Event
 from app.api.examples import EXAMPLES, PLAIN_TEXT, example_event, problem
 from app.api.problems import Problem
 from app.api.schemas import Outcome
+from app.chat.models import SLUG, SLUG_LENGTH
 from app.clerk.users import CLERK_ID_PATTERN
 from app.reasons import REASONS
 
@@ -49,6 +50,7 @@ TAGS: Mapping[str, str] = {
     "users": "Users, their figures and their preferences.",
     "sessions": "The sessions of a chat.",
     "messages": "The messages of a session.",
+    "scenarios": "What conversations may begin from.",
     "health": "Probes and metrics.",
 }
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -57,6 +59,7 @@ STRING: Json = {"type": "string"}
 _UUID: Json = {"type": "string", "format": "uuid"}
 _PATH_PARAMETERS: Mapping[str, Json] = {
     "clerk_id": {"type": "string", "pattern": CLERK_ID_PATTERN},
+    "slug": {"type": "string", "pattern": f"^{SLUG}$", "maxLength": SLUG_LENGTH},
     "session_id": _UUID,
     "message_id": _UUID,
 }

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from starlette.types import Scope
 
-from app.chat.models import Message, Session, SessionCursor
+from app.api.members import SEARCH_LENGTH
+from app.chat.models import SLUG, SLUG_LENGTH, STATUSES, Message, Session, SessionCursor
 from app.clerk.users import EPOCH
 from app.errors import Fault, InvalidRequest
 from app.postgres.text import storable_text
 
-SEARCH_LENGTH = 200
 _PARAMETERS = 20
 
 # Microseconds since 1970 and a UUID; a message's position.
@@ -27,10 +27,13 @@ _SESSION = struct.Struct(">q16s")
 _MESSAGE = struct.Struct(">q")
 _MICROSECOND = timedelta(microseconds=1)
 
+_is_slug = re.compile(SLUG, re.ASCII).fullmatch
+
 # The same grammars for the OpenAPI document.
 LIMIT = {"type": "integer", "minimum": 1}
 SEARCH = {"type": "string", "maxLength": SEARCH_LENGTH}
 SESSION_CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{32}$"}
+SCENARIO_CURSOR = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": SLUG_LENGTH}
 MESSAGE_CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$"}
 
 
@@ -61,23 +64,50 @@ class Query:
 
     def session_cursor(self) -> SessionCursor | None:
         text = self._get("cursor")
+        return None if text is None else decode_session_cursor(text, Fault(parameter="cursor"))
+
+    def scenario_cursor(self) -> str | None:
+        """The last slug of the page before."""
+        slug = self._get("cursor")
+        if slug is not None and (len(slug) > SLUG_LENGTH or not _is_slug(slug)):
+            raise InvalidRequest("cursor", Fault(parameter="cursor"))
+        return slug
+
+    def statuses(self) -> list[str] | None:
+        """Statuses with commas between; None without any, for all of them."""
+        text = self._get("status")
         if text is None:
             return None
-        microseconds, session_id = _decode(_SESSION, text, "cursor")
-        try:
-            return SessionCursor(EPOCH + microseconds * _MICROSECOND, UUID(bytes=session_id))
-        except OverflowError:
-            raise _malformed("cursor") from None
+        statuses = text.split(",")
+        if not set(statuses) <= set(STATUSES):
+            raise InvalidRequest("status", Fault(parameter="status"))
+        return sorted(set(statuses))
+
+    def flag(self, name: str) -> bool:
+        """`true` or `false`, which is what a missing one is."""
+        text = self._get(name)
+        if text not in (None, "true", "false"):
+            raise InvalidRequest(name, Fault(parameter=name))
+        return text == "true"
 
     def message_cursor(self) -> int | None:
         text = self._get("before")
-        return None if text is None else int(_decode(_MESSAGE, text, "before")[0])
+        return None if text is None else int(_decode(_MESSAGE, text, Fault(parameter="before"))[0])
 
     def _get(self, name: str) -> str | None:
         values = [value for key, value in self._pairs if key == name]
         if len(values) > 1:
             raise InvalidRequest(name, Fault("stands more than once", parameter=name))
         return values[0] if values else None
+
+
+def decode_session_cursor(text: str, place: Fault) -> SessionCursor:
+    """InvalidRequest, at this place, for anything but what `encode_session_cursor` has written."""
+    microseconds, session_id = _decode(_SESSION, text, place)
+    try:
+        return SessionCursor(EPOCH + microseconds * _MICROSECOND, UUID(bytes=session_id))
+    except OverflowError:
+        raise InvalidRequest("cursor", place) from None
 
 
 def encode_session_cursor(last: Session) -> str:
@@ -94,15 +124,11 @@ def _encode(layout: struct.Struct, *values: int | bytes) -> str:
     return base64.urlsafe_b64encode(layout.pack(*values)).rstrip(b"=").decode()
 
 
-def _decode(layout: struct.Struct, text: str, parameter: str) -> tuple[Any, ...]:
+def _decode(layout: struct.Struct, text: str, place: Fault) -> tuple[Any, ...]:
     try:
         values = layout.unpack(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, struct.error):
-        raise _malformed(parameter) from None
+        raise InvalidRequest("cursor", place) from None
     if _encode(layout, *values) != text:
-        raise _malformed(parameter)
+        raise InvalidRequest("cursor", place)
     return values
-
-
-def _malformed(parameter: str) -> InvalidRequest:
-    return InvalidRequest("cursor", Fault(parameter=parameter))

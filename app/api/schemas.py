@@ -10,13 +10,24 @@ from uuid import UUID
 from pydantic import BaseModel, Field, JsonValue, RootModel
 from pydantic.json_schema import SkipJsonSchema
 
-from app.api.members import Content, Document, Id, Title, write_document
-from app.chat.models import MetadataPatch, NewMessage
+from app.api import pagination
+from app.api.members import (
+    Content,
+    Document,
+    Id,
+    PageSize,
+    SearchText,
+    Slug,
+    Title,
+    write_document,
+)
+from app.api.response_model import ResponseModel
+from app.api.scenario_schemas import ScenarioAnswer
+from app.chat.models import MetadataPatch, NewMessage, Status
 from app.clerk.users import CLERK_ID_PATTERN, EMAIL_LENGTH, NAME_LENGTH, Profile, usable_text
 
 ClerkId = Annotated[str, Field(pattern=CLERK_ID_PATTERN, strict=True, examples=["user_2abcDEF3ghiJKL4mnoPQR5stuVW"])]
 Role = Literal["user", "assistant"]
-Status = Literal["active", "completed", "abandoned"]
 
 
 class EnsureUserRequest(BaseModel):
@@ -40,9 +51,10 @@ class OwnUserRequest(BaseModel):
 
 
 class OpenSessionRequest(BaseModel):
-    """A title; without one, the session is called "New Trip"."""
+    """A title; without one, the session is called "New Trip". `scenario` is the slug of an active one."""
 
     title: Title | None = None
+    scenario: Slug | None = None
 
 
 class ChangeSessionRequest(BaseModel):
@@ -50,6 +62,15 @@ class ChangeSessionRequest(BaseModel):
 
     title: Title = Field(default=None)  # type: ignore[assignment]  # None where it is missing; null is no title.
     status: Status | None = None
+
+
+class SearchSessionsRequest(BaseModel):
+    """As the parameters of the list: `q` is looked for in titles and messages, `status` narrows the list."""
+
+    q: SearchText
+    status: Annotated[list[Status], Field(min_length=1, max_length=10)] | None = None
+    limit: PageSize = 20
+    cursor: Annotated[str, Field(strict=True, pattern=pagination.SESSION_CURSOR["pattern"])] | None = None
 
 
 class MessageRequest(BaseModel):
@@ -96,10 +117,6 @@ class Preferences(RootModel[Document]):
         return write_document(self.root)
 
 
-class ResponseModel(BaseModel):
-    """An answer. Its schema is open, so that a new member breaks no client; the tests take no member beside these."""
-
-
 class EnsuredUser(ResponseModel):
     """The user's row."""
 
@@ -108,6 +125,7 @@ class EnsuredUser(ResponseModel):
     assistant_id: str
     email: str | None
     name: str | None
+    image_url: str | None
     created_at: datetime
 
 
@@ -166,6 +184,7 @@ class SessionAnswer(ResponseModel):
     ended_at: datetime | None
     duration_seconds: float | None
     message_count: int
+    scenario: ScenarioAnswer | None
     last_message: LastMessage | None
 
 

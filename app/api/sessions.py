@@ -5,6 +5,7 @@ ChatService; opening and deleting a session also change its thread at Backboard,
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -17,12 +18,20 @@ from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import read_body
 from app.api.limits import UserLimits
 from app.api.openapi import Operation, parameter
-from app.api.schemas import ChangeSessionRequest, OpenSessionRequest, SessionAnswer, SessionPage
+from app.api.schemas import (
+    ChangeSessionRequest,
+    OpenSessionRequest,
+    SearchSessionsRequest,
+    SessionAnswer,
+    SessionPage,
+)
 from app.chat.create_session import CreateSession
 from app.chat.delete_session import DeleteSession
-from app.chat.models import Session, SessionRequest
+from app.chat.models import STATUSES, Scenario, Session, SessionRequest, SessionsRequest
+from app.chat.scenarios import ScenarioService, not_active
 from app.chat.service import ChatService
 from app.clerk.users import Profile
+from app.deadline import Deadline
 from app.errors import Fault, InvalidRequest
 from app.http.answers import answer_found
 from app.http.requests import headers_named
@@ -39,11 +48,20 @@ _is_key = re.compile(_KEY.encode()).fullmatch
 _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _CURSOR = parameter("query", "cursor", pagination.SESSION_CURSOR)
 _SEARCH = parameter("query", "q", pagination.SEARCH)
+_STATUS = parameter(
+    "query",
+    "status",
+    {"type": "array", "items": {"enum": list(STATUSES)}, "minItems": 1},
+    style="form",
+    explode=False,
+    description="Only sessions of these statuses; all without it.",
+)
 
 _LISTING: codes.Codes = {404: ["unknown_user"], 503: ["large_answers"]}
+_SEARCHING: codes.Codes = {**_LISTING, 422: ["cursor"]}
 _OPENING: codes.Codes = {
     404: ["unknown_at_clerk"],
-    422: ["idempotency_key_reused"],
+    422: ["idempotency_key_reused", "scenario"],
     503: [*codes.CLERK, *codes.BACKBOARD],
 }
 _IDEMPOTENCY_KEY = parameter("header", "Idempotency-Key", {"type": "string", "pattern": f"^{_KEY}$"})
@@ -55,6 +73,7 @@ class Sessions:
 
     users: UserService
     chat: ChatService
+    scenarios: ScenarioService
     creation: CreateSession
     deletion: DeleteSession
     limits: UserLimits
@@ -62,6 +81,7 @@ class Sessions:
     def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
             authenticator.route("/users/{clerk_id}/sessions", GET=self.list_sessions, POST=self.open_session),
+            authenticator.route("/users/{clerk_id}/sessions/search", POST=self.search_sessions),
             authenticator.route(
                 "/sessions/{session_id:uuid}",
                 GET=self.get_session,
@@ -76,35 +96,76 @@ class Sessions:
         self.limits.sessions.take(request.owner_id)
         body = await read_body(request, OpenSessionRequest)
         key = _idempotency_key(request)
-        user, _ = await self.users.ensure(Profile(request.clerk_id()), request.deadline)
-        wanted = SessionRequest(user, body.title or DEFAULT_TITLE, key)
+        clerk_id, scenario = request.clerk_id(), await self._find_scenario(body.scenario, request.deadline)
+        user, _ = await self.users.ensure(Profile(clerk_id), request.deadline)
+        wanted = SessionRequest(user, body.title or DEFAULT_TITLE, key, scenario)
         session = await self.creation.create(wanted, request.deadline)
         log.bind(outcome="opened", session_id=str(session.session_id))
-        await answer_json(request.send, HTTPStatus.CREATED, _content(session))
+        await answer_json(request.send, HTTPStatus.CREATED, _content(session, scenario))
 
-    @Operation(answers={200: SessionPage}, parameters=[_LIMIT, _CURSOR, _SEARCH], errors=_LISTING)
+    async def _find_scenario(self, slug: str | None, deadline: Deadline) -> Scenario | None:
+        """The scenario that a request names, active or not; InvalidRequest if there is none."""
+        if slug is None:
+            return None
+        found = await self.scenarios.find([slug], deadline)
+        if slug not in found:
+            raise not_active()
+        return found[slug]
+
+    @Operation(answers={200: SessionPage}, parameters=[_LIMIT, _CURSOR, _STATUS, _SEARCH], errors=_LISTING)
     async def list_sessions(self, request: AuthenticatedRequest) -> None:
         """A user's sessions, newest activity first."""
         clerk_id, query = request.clerk_id(), pagination.Query(request.scope)
         limit, text = query.limit(default=DEFAULT_LIMIT, maximum=MAX_LIMIT), query.search()
-        after = query.session_cursor()
         # One more than asked for shows whether there is another page.
+        wanted = SessionsRequest(clerk_id, query.session_cursor(), limit + 1, query.statuses())
         if text is None:
-            sessions = await self.chat.list_sessions(clerk_id, after, limit + 1)
+            sessions = await self.chat.list_sessions(wanted)
         else:
             with self.limits.search(request.owner_id):
-                user = await self.users.find(clerk_id)
-                sessions = await self.chat.search_sessions(user.id, text, after, limit + 1, request.deadline)
+                sessions = await self._search(wanted, text, request.deadline)
+        await self._answer_page(request, sessions, limit)
+
+    @Operation(body=SearchSessionsRequest, answers={200: SessionPage}, errors=_SEARCHING)
+    async def search_sessions(self, request: AuthenticatedRequest) -> None:
+        """A user's sessions with a text in their title or messages.
+
+        As the list with `q`, but the text is in no address, which routers and proxies log.
+        """
+        clerk_id = request.clerk_id()
+        body = await read_body(request, SearchSessionsRequest)
+        place = Fault(pointer="#/cursor")
+        after = None if body.cursor is None else pagination.decode_session_cursor(body.cursor, place)
+        wanted = SessionsRequest(clerk_id, after, body.limit + 1, body.status)
+        with self.limits.search(request.owner_id):
+            sessions = await self._search(wanted, body.q, request.deadline)
+        await self._answer_page(request, sessions, body.limit)
+
+    async def _search(self, wanted: SessionsRequest, text: str, deadline: Deadline) -> list[Session]:
+        user = await self.users.find(wanted.clerk_id)
+        return await self.chat.search_sessions(user.id, text, wanted, deadline)
+
+    async def _answer_page(self, request: AuthenticatedRequest, sessions: Sequence[Session], limit: int) -> None:
         page = sessions[:limit]
         more = pagination.encode_session_cursor(page[-1]) if len(sessions) > limit else None
-        content = {"sessions": [_content(one) for one in page], "next": more}
+        content = {"sessions": await self._contents(page, request.deadline), "next": more}
         await answer_found(request.scope, request.send, HTTPStatus.OK, content, owner=request.owner_id)
+
+    async def _contents(self, sessions: Sequence[Session], deadline: Deadline) -> list[dict[str, Any]]:
+        """Sessions with their scenarios, all of which take one statement."""
+        slugs = {one.scenario_slug for one in sessions if one.scenario_slug is not None}
+        found = await self.scenarios.find(slugs, deadline)
+        return [_content(one, found.get(one.scenario_slug or "")) for one in sessions]
+
+    async def _answer_session(self, request: AuthenticatedRequest, session: Session) -> None:
+        (content,) = await self._contents([session], request.deadline)
+        await answer_json(request.send, HTTPStatus.OK, content)
 
     @Operation(answers={200: SessionAnswer})
     async def get_session(self, request: AuthenticatedRequest) -> None:
         """One session."""
         session = await self.chat.find_session(request.path_id("session_id"), request.owner_id, request.deadline)
-        await answer_json(request.send, HTTPStatus.OK, _content(session))
+        await self._answer_session(request, session)
 
     @Operation(body=ChangeSessionRequest, answers={200: SessionAnswer})
     async def change_session(self, request: AuthenticatedRequest) -> None:
@@ -117,7 +178,7 @@ class Sessions:
             status=body.status,
             deadline=request.deadline,
         )
-        await answer_json(request.send, HTTPStatus.OK, _content(session))
+        await self._answer_session(request, session)
 
     @Operation(answers={204: None}, errors={503: codes.BACKBOARD})
     async def delete_session(self, request: AuthenticatedRequest) -> None:
@@ -135,7 +196,7 @@ def _idempotency_key(request: AuthenticatedRequest) -> str | None:
     return values[0].decode()
 
 
-def _content(session: Session) -> dict[str, Any]:
+def _content(session: Session, scenario: Scenario | None) -> dict[str, Any]:
     ended_at = session.ended_at
     return {
         "id": session.session_id,
@@ -149,6 +210,7 @@ def _content(session: Session) -> dict[str, Any]:
         "ended_at": ended_at,
         "duration_seconds": None if ended_at is None else (ended_at - session.created_at).total_seconds(),
         "message_count": session.message_count,
+        "scenario": None if scenario is None else scenario._asdict(),
         "last_message": _last_message(session),
     }
 

@@ -1,4 +1,4 @@
-"""POST /ensure-user, and a user's stats and preferences.
+"""POST /ensure-user, and a user's row, stats and preferences.
 
 The path of POST /ensure-user, which the chat backend or the user's own browser asks before a conversation starts:
 
@@ -18,6 +18,7 @@ from http import HTTPStatus
 import orjson
 from starlette.routing import Route
 
+from app import log
 from app.api import codes
 from app.api.auth import AuthenticatedRequest, Authenticator
 from app.api.body import read_body
@@ -51,6 +52,7 @@ class Users:
     def routes(self, authenticator: Authenticator) -> list[Route]:
         return [
             authenticator.route("/ensure-user", POST=self.ensure_user),
+            authenticator.route("/users/{clerk_id}", GET=self.get_user),
             authenticator.route("/users/{clerk_id}/stats", GET=self.get_stats),
             authenticator.route(
                 "/users/{clerk_id}/preferences",
@@ -69,6 +71,13 @@ class Users:
         profile = await _read_profile(request)
         user, created = await self.users.ensure(profile, request.deadline)
         await answer_json(request.send, HTTPStatus.CREATED if created else HTTPStatus.OK, _content(user))
+
+    @Operation(answers={200: EnsuredUser}, errors=_FINDING)
+    async def get_user(self, request: AuthenticatedRequest) -> None:
+        """A user's row, as `ensure-user` answers it; nothing is made."""
+        user = await self.users.find(request.clerk_id())
+        log.bind(assistant_id=user.assistant_id)
+        await answer_json(request.send, HTTPStatus.OK, _content(user))
 
     @Operation(answers={200: StatsAnswer}, errors=_FINDING)
     async def get_stats(self, request: AuthenticatedRequest) -> None:
@@ -128,5 +137,6 @@ def _content(user: User) -> dict[str, object]:
         "assistant_id": user.assistant_id,
         "email": user.email,
         "name": user.name,
+        "image_url": user.image_url,
         "created_at": user.created_at,
     }

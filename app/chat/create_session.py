@@ -27,8 +27,17 @@ from app.backboard.models import Thread
 from app.backboard.slots import ProvisioningSlots
 from app.chat.models import Session, SessionRequest
 from app.chat.repository import SessionRepository, read_session
+from app.chat.scenarios import SCENARIO_KEY, not_active
 from app.deadline import Deadline
-from app.errors import AssistantMissing, DatabaseUnavailable, Fault, IdTaken, InvalidRequest, UserDeleted
+from app.errors import (
+    AssistantMissing,
+    ConstraintViolated,
+    DatabaseUnavailable,
+    Fault,
+    IdTaken,
+    InvalidRequest,
+    UserDeleted,
+)
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -83,13 +92,15 @@ class CreateSession:
     async def create(self, request: SessionRequest, deadline: Deadline) -> Session:
         """The session of a request, created now or before.
 
-        Raises UserDeleted, InvalidRequest for a key that came with another request before, or Unavailable; then
-        nothing is lost, and the next call carries on.
+        Raises UserDeleted, InvalidRequest for a key that came with another request before and for a scenario that is
+        retired or gone, or Unavailable; then nothing is lost, and the next call carries on.
         """
         if request.idempotency_key is not None:
             (existing,) = await self._query_pool.execute(self._find_by_key(request), deadline=deadline)
             if existing:
                 return _read_existing(request, existing)
+        if request.scenario is not None and not request.scenario.is_active:
+            raise not_active()
         try:
             return await self._try(request, deadline)
         except AssistantMissing:
@@ -182,6 +193,9 @@ class CreateSession:
             _, _, inserted, *_ = await transaction.commit(*self._insert(request, session_id, choice))
         except DatabaseUnavailable as error:
             await transaction.rollback()
+            if isinstance(error, ConstraintViolated) and error.constraint == SCENARIO_KEY:
+                # Deleted meanwhile. The thread is left to the user's next session.
+                raise not_active() from error
             return await self._after_lost_commit(request, session_id, error, deadline)
         if not inserted:
             await self._raise_not_inserted(transaction, request, session_id, choice.thread)
@@ -195,6 +209,7 @@ class CreateSession:
             "thread_id": choice.thread.id,
             "title": request.title,
             "idempotency_key": request.idempotency_key,
+            "scenario_slug": request.scenario_slug,
         }
         yield self._queries.insert_session, values
         yield self._delete_attempt(session_id, sent=True)
@@ -235,8 +250,8 @@ class CreateSession:
 
 
 def _read_existing(request: SessionRequest, rows: Rows) -> Session:
-    """The session of the key, if it was asked for with the same title."""
+    """The session of the key, if it was asked for with the same title and scenario."""
     session = read_session(rows)
-    if session.title != request.title:
+    if (session.title, session.scenario_slug) != (request.title, request.scenario_slug):
         raise InvalidRequest("idempotency_key_reused", Fault(parameter="Idempotency-Key"))
     return session

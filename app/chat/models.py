@@ -5,14 +5,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from app.deadline import Deadline
 from app.errors import ServiceError
 from app.users.models import User
 
+Status = Literal["active", "completed", "abandoned", "archived"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+# What a scenario is named by, at most 64 characters of it.
+SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
+SLUG_LENGTH = 64
+
 _EXPONENT = re.compile(r"[0-9.][eE][-+]?[0-9]+[],} ]").search
+
+
+class NewScenario(NamedTuple):
+    """What the operator writes of a scenario; `system_prompt` and `model` are None for those of the assistant."""
+
+    name: str
+    description: str | None
+    system_prompt: str | None
+    model: str | None
+    is_active: bool
+
+
+class Scenario(NamedTuple):
+    """What a conversation begins from, in the order of the columns in every query."""
+
+    slug: str
+    name: str
+    description: str | None
+    system_prompt: str | None
+    model: str | None
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
 
 
 class Session(NamedTuple):
@@ -31,6 +60,7 @@ class Session(NamedTuple):
     created_at: datetime
     last_active_at: datetime
     ended_at: datetime | None
+    scenario_slug: str | None
     message_id: UUID | None
     role: str | None
     preview: str | None
@@ -46,6 +76,11 @@ class SessionRequest:
     user: User
     title: str
     idempotency_key: str | None
+    scenario: Scenario | None = None
+
+    @property
+    def scenario_slug(self) -> str | None:
+        return None if self.scenario is None else self.scenario.slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +179,9 @@ class HistoryRequest(NamedTuple):
 
 
 class SessionsRequest(NamedTuple):
-    """A page of a user's sessions."""
+    """A page of a user's sessions, of all statuses or of some."""
 
     clerk_id: str
     after: SessionCursor | None
     page_size: int
+    statuses: Sequence[str] | None = None

@@ -11,7 +11,6 @@ from app.chat.models import (
     MessagePage,
     MetadataPatch,
     Session,
-    SessionCursor,
     SessionsRequest,
 )
 from app.chat.spellings import search_pattern
@@ -36,18 +35,21 @@ class SessionRepository:
     def list(self, requests: Sequence[SessionsRequest]) -> Statement:
         return self._queries.list_sessions, {
             "clerk_ids": [one.clerk_id for one in requests],
+            "statuses": [None if one.statuses is None else ",".join(one.statuses) for one in requests],
             "active_befores": [one.after.last_active_at if one.after else None for one in requests],
             "id_befores": [one.after.session_id if one.after else None for one in requests],
             "page_sizes": [one.page_size for one in requests],
         }
 
-    def search(self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int) -> Statement:
+    def search(self, user_id: UUID, text: str, request: SessionsRequest) -> Statement:
+        after = request.after
         return self._queries.list_sessions_matching, {
             "user_id": user_id,
+            "statuses": request.statuses,
             "pattern": search_pattern(text),
             "last_active_at": after.last_active_at if after else None,
             "session_id": after.session_id if after else None,
-            "page_size": page_size,
+            "page_size": request.page_size,
         }
 
     def update(self, session_id: UUID, owner_id: str | None, *, title: str | None, status: str | None) -> Statement:

@@ -19,7 +19,6 @@ from app.chat.models import (
     MetadataPatch,
     NewMessage,
     Session,
-    SessionCursor,
     SessionsRequest,
     Stats,
 )
@@ -93,16 +92,16 @@ class ChatService:
         (rows,) = await self._statements.send(self._sessions.find(session_id, owner_id), deadline=deadline)
         return read_session(rows)
 
-    async def list_sessions(self, clerk_id: str, after: SessionCursor | None, page_size: int) -> list[Session]:
+    async def list_sessions(self, request: SessionsRequest) -> list[Session]:
         """A page of a user's sessions, newest activity first."""
-        return _checked(await self._session_lists.submit(SessionsRequest(clerk_id, after, page_size)))
+        return _checked(await self._session_lists.submit(request))
 
     async def search_sessions(
-        self, user_id: UUID, text: str, after: SessionCursor | None, page_size: int, deadline: Deadline
+        self, user_id: UUID, text: str, request: SessionsRequest, deadline: Deadline
     ) -> list[Session]:
         """A page of a user's sessions with `text` in title or messages, newest activity first."""
         (rows,) = await self._statements.send_long(
-            self._sessions.search(user_id, text, after, page_size), deadline, user_id=user_id
+            self._sessions.search(user_id, text, request), deadline, user_id=user_id
         )
         return [Session(*row) for row in rows]
 

@@ -14,6 +14,10 @@ CLERK_ID_PATTERN = f"^{CLERK_ID.pattern}$"
 # RFC 5321 allows 64 octets, an @ and 255 octets.
 EMAIL_LENGTH = 320
 NAME_LENGTH = 1000
+IMAGE_URL_LENGTH = 2048
+# A page hands it to the browser as the source of a picture, so it is an address of the web and nothing else.
+# Clerk's are `https://img.clerk.com/` and base64.
+_IMAGE_URL = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?([/?#][!#-;=?-\[\]_a-z~]*)?", re.ASCII | re.IGNORECASE)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # No clock is wrong by more. An `updated_at` further in the future would make every genuine update look old.
@@ -33,6 +37,7 @@ class Profile(NamedTuple):
     clerk_id: str
     email: str | None = None
     name: str | None = None
+    image_url: str | None = None
     updated_at: datetime | None = None
     last_sign_in_at: datetime | None = None
     event_at: datetime | None = None
@@ -74,7 +79,7 @@ def read_profile(data: Any, now: datetime, event_at: datetime | None = None) -> 
     if updated_at is None or updated_at > now + MAX_CLOCK_SKEW:
         updated_at = EPOCH
     last_sign_in_at = _read_timestamp(data.get("last_sign_in_at"))
-    return Profile(clerk_id, _email(data), _name(data), updated_at, last_sign_in_at, event_at)
+    return Profile(clerk_id, _email(data), _name(data), _image_url(data), updated_at, last_sign_in_at, event_at)
 
 
 def _email(data: dict[str, Any]) -> str | None:
@@ -92,6 +97,12 @@ def _name(data: dict[str, Any]) -> str | None:
     parts = [usable_text(data.get(key), NAME_LENGTH) for key in ("first_name", "last_name")]
     joined = usable_text(" ".join(part for part in parts if part), NAME_LENGTH)
     return joined or usable_text(data.get("username"), NAME_LENGTH)
+
+
+def _image_url(data: dict[str, Any]) -> str | None:
+    """The picture, also the one that Clerk draws for users without any. `profile_image_url` is its name of before."""
+    url = usable_text(data.get("image_url"), IMAGE_URL_LENGTH)
+    return url if url is not None and _IMAGE_URL.fullmatch(url) else None
 
 
 def _read_timestamp(milliseconds: object) -> datetime | None:

@@ -1,4 +1,4 @@
-"""`seed`: sample users, sessions and messages to develop a front end on; Clerk and Backboard do not know them."""
+"""`seed`: sample users, scenarios, sessions and messages to develop on; Clerk and Backboard do not know them."""
 
 import asyncio
 import logging
@@ -17,6 +17,22 @@ SECONDS = 5.0
 
 NAMES = ("Ada", "Bo", "Chidi", "Dolores", "Emil", "Fatima", "Grace", "Hiro", "Ines", "Jonas")
 TITLES = ("Three days in Lisbon", "New Trip")
+SCENARIOS = (
+    (
+        "city-trip",
+        "A few days in a city",
+        "Plans walks, food and museums, one day at a time.",
+        "You plan city trips. Ask for dates and pace first, then propose one day at a time.",
+        "gpt-4o",
+    ),
+    (
+        "packing-list",
+        "What to pack",
+        "A short list for the weather and the days.",
+        "You write packing lists. Ask where and when, and keep the list short.",
+        None,
+    ),
+)
 MESSAGES = (
     ("user", "I have three days and I like walking."),
     ("assistant", "Then start high and end at the river. Shall I plan the first day?"),
@@ -27,7 +43,7 @@ MESSAGES = (
 @click.command()
 @force_option
 def seed(*, force: bool) -> None:
-    """Fill the database with sample users, sessions and messages, to develop on; a second run changes nothing."""
+    """Fill the database with sample users, scenarios and sessions, to develop on; a second run changes nothing."""
     url = development_url(force=force)
     try:
         present = asyncio.run(insert_samples(url))
@@ -47,6 +63,7 @@ async def insert_samples(url: str) -> int:
     queries = Queries.load()
     statements = (
         (queries.insert_sample_users, _users()),
+        (queries.insert_sample_scenarios, _scenarios()),
         (queries.insert_sample_sessions, _sessions()),
         (queries.insert_sample_messages, _messages()),
         (queries.find_users, {"clerk_ids": _users()["clerk_ids"]}),
@@ -67,7 +84,14 @@ def _users() -> dict[str, Any]:
         # One has none: some people sign up with a telephone number only.
         "emails": [None if name == NAMES[-1] else f"{name.lower()}@example.com" for name in NAMES],
         "names": [f"{name} Sample" for name in NAMES],
+        # Some have none, as users of whom no event has come yet.
+        "image_urls": [f"https://img.clerk.com/sample-{name.lower()}" if name < "G" else None for name in NAMES],
     }
+
+
+def _scenarios() -> dict[str, Any]:
+    names = ("slugs", "names", "descriptions", "system_prompts", "models")
+    return dict(zip(names, map(list, zip(*SCENARIOS, strict=True)), strict=True))
 
 
 def _sessions() -> dict[str, Any]:
@@ -77,6 +101,7 @@ def _sessions() -> dict[str, Any]:
         "clerk_ids": [_clerk_id(name) for name, _ in sessions],
         "titles": [title for _, title in sessions],
         "thread_ids": [str(_uuid("thread", name, title)) for name, title in sessions],
+        "scenario_slugs": [SCENARIOS[0][0] if title == TITLES[0] else None for _, title in sessions],
     }
 
 

@@ -72,7 +72,6 @@ BUG = "bug"
 _DETAILS = {
     HTTPStatus.BAD_REQUEST: "The request's headers or signature are not acceptable.",
     HTTPStatus.UNAUTHORIZED: "A bearer token that counts here is needed.",
-    HTTPStatus.FORBIDDEN: "A session token speaks for its own user only.",
     HTTPStatus.NOT_FOUND: "There is nothing here.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path takes another method; see the Allow header.",
     HTTPStatus.CONFLICT: "Another message has this id.",
@@ -88,7 +87,11 @@ def problem_of(error: Exception) -> Problem:
     """What to answer for an error; an exception that is not ours is a 500."""
     match error:
         case HttpError():
-            explained = error.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SERVICE_UNAVAILABLE)
+            explained = error.status in (
+                HTTPStatus.FORBIDDEN,
+                HTTPStatus.REQUEST_TIMEOUT,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+            )
             detail = REASONS[error.reason].meaning if explained else None
             return _problem(error, detail=detail, headers=error.headers)
         case Unavailable():
@@ -101,7 +104,9 @@ def problem_of(error: Exception) -> Problem:
             # The body, if there is one, was not read.
             return _problem(error, detail=REASONS[error.reason].meaning, headers=[wait, *CLOSE])
         case ServiceError():
-            return _problem(error)
+            # What a conflict is about cannot be said for all of them.
+            detail = REASONS[error.reason].meaning if error.status == HTTPStatus.CONFLICT else None
+            return _problem(error, detail=detail)
         case _:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             return Problem(status, status.phrase, _DETAILS[status], [], BUG)

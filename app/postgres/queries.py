@@ -19,6 +19,7 @@ class Queries:
     delete_messages: bytes
     delete_old_session_attempts: bytes
     delete_preferences: bytes
+    delete_scenario: bytes
     delete_session: bytes
     delete_session_attempt: bytes
     delete_settled_attempt: bytes
@@ -32,6 +33,7 @@ class Queries:
     find_deleted_thread: bytes
     find_assistant_owners: bytes
     find_preferences: bytes
+    find_scenarios: bytes
     find_schemas: bytes
     find_session: bytes
     find_session_by_key: bytes
@@ -54,6 +56,7 @@ class Queries:
     insert_messages: bytes
     insert_migration: bytes
     insert_sample_messages: bytes
+    insert_sample_scenarios: bytes
     insert_sample_sessions: bytes
     insert_sample_users: bytes
     insert_session: bytes
@@ -67,6 +70,7 @@ class Queries:
     list_migrations: bytes
     list_neighbours: bytes
     list_refused_functions: bytes
+    list_scenarios: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
     list_users: bytes
@@ -80,6 +84,7 @@ class Queries:
     resolve_attempt: bytes
     set_local_timeouts: bytes
     set_preferences: bytes
+    set_scenario: bytes
     update_assistant: bytes
     update_message: bytes
     update_session: bytes

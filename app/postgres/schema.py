@@ -28,6 +28,7 @@ TABLES: Mapping[str, OwnTable] = {
     "users": _table("clerk_id assistant_id clerk_updated_at", "SELECT INSERT UPDATE DELETE"),
     "deleted_users": _table("clerk_id deleted_at", "SELECT INSERT"),
     "provisioning_attempts": _table("clerk_id tries resolved_at", "SELECT INSERT UPDATE DELETE"),
+    "scenarios": _table("slug system_prompt is_active", "SELECT INSERT UPDATE DELETE"),
     "sessions": _table("title user_id thread_id", "SELECT INSERT UPDATE DELETE"),
     "messages": _table("role content session_id", "SELECT INSERT UPDATE DELETE"),
     "session_attempts": _table("session_id clerk_id noted_at", "SELECT INSERT DELETE"),

@@ -76,6 +76,12 @@ REFUSALS: Mapping[str, Reason] = {
         "Nothing, if it passes; the settings that begin with USER_ are the limits.",
     ),
     "other_user": Reason("403, 404", "A session token asked for another user.", caller="Ask for the token's own user."),
+    "service_token": Reason(
+        "403",
+        "A session token asked for what takes a service token.",
+        _CALLER,
+        "Let the chat backend do it.",
+    ),
     "clerk_keys_unreachable": Reason("503", "Clerk's keys for session tokens could not be fetched.", _KEYS),
     "clerk_keys_unreadable": Reason("503", "The answer at CLERK_ISSUER is not a set of keys.", _KEYS),
     # Requests and events.
@@ -89,6 +95,21 @@ REFUSALS: Mapping[str, Reason] = {
     "limit": Reason("422", "`limit` is not a number in its range.", _CALLER),
     "q": Reason("422", "`q` is longer than 200 characters or stands more than once.", _CALLER),
     "cursor": Reason("422", "The cursor is malformed.", "Hand a cursor back as it came.", "Begin again without one."),
+    "status": Reason("422", "`status` names what is no status of a session, or stands more than once.", _CALLER),
+    "include_inactive": Reason("422", "`include_inactive` is neither true nor false.", _CALLER),
+    "slug": Reason("422", "The slug is not made of lower-case letters, digits and single hyphens.", _CALLER),
+    "scenario": Reason(
+        "422",
+        "There is no active scenario of this slug.",
+        "GET /scenarios lists them; PUT /scenarios/{slug} makes one, or one active again.",
+        "Choose one of GET /scenarios, or none.",
+    ),
+    "scenario_missing": Reason(
+        "404", "There is no scenario of this slug.", caller="Choose one of GET /scenarios; after a DELETE, done."
+    ),
+    "scenario_in_use": Reason(
+        "409", "Sessions name this scenario; a PUT with `is_active` false retires it.", caller="Retire it by a PUT."
+    ),
     "before": Reason("422", "`before` stands more than once.", _CALLER),
     "idempotency_key": Reason(
         "422",

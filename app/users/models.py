@@ -16,6 +16,7 @@ class User(NamedTuple):
     assistant_id: str
     email: str | None
     name: str | None
+    image_url: str | None
     created_at: datetime
     clerk_updated_at: datetime
     last_sign_in_at: datetime | None
@@ -29,7 +30,8 @@ class User(NamedTuple):
         """Whether storing the profile would change the row."""
         # An earlier sign-in changes nothing.
         signed_in = max(profile.last_sign_in_at or EPOCH, self.last_sign_in_at or EPOCH)
-        return (profile.email, profile.name, signed_in) != (self.email, self.name, self.last_sign_in_at or EPOCH)
+        given = profile.email, profile.name, profile.image_url, signed_in
+        return given != (self.email, self.name, self.image_url, self.last_sign_in_at or EPOCH)
 
 
 class UserState(NamedTuple):

@@ -4,7 +4,7 @@
 -- owner_id: the Clerk id of the only user who may see it; NULL for the chat backend, which may see all.
 SELECT
     sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id, sessions.title,
-    sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at,
+    sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at, sessions.scenario_slug,
     latest.id AS message_id, latest.role, latest.preview, latest.created_at AS message_created_at,
     coalesce(
         sessions.message_count, (SELECT count(position) FROM messages WHERE messages.session_id = sessions.id)

@@ -5,7 +5,7 @@
 SELECT
     sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id,
     sessions.idempotency_title AS title, 'active' AS status, sessions.created_at,
-    sessions.created_at AS last_active_at, NULL::TIMESTAMPTZ AS ended_at,
+    sessions.created_at AS last_active_at, NULL::TIMESTAMPTZ AS ended_at, sessions.scenario_slug,
     NULL::UUID AS message_id, NULL AS role, NULL AS preview, NULL::TIMESTAMPTZ AS message_created_at,
     0::BIGINT AS message_count,
     users.deleted_at IS NOT NULL AS is_deleted

@@ -2,8 +2,8 @@
 -- No users row: id is NULL. No tombstone: tombstone_at is NULL. No attempt: tries is NULL.
 -- clerk_id: the user.
 SELECT
-    users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.created_at,
-    users.clerk_updated_at, users.last_sign_in_at, users.deleted_at,
+    users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.image_url,
+    users.created_at, users.clerk_updated_at, users.last_sign_in_at, users.deleted_at,
     deleted_users.deleted_at AS tombstone_at,
     provisioning_attempts.tries,
     provisioning_attempts.resolved_at IS NOT NULL AS resolved

@@ -2,6 +2,7 @@
 -- parts are apart so that each can use an index of its own.
 -- user_id: the user.
 -- pattern: a regular expression for the text in all of its spellings; the texts are compared as they were written.
+-- statuses: which to look at; NULL for all.
 -- last_active_at, session_id: those of the last session of the page before; NULL for the first page.
 -- page_size: how many at most.
 WITH matching AS (
@@ -18,7 +19,7 @@ WITH matching AS (
 )
 SELECT
     sessions.id AS session_id, users.clerk_id, users.assistant_id AS assistant_id, sessions.thread_id, sessions.title,
-    sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at,
+    sessions.status, sessions.created_at, sessions.last_active_at, sessions.ended_at, sessions.scenario_slug,
     latest.id AS message_id, latest.role, latest.preview, latest.created_at AS message_created_at,
     coalesce(
         sessions.message_count, (SELECT count(position) FROM messages WHERE messages.session_id = sessions.id)
@@ -34,7 +35,8 @@ LEFT JOIN LATERAL (
     ORDER BY position DESC
     LIMIT 1
 ) AS latest ON TRUE
-WHERE (sessions.last_active_at, sessions.id) < (
+WHERE sessions.status = ANY(coalesce(%(statuses)s::TEXT[], ARRAY[sessions.status]))
+    AND (sessions.last_active_at, sessions.id) < (
         coalesce(%(last_active_at)s::TIMESTAMPTZ, 'infinity'), coalesce(%(session_id)s::UUID, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
     )
 ORDER BY sessions.last_active_at DESC, sessions.id DESC

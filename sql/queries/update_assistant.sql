@@ -8,4 +8,5 @@ SET assistant_id = %(assistant_id)s, updated_at = now()
 WHERE clerk_id = %(clerk_id)s
     AND assistant_id = %(lost_id)s
     AND deleted_at IS NULL
-RETURNING id, clerk_id, assistant_id, email, name, created_at, clerk_updated_at, last_sign_in_at, deleted_at;
+RETURNING
+    id, clerk_id, assistant_id, email, name, image_url, created_at, clerk_updated_at, last_sign_in_at, deleted_at;

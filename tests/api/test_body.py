@@ -24,6 +24,8 @@ ANYWHERE = '{"a": [%s]}'
 ROUTES: dict[str, tuple[int, str]] = {
     "POST /ensure-user": (BODY_BYTES, ANYWHERE),
     "POST /users/{clerk_id}/sessions": (BODY_BYTES, ANYWHERE),
+    "POST /users/{clerk_id}/sessions/search": (BODY_BYTES, ANYWHERE),
+    "PUT /scenarios/{slug}": (BODY_BYTES, ANYWHERE),
     "PATCH /sessions/{session_id}": (BODY_BYTES, ANYWHERE),
     "POST /sessions/{session_id}/messages": (
         MESSAGE_BYTES,
@@ -76,7 +78,7 @@ async def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(
     app: ASGIApp, log: Log, route: str, unit: str
 ) -> None:
     """The reason shows that they were counted first; nothing of the body is quoted."""
-    method, path = route.format(clerk_id="user_a", session_id=SESSION).split(" ")
+    method, path = route.format(clerk_id="user_a", slug="a", session_id=SESSION).split(" ")
 
     answer = await ask(app, asgi.HOST + asgi.BEARER + asgi.JSON, full(route, unit), method=method, path=path)
 

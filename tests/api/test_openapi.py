@@ -68,7 +68,7 @@ STRICT = closed(DOCUMENT)
 # The body beside a service token.
 ENSURING = validator_for(DOCUMENT["components"]["schemas"]["EnsureUserRequest"])
 schema = schemathesis.openapi.from_dict(STRICT)
-CHAT = "^/(users|sessions)/"
+CHAT = "^/(users|sessions|scenarios)"
 
 
 class Credentials(requests.auth.AuthBase):
@@ -109,12 +109,13 @@ def test_the_chats_routes_answer_as_the_document_says(
     database: object,  # noqa: ARG001  # Emptied before.
     backboard: object,  # noqa: ARG001  # As above.
 ) -> None:
-    """No schema can say which keys are in use, which times a cursor may name, or that NUL does not count."""
+    """No schema can say which keys, scenarios and cursors there are, or that NUL does not count."""
     answer = ask(case, lasting_server)
 
     body = answer.request.body or b""
-    has_cursor = "cursor=" in answer.request.url or "before=" in answer.request.url
+    has_cursor = "cursor=" in answer.request.url or "before=" in answer.request.url or b'"cursor"' in body
     unsayable = "Idempotency-Key" in answer.request.headers or has_cursor or b"\\u0000" in body
+    unsayable = unsayable or b'"scenario"' in body
     unsaid = [positive_data_acceptance] if unsayable and answer.status_code == 422 else []
     if b"\\u0000" in body:
         # Without its NULs a text may be short enough.
@@ -180,7 +181,7 @@ def test_the_document_has_every_route_and_no_other() -> None:
     ("path", "method", "operation"), OPERATIONS, ids=[f"{method} {path}" for path, method, _ in OPERATIONS]
 )
 async def test_an_operation_asks_for_a_token_if_the_document_says_so(path: str, method: str, operation: Any) -> None:
-    path = path.format(clerk_id="user_a", session_id=uuid4(), message_id=uuid4())
+    path = path.format(clerk_id="user_a", slug="a", session_id=uuid4(), message_id=uuid4())
 
     answer = await asgi.ask(APP, asgi.HOST, method=method.upper(), path=path)
 

@@ -260,6 +260,82 @@ async def test_a_title_cannot_be_taken_away(chat: Chat) -> None:
     assert [answer.json()["title"] for answer in answers[1:]] == ["New Trip", "New Trip", "Porto"]
 
 
+@pytest.mark.parametrize("before", ["active", "completed", "abandoned", "archived"])
+async def test_a_session_is_archived_from_every_status_and_brought_back(chat: Chat, before: str) -> None:
+    """An end that it had is kept; messages can still be added, as to one that is completed."""
+    session = (await chat.open(Person())).json()
+    path = f"/sessions/{session['id']}"
+    changed = (await chat.patch(path, {"status": before})).json()
+
+    archived = (await chat.patch(path, {"status": "archived"})).json()
+    said = await chat.say(session, "user", "x")
+    active = (await chat.patch(path, {"status": "active"})).json()
+
+    assert (archived["status"], archived["ended_at"] is None) == ("archived", False)
+    assert changed["ended_at"] in (None, archived["ended_at"])
+    assert (said.status_code, active["status"], active["ended_at"]) == (201, "active", None)
+
+
+async def test_a_list_and_a_search_can_be_narrowed_to_statuses(chat: Chat) -> None:
+    """Without `status` they show all of them, as before there were archived ones; pages neither repeat nor skip."""
+    person, statuses = Person(), ("active", "completed", "abandoned", "archived", "active")
+    opened = []
+    for status in statuses:
+        opened.append((await chat.open(person)).json()["id"])
+        await chat.patch(f"/sessions/{opened[-1]}", {"status": status})
+    path = f"/users/{person.clerk_id}/sessions"
+
+    async def listed(query: str) -> list[int]:
+        pages = [(await chat.get(f"{path}?limit=2&{query}")).json()]
+        while cursor := pages[-1]["next"]:
+            pages.append((await chat.get(f"{path}?limit=2&{query}&cursor={cursor}")).json())
+        return [opened.index(one["id"]) for page in pages for one in page["sessions"]]
+
+    for search in ("", "q=trip&"):
+        assert await listed(search) == [4, 3, 2, 1, 0]
+        assert await listed(search + "status=archived") == [3]
+        assert await listed(search + "status=completed,active,abandoned,active") == [4, 2, 1, 0]
+    posted = (await chat.post(path + "/search", {"q": "trip", "status": ["archived", "abandoned"]})).json()
+    assert [opened.index(one["id"]) for one in posted["sessions"]] == [3, 2]
+
+
+async def test_a_status_that_there_is_not_is_422(chat: Chat) -> None:
+    """With the name of the parameter."""
+    for status in ("", ",", "gone", "active,", "Active", "active&status=active", "active;archived"):
+        answer = await chat.get(f"/users/{Person().clerk_id}/sessions?status={status}")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "status")
+        assert answer.json()["errors"][0]["parameter"] == "status"
+
+
+async def test_a_search_by_post_finds_what_one_by_get_finds(chat: Chat) -> None:
+    """Page by page, with the same cursors; letters with marks and wildcards included."""
+    person = Person()
+    for title in ("Caf\u00e9 100%", "CAFE\u0301 a_b", "Lisbon"):
+        await chat.open(person, title=title)
+    path = f"/users/{person.clerk_id}/sessions"
+
+    assert (await chat.post(path + "/search", {"q": "caf", "limit": 20.0})).status_code == 200
+    for text in ("caf\u00e9", "%", "_", "nowhere", "lis"):
+        page: dict[str, Any] = {"next": None}
+        for _ in range(2):
+            more = {} if page["next"] is None else {"cursor": page["next"]}
+            page = (await chat.get(path, params={"q": text, "limit": "1", **more})).json()
+            posted = await chat.post(path + "/search", {"q": text, "limit": 1, **more})
+            assert (posted.status_code, posted.json()) == (200, page)
+
+
+UNREADABLE: list[Any] = [{}, {"q": ""}, {"q": None}, {"q": 7}, {"q": "\0"}, {"q": "x" * 201}, {"q": "x", "limit": 0},
+     {"q": "x", "limit": 101}, {"q": "x", "limit": "5"}, {"q": "x", "limit": True}, {"q": "x", "limit": 1.5},
+     {"q": "x", "cursor": "x"}, {"q": "x", "cursor": "f" * 32}, {"q": "x", "status": []},
+     {"q": "x", "status": "active"}, {"q": "x", "status": ["gone"]}, []]  # fmt: skip
+
+
+async def test_a_search_by_post_that_cannot_be_read_is_422(chat: Chat) -> None:
+    for body in UNREADABLE:
+        assert (await chat.post(f"/users/{Person().clerk_id}/sessions/search", body)).status_code == 422, body
+
+
 async def test_deleting_a_session_deletes_its_row_messages_and_thread(
     chat: Chat, database: Database, backboard: Sandbox
 ) -> None:
@@ -341,7 +417,9 @@ async def test_sessions_of_a_deleted_user_are_410(
         await chat.get(one + "/messages"),
         await chat.say(session, "user", "x"),
         await chat.delete(f"{one}/messages/{said['id']}"),
+        await chat.get(many),
         await chat.get(many + "/sessions"),
+        await chat.post(many + "/sessions/search", {"q": "x"}),
         await chat.open(person),
         await chat.get(many + "/stats"),
         await chat.get(many + "/preferences"),

@@ -1,4 +1,4 @@
-"""POST /ensure-user: tokens, bodies, and the answer while Backboard is down."""
+"""POST /ensure-user and GET /users/{clerk_id}: tokens, bodies, and the answer while Backboard is down."""
 
 import json
 import time
@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 
 from tests.support import asgi, factories
 from tests.support.asgi import BEARER, HOST, JSON, Answer, Headers, Log, ask
-from tests.support.factories import Person
-from tests.support.service import Service
+from tests.support.factories import Person, user_created
+from tests.support.service import Chat, Service
 from tools.sandbox.backboard import Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -213,6 +213,38 @@ async def test_with_backboard_down_only_new_users_get_503(service: Service, back
 
     assert answer.status_code == 200
     assert min(times[5:]) < 0.01
+
+
+async def test_a_user_is_read_as_ensure_user_answers_it(service: Service, backboard: Sandbox, log: Log) -> None:
+    """And nothing is made or asked, also while Backboard is down."""
+    person, chat = Person(), Chat(service.client)
+    await service.deliver(user_created(person))
+    ensured, asked = await service.ensure(person), len(backboard.calls())
+    log.lines()
+
+    with backboard.refuse_connections():
+        read = await chat.get(f"/users/{person.clerk_id}")
+
+    line = log.line()
+    assert (read.status_code, read.content) == (200, ensured.content)
+    assert (line["event"], line["clerk_id"]) == ("get_user", person.clerk_id)
+    assert line["assistant_id"] == ensured.json()["assistant_id"]
+    assert "canary" not in json.dumps(line).lower()
+    assert len(backboard.calls()) == asked
+
+
+async def test_a_user_who_is_unknown_or_deleted_is_not_made_by_a_read(
+    service: Service, database: psycopg.Connection[Any], backboard: Sandbox
+) -> None:
+    """404 and 410; a malformed id is 422, and another method 405."""
+    deleted, chat = Person(), Chat(service.client)
+    database.execute("INSERT INTO deleted_users (clerk_id) VALUES (%s)", [deleted.clerk_id])
+
+    answers = [await chat.get(f"/users/{one}") for one in (Person().clerk_id, deleted.clerk_id, "user_a%20b", "me")]
+    answers.append(await chat.delete(f"/users/{deleted.clerk_id}"))
+
+    assert [answer.status_code for answer in answers] == [404, 410, 422, 422, 405]
+    assert (backboard.calls(), database.execute("SELECT * FROM users").fetchall()) == ([], [])
 
 
 async def test_an_existing_user_costs_no_call_to_backboard(service: Service, backboard: Sandbox) -> None:

@@ -76,6 +76,60 @@ async def test_an_idempotency_key_belongs_to_one_user_and_one_title(
     assert len(backboard.threads()) == 2
 
 
+SCENARIO = {"name": "City trip", "system_prompt": "You plan city trips."}
+
+
+async def test_a_key_belongs_to_one_scenario_too(chat: Chat, person: Person) -> None:
+    """Repeated, it is answered as the first time, also when the scenario was retired meanwhile."""
+    for slug in ("a", "b"):
+        await chat.put(f"/scenarios/{slug}", SCENARIO)
+    first = await chat.open(person, key="a", scenario="a")
+    retired = (await chat.put("/scenarios/a", SCENARIO | {"is_active": False})).json()
+
+    wishes: list[dict[str, str]] = [{"scenario": "a"}, {"scenario": "b"}, {}]
+    again, other, none = [await chat.open(person, key="a", **more) for more in wishes]
+
+    assert (again.status_code, again.json()) == (201, first.json() | {"scenario": retired})
+    assert (other.status_code, none.status_code) == (422, 422)
+
+
+async def test_a_scenario_that_is_unknown_or_retired_makes_no_session(
+    chat: Chat, person: Person, database: Database, backboard: Sandbox
+) -> None:
+    """With a key or without; a malformed slug neither. An unknown user is not made for an unknown scenario."""
+    await chat.put("/scenarios/retired", SCENARIO | {"is_active": False})
+    calls = len(backboard.calls())
+
+    answers = [await chat.open(person, key=key, scenario="retired") for key in (None, "a")]
+    answers += [await chat.open(Person(), scenario=slug) for slug in ("unknown", "", "A", "a_b", "-a", "a\n", 7, ["a"])]
+
+    assert {answer.status_code for answer in answers} == {422}
+    assert {answer.json()["errors"][0]["pointer"].removesuffix("/0") for answer in answers} == {"#/scenario"}
+    assert [answer.json()["code"] for answer in answers[:4]] == ["scenario", "scenario", "scenario", "shape"]
+    assert (rows(database), rows(database, "session_attempts")) == ([], [])
+    assert len(backboard.calls()) == calls
+
+
+async def test_a_scenario_that_is_deleted_while_a_session_is_created_makes_none(
+    chat: Chat, person: Person, backboard: Sandbox
+) -> None:
+    """The thread goes to the user's next session."""
+    await chat.put("/scenarios/a", SCENARIO)
+    gate = threading.Event()
+    backboard.next("create_thread", held(gate, after_commit=True))
+    opening = asyncio.create_task(chat.open(person, scenario="a"))
+    await asyncio.to_thread(backboard.wait_for, lambda: len(backboard.threads()) == 1)
+
+    assert (await chat.delete("/scenarios/a")).status_code == 204
+    gate.set()
+    refused = await opening
+
+    opened = await chat.open(person)
+
+    assert (refused.status_code, opened.status_code) == (422, 201)
+    assert [one.id for one in backboard.threads()] == [opened.json()["thread_id"]]
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "ä"])
 async def test_an_idempotency_key_other_than_1_to_255_printable_ascii_characters_is_422(
     chat: Chat, person: Person, key: str

@@ -477,6 +477,47 @@ def test_the_name_is_first_and_last_name_or_the_username(changed: dict[str, Any]
     assert profile_with(**changed).name == name
 
 
+HTTPS = "https://img.clerk.com/"
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        (HTTPS + "eyJ0eXBlIjoiZGVmYXVsdCJ9", True),
+        ("https://img.clerk.com", True),
+        ("https://img.clerk.com:8443/a%20b?width=64&x=(1)#top", True),
+        ("HTTPS://IMG.CLERK.COM/A", True),
+        ("https://img.clerk.com?x=1", True),
+        (HTTPS + "x" * (2048 - len(HTTPS)), True),
+        (HTTPS + "x" * (2049 - len(HTTPS)), False),
+        ("http://img.clerk.com/a", False),
+        ("//img.clerk.com/a", False),
+        ("javascript:alert(1)", False),
+        ("data:image/svg+xml,<svg onload=alert(1)>", False),
+        ("https:///a", False),
+        ("https://someone:secret@img.clerk.com/a", False),
+        ("https://img.clerk.com\\@example.com/a", False),
+        (HTTPS + 'a" onerror="alert(1)', False),
+        (HTTPS + "<b>", False),
+        (HTTPS + "a b", False),
+        (HTTPS + "a\nb", False),
+        (HTTPS + "a\u202eb", False),
+        (HTTPS + "\ud800", False),
+        ("", False),
+        (None, False),
+        (7, False),
+        ({"url": HTTPS}, False),
+        ([HTTPS], False),
+    ],
+    ids=ascii,
+)
+def test_the_picture_is_an_address_of_https_or_none(url: Any, kept: bool) -> None:  # noqa: FBT001  # A column of the table.
+    """A page hands it to the browser; an unusable one counts as absent, and costs nothing else of the profile."""
+    profile = profile_with(image_url=url, profile_image_url=HTTPS + "before")
+
+    assert (profile.image_url, profile.email is None) == (url if kept else None, False)
+
+
 @pytest.mark.parametrize("updated_at", [None, "1700000000000", -1, True, 1.5, 2**80, 9_999_999_999_999, []], ids=str)
 def test_an_unusable_updated_at_is_the_oldest_version(updated_at: Any) -> None:
     """One from the far future would make every later event look old."""

@@ -66,7 +66,7 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch, *words: str, typed: str | Non
 
 
 def test_seed_fills_an_empty_database_once(empty_tables: str) -> None:
-    """Users with sessions and messages; a second run inserts nothing."""
+    """Users with sessions and messages, two scenarios, some pictures; a second run inserts nothing."""
     first = commands.run("seed", DATABASE_URL=empty_tables)
     rows = query(empty_tables, "TABLE users")
     second = commands.run("seed", DATABASE_URL=empty_tables)
@@ -75,6 +75,12 @@ def test_seed_fills_an_empty_database_once(empty_tables: str) -> None:
     assert "10 sample users" in first[1]
     assert counts(empty_tables) == (10, 20, 30)
     assert query(empty_tables, "TABLE users") == rows
+    assert query(empty_tables, "SELECT scenario_slug, count(*) FROM sessions GROUP BY 1 ORDER BY 1") == [
+        ("city-trip", 10),
+        (None, 10),
+    ]
+    assert query(empty_tables, "SELECT count(*), count(image_url) FROM users") == [(10, 6)]
+    assert query(empty_tables, "SELECT slug FROM scenarios ORDER BY 1") == [("city-trip",), ("packing-list",)]
 
 
 def test_seed_inserts_only_what_is_missing(empty_tables: str) -> None:

@@ -27,7 +27,8 @@ HASHES = {
     "0005_add_event_times.sql": "813170e71f12e7042580cc41951f6295f8a33ef2652b85a4ef69fda7be0c7576",
     "0006_index_unnormalized_messages.sql": "b8ce8ff01062c2f614f869d031a7d721d15c85ed72f3d5c5afd694c461f95263",
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
-    "0008_add_message_ids.sql": "5338a4bd4205b6567e9ad51012de311fd24ca93284e526c2fa55897fefd0e716",
+    "0008_add_message_ids.sql": "75a76114836444e70baefcbe6afedf4e249d5d1efad84432e2818960fcf144bb",
+    "0009_add_scenarios.sql": "0a942b2915c84f64775c068d2e97be8a88e09287fda7bd1c63031b02ab6d9494",
 }
 
 # Type, whether NULL is allowed, default.
@@ -44,6 +45,7 @@ COLUMNS = {
         "last_sign_in_at": ("timestamp with time zone", True, None),
         "deleted_at": ("timestamp with time zone", True, None),
         "clerk_event_at": ("timestamp with time zone", True, None),
+        "image_url": ("text", True, None),
     },
     "deleted_users": {
         "clerk_id": ("text", False, None),
@@ -68,6 +70,17 @@ COLUMNS = {
         "idempotency_key": ("text", True, None),
         "idempotency_title": ("text", True, None),
         "message_count": ("bigint", True, None),
+        "scenario_slug": ("text", True, None),
+    },
+    "scenarios": {
+        "slug": ("text", False, None),
+        "name": ("text", False, None),
+        "description": ("text", True, None),
+        "system_prompt": ("text", True, None),
+        "model": ("text", True, None),
+        "is_active": ("boolean", False, "true"),
+        "created_at": ("timestamp with time zone", False, "now()"),
+        "updated_at": ("timestamp with time zone", False, "now()"),
     },
     "messages": {
         "id": ("uuid", False, "gen_random_uuid()"),
@@ -106,6 +119,8 @@ KEYS = {
     "provisioning_attempts_pkey": "PRIMARY KEY (clerk_id)",
     "sessions_pkey": "PRIMARY KEY (id)",
     "sessions_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
+    "sessions_scenario_slug_fkey": "FOREIGN KEY (scenario_slug) REFERENCES scenarios(slug)",
+    "scenarios_pkey": "PRIMARY KEY (slug)",
     "messages_pkey": "PRIMARY KEY (id)",
     "messages_session_id_fkey": "FOREIGN KEY (session_id) REFERENCES sessions(id)",
     "session_attempts_pkey": "PRIMARY KEY (session_id)",
@@ -295,6 +310,34 @@ def test_a_clerk_id_is_checked_by_every_table(table: str, clerk_id: str, databas
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
         database.execute(f"INSERT INTO {table} (clerk_id{column}) VALUES (%s{value})".encode(), [clerk_id])
     assert caught.value.diag.constraint_name == f"{table}_clerk_id_check"
+
+
+def test_the_code_from_before_0009_goes_on(database: Database) -> None:
+    """During a deploy its functions and statements meet rows of the new code's, and keep what they do not know."""
+    database.execute(
+        b"WITH scenario AS (INSERT INTO scenarios (slug, name) VALUES ('a', 'A') RETURNING slug), person AS ("
+        b" INSERT INTO users (clerk_id, assistant_id, image_url) VALUES ('user_a', 'x', 'https://a') RETURNING id)"
+        b" INSERT INTO sessions (user_id, thread_id, status, scenario_slug)"
+        b" SELECT id, 'thread', 'archived', slug FROM person, scenario"
+    )
+    update = b"SELECT name FROM update_users('{user_a}', '{NULL}', '{Ada}', '{2026-01-01}', '{NULL}', '{NULL}')"
+
+    assert database.execute(update).fetchall() == [{"name": "Ada"}]
+    assert database.execute(b"SELECT clerk_id, name FROM find_users('{user_a}')").fetchall() == [
+        {"clerk_id": "user_a", "name": "Ada"}
+    ]
+    assert database.execute(b"SELECT status FROM list_sessions('{user_a}', '{NULL}', '{NULL}', '{9}')").fetchall() == [
+        {"status": "archived"}
+    ]
+    database.execute(b"INSERT INTO sessions (user_id, thread_id) SELECT id, 'other' FROM users")
+    assert database.execute(b"SELECT image_url FROM users").fetchall() == [{"image_url": "https://a"}]
+
+
+@pytest.mark.parametrize("slug", ["", "A", "a_b", "-a", "a-", "a--b", "a b", "a\n", "\u00e9", "x" * 65])
+def test_a_slug_is_checked_by_its_table(slug: str, database: Database) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as caught:
+        database.execute("INSERT INTO scenarios (slug, name) VALUES (%s, 'x')", [slug])
+    assert caught.value.diag.constraint_name == "scenarios_slug_check"
 
 
 def test_a_user_with_sessions_cannot_be_deleted(database: Database) -> None:

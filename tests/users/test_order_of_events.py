@@ -146,6 +146,7 @@ async def test_an_earlier_sign_in_of_the_same_version_changes_nothing(service: S
 RIVALS = {
     "a newer version": {"updated_at": MOMENT + timedelta(seconds=1)},
     "another name of the same version": {"name": "Other"},
+    "another picture of the same version": {"image_url": "https://img.example.com/canary.png"},
     "no e-mail any more": {"email": None},
     "a first sign-in": {"last_sign_in_at": MOMENT},
     "without a time of its event": {"name": "Other", "event_at": None},
@@ -157,7 +158,7 @@ async def test_one_event_at_several_processes_at_once_is_an_update_at_one_of_the
     variables: dict[str, str], changed: dict[str, Any]
 ) -> None:
     """All have read the row as it was before."""
-    old = Profile(Person().clerk_id, "canary@example.com", "One", MOMENT, event_at=MOMENT)
+    old = Profile(Person().clerk_id, "canary@example.com", "One", updated_at=MOMENT, event_at=MOMENT)
     processes = [build_components(settings_of(variables)) for _ in range(2)]
     async with open_components(processes[0]), open_components(processes[1]):
         first, second = (process.provisioning for process in processes)

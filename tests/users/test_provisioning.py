@@ -76,6 +76,7 @@ async def test_ensure_user_creates_once_and_then_returns_the_same_user(service: 
         "assistant_id": row["assistant_id"],
         "email": person.email,
         "name": "Canaryname",
+        "image_url": None,
         "created_at": made.json()["created_at"],
     }
     assert datetime.fromisoformat(made.json()["created_at"]) == row["created_at"]
@@ -109,10 +110,12 @@ async def test_any_event_replaces_a_profile_that_came_from_ensure_user(service: 
         ({"updated_at": 1_700_000_000_001, "first_name": "Canarynew"}, "updated"),
         ({"updated_at": 1_700_000_000_001}, "updated"),
         ({"first_name": "Canarynew"}, "updated"),
+        ({"image_url": "https://img.example.com/canary-new"}, "updated"),
+        ({"image_url": None}, "updated"),
         ({}, "exists"),
         ({"updated_at": 1_699_999_999_999, "first_name": "Canaryold"}, "stale"),
     ],
-    ids=["newer", "newer and equal", "same version and different", "the same again", "older"],
+    ids=["newer", "newer and equal", "same and different", "another picture", "no picture", "the same again", "older"],
 )
 async def test_updates_are_ordered_by_updated_at_not_by_arrival(
     service: Service, database: Database, changed: dict[str, Any], outcome: str
@@ -313,7 +316,9 @@ async def test_after_a_lost_commit_a_row_with_an_older_profile_is_not_taken_for_
     assert row is not None
     assistant = Assistant(row["assistant_id"], person.assistant_name, row["created_at"])
     newer = Profile(person.clerk_id, name="Newer", updated_at=row["clerk_updated_at"] + timedelta(milliseconds=1))
-    same = Profile(person.clerk_id, row["email"], row["name"], row["clerk_updated_at"], row["last_sign_in_at"])
+    same = Profile(
+        *(row[name] for name in ("clerk_id", "email", "name", "image_url", "clerk_updated_at", "last_sign_in_at"))
+    )
     lost = DatabaseDown()
 
     components = build_components(settings_of(variables))
@@ -324,6 +329,23 @@ async def test_after_a_lost_commit_a_row_with_an_older_profile_is_not_taken_for_
         ]
 
     assert outcomes == ["exists", "created"]
+
+
+async def test_the_picture_of_the_latest_event_is_answered(service: Service, backboard: Sandbox) -> None:
+    """By ensure-user and by the read, whether the row is new, known or updated by a session's event."""
+    person = Person()
+    first, second = ("https://img.example.com/" + name for name in ("first", "second"))
+    await service.deliver(user_created(person, image_url=first))
+    made = (await service.ensure(person)).json()["image_url"]
+    changed = user_data(person, image_url=second, updated_at=1_700_000_000_001)
+    data = {"id": "sess_1", "user_id": person.clerk_id, "user": changed}
+    await service.deliver(event("session.created", data))
+
+    known = (await service.ensure(person)).json()["image_url"]
+    await service.deliver(user_updated(person, image_url="http://img.example.com/a", updated_at=1_700_000_000_002))
+
+    assert (made, known, (await service.ensure(person)).json()["image_url"]) == (first, second, None)
+    assert len(backboard.alive()) == 1
 
 
 async def test_events_of_another_clerk_instance_are_ignored(variables: dict[str, str], backboard: Sandbox) -> None:

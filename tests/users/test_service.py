@@ -59,6 +59,7 @@ async def test_a_new_user_gets_clerks_profile_and_its_version(
     assert (answer.status_code, answer.json()["email"]) == (201, person.email)
     (row,) = rows(database)
     assert (row["email"], row["name"]) == (person.email, f"Canaryname {person.number}")
+    assert row["image_url"] == answer.json()["image_url"] == "https://img.example.com/canary"
     assert len(clerk.calls()) == 1
     older = await service.deliver(user_created(person, updated_at=1, first_name="Canaryold"))
     assert older.json() == {"outcome": "stale"}

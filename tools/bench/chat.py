@@ -85,7 +85,7 @@ def _fill(client: HTTPConnection, connection: psycopg.Connection[Any], messages:
         *(_append(name, session, said) for name, session in (("short", short), ("long", long))),
         Case(
             "search", "GET", f"/users/{CLERK_ID}/sessions?q=%20{messages // 10}&limit={PAGE}", None,
-            sessions.search(user_id, f" {messages // 10}", None, PAGE + 1),
+            sessions.search(user_id, f" {messages // 10}", SessionsRequest(CLERK_ID, None, PAGE + 1)),
         ),
         Case(
             "sessions", "GET", f"/users/{CLERK_ID}/sessions?limit={PAGE}", None,

@@ -66,7 +66,7 @@ class Chat:
         """For words that many messages hold, or for the number that one message ends with."""
         user_id = self._user_ids[0] if heavy else self._rng.choice(self._user_ids[1:])
         text = f" {self._rng.randrange(self._messages // 2, self._messages)}" if rare else WORDS
-        return self._sessions.search(user_id, text, None, PAGE)
+        return self._sessions.search(user_id, text, SessionsRequest("", None, PAGE))
 
     def cpu(self, statement: Callable[[], Statement], times: int) -> float:
         """Milliseconds of CPU time that Postgres takes for one, planning and commit included; the mean of several."""

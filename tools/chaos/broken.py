@@ -137,7 +137,7 @@ def _no_fence() -> None:
     async def believe(_: Any, profile: Profile, assistant: Assistant, *__: object) -> Ensured:
         now = datetime.now(UTC)
         return Ensured(
-            "created", User(uuid4(), profile.clerk_id, str(UUID(assistant.id)), None, None, now, now, None, None)
+            "created", User(uuid4(), profile.clerk_id, str(UUID(assistant.id)), None, None, None, now, now, None, None)
         )
 
     _service._after_lost_commit = believe
@@ -145,15 +145,16 @@ def _no_fence() -> None:
 
 _UPDATE_REGARDLESS = b"""
 UPDATE users
-SET email = profile.email, name = profile.name, clerk_updated_at = profile.version, updated_at = now(),
+SET email = profile.email, name = profile.name, image_url = profile.image_url,
+    clerk_updated_at = profile.version, updated_at = now(),
     last_sign_in_at = coalesce(profile.last_sign_in, users.last_sign_in_at)
 FROM unnest(
-    %(clerk_ids)s::TEXT[], %(emails)s::TEXT[], %(names)s::TEXT[],
+    %(clerk_ids)s::TEXT[], %(emails)s::TEXT[], %(names)s::TEXT[], %(image_urls)s::TEXT[],
     %(versions)s::TIMESTAMPTZ[], %(last_sign_ins)s::TIMESTAMPTZ[], %(event_times)s::TIMESTAMPTZ[]
-) AS profile (clerk_id, email, name, version, last_sign_in, event_time)
+) AS profile (clerk_id, email, name, image_url, version, last_sign_in, event_time)
 WHERE users.clerk_id = profile.clerk_id AND users.deleted_at IS NULL
-RETURNING users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.created_at,
-    users.clerk_updated_at, users.last_sign_in_at, users.deleted_at
+RETURNING users.id, users.clerk_id, users.assistant_id, users.email, users.name, users.image_url,
+    users.created_at, users.clerk_updated_at, users.last_sign_in_at, users.deleted_at
 """
 
 

@@ -59,6 +59,21 @@ async def test_apply_repairs_every_kind(
     assert next(row["name"] for row in live if row["clerk_id"] == drift["stale"].clerk_id).startswith("Canarynew")
 
 
+async def test_a_row_with_another_picture_is_stale(
+    service: Service, clerk: Clerk, database: Database, run: Run
+) -> None:
+    """As all rows are that are older than the column; the next event would bring it too."""
+    await sign_up(service, clerk, 2)
+    old = database.execute("UPDATE users SET image_url = NULL RETURNING clerk_id").fetchall()
+
+    report = await run()
+
+    assert findings_of(report) == {("stale", row["clerk_id"], "mended") for row in old}
+    assert {row["image_url"] for row in database.execute("SELECT image_url FROM users")} == {
+        "https://img.example.com/canary"
+    }
+
+
 async def test_only_assistants_with_exactly_our_names_are_candidates(
     service: Service, clerk: Clerk, backboard: Sandbox, run: Run
 ) -> None:
