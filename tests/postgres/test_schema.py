@@ -336,7 +336,9 @@ def test_a_check_is_named_after_its_table_and_column(database: Database) -> None
 @pytest.mark.parametrize(
     "clerk_id", ["user_", "user_" + "a" * 65, "user_a b", "org_2abc", "user_ä", "user_a\n", "xuser_a"]
 )
-@pytest.mark.parametrize("table", ["users", "deleted_users", "provisioning_attempts", "session_attempts", "deliveries", "actions"])
+@pytest.mark.parametrize(
+    "table", ["users", "deleted_users", "provisioning_attempts", "session_attempts", "deliveries", "actions"]
+)
 def test_a_clerk_id_is_checked_by_every_table(table: str, clerk_id: str, database: Database) -> None:
     """1 to 64 letters and digits behind user_, from the first character to the last."""
     more = {
