@@ -26,6 +26,7 @@ from app.clerk.signatures import SignatureVerifier
 from app.components import Components, build_components, open_components
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
+from app.ops.recording import Recording, build_recording
 from app.postgres.connection_budget import ConnectionBudget, warn_if_too_small
 from app.postgres.migration_files import newest
 from app.settings import Settings
@@ -36,8 +37,15 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     components = build_components(settings)
     stopping = asyncio.Event()
-    metrics = Metrics({pool.name: pool.stats for pool in components.pools})
-    last_event = LastEvent()
+    recording = build_recording(
+        settings,
+        queries=components.queries,
+        pool=components.query_pool,
+        pools=components.pools,
+        breaker=lambda: components.backboard.breaker.state,
+    )
+    metrics = Metrics({pool.name: pool.stats for pool in components.pools}, recording.process)
+    last_event = LastEvent(recording.history)
     webhooks = Webhooks(
         verifier=SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret]),
         last_event=last_event,
@@ -59,14 +67,15 @@ def create_app(settings: Settings) -> Starlette:
         last_event=last_event,
         stopping=stopping,
         prometheus=metrics,
+        recording=recording,
     )
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator, limits), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))
-    app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, stopping))
+    app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, recording, stopping))
     # A redirect to a path with a slash would name the host that the request claimed.
     app.router.redirect_slashes = False
     # In the place of Starlette's own middleware: every error is answered in one way.
-    app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics)
+    app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics, recording.history.record)
     return app
 
 
@@ -118,17 +127,19 @@ def _chat_routes(components: Components, authenticator: Authenticator, limits: U
 
 @asynccontextmanager
 async def _lifespan(
-    settings: Settings, components: Components, stopping: asyncio.Event
+    settings: Settings, components: Components, recording: Recording, stopping: asyncio.Event
 ) -> AsyncIterator[dict[str, asyncio.Event]]:
     """Open what the web process needs, and close it; the state that it yields goes to the server."""
     budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
     async with open_components(components):
+        recording.start()
         check = asyncio.create_task(warn_if_too_small(components.query_pool, components.queries, budget))
         try:
             yield {"stopping": stopping}
         finally:
             check.cancel()
             await asyncio.wait([check])
+            await recording.close()
             log.flush_refusals()
 
 

@@ -38,7 +38,7 @@ class _Output:
     def write(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
         if level < self.threshold:
             return
-        line = {"timestamp": _stamp(), "level": _LEVELS.get(level, "info"), "event": event, **fields}
+        line = {"timestamp": _stamp(), "level": _LEVELS.get(level, "info"), **fields, "event": event}
         # One write a line, so that the lines of two processes on one pipe do not mix. It bypasses the buffer, which
         # would keep what could not be written and fail at its next flush.
         unbuffered = getattr(self.stream.buffer, "raw", self.stream.buffer)
@@ -94,7 +94,7 @@ def finish_request(fields: Fields, status: int) -> None:
     if is_refusal and not _refusals.allows(Refusal(fields["reason"], fields.get("fault"))):
         return
     level = logging.INFO if status < 500 else logging.WARNING  # noqa: PLR2004  # HTTP's own number.
-    _output.write(level, fields.pop("event", "request"), fields)
+    _output.write(level, fields.get("event", "request"), fields)
 
 
 def flush_refusals() -> None:

@@ -1,6 +1,5 @@
 """What operators read about deliveries, users and the whole."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,19 +18,6 @@ Database = psycopg.Connection[dict[str, Any]]
 
 NOW = datetime.now(UTC)
 QUERIES = Queries.load()
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = Pool(database_url, name="ops", size=1)
-    await pool.open()
-    yield pool
-    await pool.close()
-
-
-@pytest.fixture
-def reads(pool: Pool, database: Database) -> OpsReads:  # noqa: ARG001  # Empties the tables.
-    return OpsReads(QUERIES, pool)
 
 
 def deliver(database: Database, svix_id: str, *, minutes: float = 0, **columns: Any) -> None:

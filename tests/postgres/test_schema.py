@@ -31,7 +31,7 @@ HASHES = {
 }
 
 # Type, whether NULL is allowed, default.
-COLUMNS = {
+COLUMNS: dict[str, dict[str, tuple[str, bool, str | None]]] = {
     "users": {
         "id": ("uuid", False, "gen_random_uuid()"),
         "clerk_id": ("text", False, None),
