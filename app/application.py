@@ -46,13 +46,7 @@ def create_app(settings: Settings) -> Starlette:
     )
     metrics = Metrics({pool.name: pool.stats for pool in components.pools}, recording.process)
     last_event = LastEvent(recording.history)
-    webhooks = Webhooks(
-        verifier=SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret]),
-        last_event=last_event,
-        provisioning=components.provisioning,
-        deletion=components.deletion,
-        instance_id=settings.clerk_instance_id,
-    )
+    webhooks = _webhooks(settings, components, last_event)
     limits = build_user_limits(settings)
     authenticator = Authenticator(
         service_tokens=[token.get_secret_value().encode() for token in settings.service_tokens],
@@ -77,6 +71,16 @@ def create_app(settings: Settings) -> Starlette:
     # In the place of Starlette's own middleware: every error is answered in one way.
     app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics, recording.history.record)
     return app
+
+
+def _webhooks(settings: Settings, components: Components, last_event: LastEvent) -> Webhooks:
+    return Webhooks(
+        verifier=SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret]),
+        last_event=last_event,
+        provisioning=components.provisioning,
+        deletion=components.deletion,
+        instance_id=settings.clerk_instance_id,
+    )
 
 
 def _dispatcher(router: Router) -> ASGIApp:

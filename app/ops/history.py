@@ -118,9 +118,9 @@ class History:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
             if self._is_welcome():
                 await self.flush()
+            await asyncio.sleep(FLUSH_SECONDS)
 
     def _is_welcome(self) -> bool:
         """Whether a connection is idle, or none was for a while."""

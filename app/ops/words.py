@@ -99,9 +99,8 @@ def findings(
     """What is wrong, what hurts most first."""
     alive = [process for process in processes if not process.is_silent]
     found = [_failure(group) for group in failures]
-    if processes and not alive:
-        seen = max(process.seen_at for process in processes)
-        found.insert(0, Finding("No process is running", "every caller waits", "Start the service.", seen))
+    if not alive:
+        found.insert(0, _not_running(processes))
     if not failures and any(process.breaker != "closed" for process in alive):
         down = reason_of("backboard_down")
         found.append(Finding("Backboard fails", "new users wait, existing ones are served", down.remedy))
@@ -111,6 +110,14 @@ def findings(
         todo = "Nothing for the users; the log has what is missing."
         found.append(Finding(f"The history lacks {plural(lost, 'entry', 'entries')}", "the figures are too low", todo))
     return found
+
+
+def _not_running(processes: Sequence[Process]) -> Finding:
+    if not processes:
+        todo = "Start the service; with OPS_RETENTION_DAYS=0 it keeps no history."
+        return Finding("No process has reported in the last day", "Nothing is known of it", todo)
+    seen = max(process.seen_at for process in processes)
+    return Finding("No process is running", "every caller waits", "Start the service.", seen)
 
 
 def _failure(group: FailureGroup) -> Finding:
@@ -134,9 +141,16 @@ def sentence(found: Sequence[Finding], last_events: Sequence[EventAge], now: dat
     """One sentence or two: whether all is well, else what is wrong, whom it hurts and what to do."""
     if not found:
         ages = [event.age_seconds for event in last_events if event.type != "ensure_user"]
-        last = f"Last event {ago(min(ages))}." if ages else "No event of Clerk's has come yet."
-        return f"All is well. {last}"
+        return f"All is well. {_last_event(min(ages, default=None))}"
     first, *others = found
     since = f"Since {clock(first.since, now)}: " if first.since else ""
     more = f" And {plural(len(others), 'more thing is', 'more things are')} wrong." if others else ""
     return f"{since}{first.what}. {first.hurts[0].upper()}{first.hurts[1:]}. {first.todo}{more}"
+
+
+def _last_event(age: float | None) -> str:
+    if age is None:
+        return "No event of Clerk's has come yet."
+    if age < DAY_SECONDS:
+        return f"Last event {ago(age)}."
+    return f"Last event {ago(age)}: if people signed up or in since then, look at the endpoint in Clerk's dashboard."

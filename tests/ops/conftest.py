@@ -11,6 +11,7 @@ from app.ops.reads import OpsReads
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from tests.ops.lines import DAYS
+from tests.ops.rows import RUNNING
 from tests.support.service import settings_of
 
 QUERIES = Queries.load()
@@ -25,7 +26,9 @@ async def pool(database_url: str, database: object) -> AsyncIterator[Pool]:  # n
 
 
 @pytest.fixture
-def reads(pool: Pool) -> OpsReads:
+def reads(pool: Pool, database: Any) -> OpsReads:
+    """The reads, beside a process that is alive."""
+    database.execute(RUNNING)
     return OpsReads(QUERIES, pool)
 
 

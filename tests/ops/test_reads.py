@@ -1,5 +1,6 @@
 """What operators read about deliveries, users and the whole."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,33 +12,13 @@ from app.ops.reads import OpsReads, record_action
 from app.postgres.pipeline import execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
+from tests.ops.rows import LONG_AGO, deliver, fail, sign_up
 
 pytestmark = pytest.mark.anyio
 
 Database = psycopg.Connection[dict[str, Any]]
 
-NOW = datetime.now(UTC)
 QUERIES = Queries.load()
-
-
-def deliver(database: Database, svix_id: str, *, minutes: float = 0, **columns: Any) -> None:
-    """Write a row of the history, so many minutes old."""
-    at = NOW - timedelta(minutes=minutes)
-    row = {"type": "user.created", "clerk_id": "user_a", "status": 200, "outcome": "exists", "tries": 1}
-    row |= {"first_at": at, "last_at": at, "duration_ms": 1.5, "request_id": f"request-{svix_id}", "svix_id": svix_id}
-    row |= columns
-    names, values = ", ".join(row), ", ".join(f"%({name})s" for name in row)
-    database.execute(f"INSERT INTO deliveries ({names}) VALUES ({values})".encode(), row)
-
-
-def fail(database: Database, svix_id: str, reason: str, **columns: Any) -> None:
-    deliver(database, svix_id, **{"status": 503, "outcome": None, "reason": reason} | columns)
-
-
-def sign_up(database: Database, clerk_id: str = "user_a", **columns: Any) -> None:
-    row = {"clerk_id": clerk_id, "assistant_id": f"assistant-of-{clerk_id}", "email": "Canary.1@example.com"} | columns
-    names, values = ", ".join(row), ", ".join(f"%({name})s" for name in row)
-    database.execute(f"INSERT INTO users ({names}) VALUES ({values})".encode(), row)
 
 
 async def test_an_empty_history_is_well(reads: OpsReads) -> None:
@@ -58,12 +39,43 @@ async def test_the_overview_says_when_the_last_event_came(reads: OpsReads, datab
     assert {event.type for event in overview.last_events} == {"user.created", "ensure_user"}
 
 
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("DELETE FROM processes", "No process has reported in the last day. Nothing is known of it. Start the service"),
+        ("UPDATE processes SET seen_at = '2025-05-03 12:00Z'", "Since 3 May 2025: No process is running. "),
+        ("UPDATE processes SET seen_at = now() - interval '31 seconds'", "Since "),
+        ("UPDATE processes SET breaker = 'open'", "Backboard fails. New users wait, existing ones are served. "),
+        ("UPDATE processes SET breaker = 'probing'", "Backboard fails. New users wait, existing ones are served. "),
+        ("UPDATE processes SET lost = 1", "The history lacks 1 entry. "),
+    ],
+)
+async def test_the_processes_may_be_what_is_wrong(
+    statement: str, sentence: str, reads: OpsReads, database: Database
+) -> None:
+    database.execute(statement.encode())
+
+    overview = await reads.overview()
+
+    assert not overview.is_well
+    assert overview.sentence.startswith(sentence)
+
+
+async def test_a_long_silence_is_said(reads: OpsReads, database: Database) -> None:
+    """A quiet weekend is no fault, and looks like an endpoint that Clerk has disabled."""
+    deliver(database, "msg_1", minutes=60 * 49)
+
+    sentence = (await reads.overview()).sentence
+
+    assert sentence.startswith("All is well. Last event 2 days ago: if people signed up")
+
+
 async def test_the_overview_says_whom_it_hurts_and_what_to_do(reads: OpsReads, database: Database) -> None:
     """Failures are grouped by their reason; what has healed is left out."""
     for number in range(3):
-        fail(database, f"msg_{number}", "backboard_refused", clerk_id=f"user_{number}")
+        fail(database, f"msg_{number}", "backboard_refused", clerk_id=f"user_{number}", first_at=LONG_AGO)
     fail(database, "msg_4", "database_slow", clerk_id="user_0")
-    fail(database, "msg_5", "database_slow", resolved_at=NOW)
+    fail(database, "msg_5", "database_slow", resolved_at="now")
 
     overview = await reads.overview()
 
@@ -73,7 +85,7 @@ async def test_the_overview_says_whom_it_hurts_and_what_to_do(reads: OpsReads, d
     ]
     assert (overview.failing, overview.people_failing, overview.is_well) == (4, 3, False)
     assert overview.sentence == (
-        f"Since {NOW:%H:%M} UTC: Backboard refused the request; nothing was made. 3 people wait."
+        "Since 3 May 2025: Backboard refused the request; nothing was made. 3 people wait."
         " An error line has the status. 401, 402, 403: BACKBOARD_API_KEY or the account. 404: BACKBOARD_API_URL."
         " And 1 more thing is wrong."
     )
@@ -89,7 +101,6 @@ async def test_the_overview_says_whom_it_hurts_and_what_to_do(reads: OpsReads, d
         (DeliveryFilter(reason="database_slow"), ["d"]),
         (DeliveryFilter(status=503), ["d", "c"]),
         (DeliveryFilter(clerk_id="user_b"), ["b"]),
-        (DeliveryFilter(since=NOW - timedelta(minutes=25)), ["d", "c"]),
         (DeliveryFilter(failing=True, type="user.updated"), []),
     ],
     ids=str,
@@ -100,11 +111,13 @@ async def test_deliveries_are_filtered(
     deliver(database, "a", minutes=40)
     deliver(database, "b", minutes=30, type="user.updated", clerk_id="user_b")
     fail(database, "c", "backboard_error", minutes=20)
-    fail(database, "d", "database_slow", minutes=10, resolved_at=NOW)
+    fail(database, "d", "database_slow", minutes=10, resolved_at="now")
 
     page = await reads.deliveries(wanted)
+    recent = await reads.deliveries(replace(wanted, since=datetime.now(UTC) - timedelta(minutes=25)))
 
     assert [one.svix_id for one in page.deliveries] == found
+    assert [one.svix_id for one in recent.deliveries] == [svix_id for svix_id in found if svix_id in "cd"]
     assert page.following is None
 
 
@@ -139,9 +152,9 @@ async def test_a_user_who_has_a_row_can_chat(reads: OpsReads, database: Database
 RECONCILE = "`python -m app reconcile`, and with --apply if its table is right"
 ROW = "INSERT INTO users (clerk_id, assistant_id) VALUES ('user_a', 'x');"
 TOMBSTONE = "INSERT INTO deleted_users (clerk_id, deleted_at) VALUES ('user_a', '2025-05-03 12:00Z');"
-ATTEMPT = "INSERT INTO provisioning_attempts (clerk_id) VALUES ('user_a');"
+ATTEMPT = "INSERT INTO provisioning_attempts (clerk_id, last_at) VALUES ('user_a', '2025-05-03 12:00Z');"
 SETTLED = "INSERT INTO provisioning_attempts (clerk_id, resolved_at) VALUES ('user_a', now());"
-HALF_MADE = f"half-made: create sent {NOW:%H:%M} UTC, outcome unknown; heals at the next event"
+HALF_MADE = "half-made: create sent 3 May 2025, outcome unknown; heals at the next event"
 DELETED = "deleted 3 May 2025; "
 HALF_DELETED = f"{DELETED}at Backboard perhaps not yet: heals at Clerk's next try; else {RECONCILE}"
 TWO = f"has an assistant and can chat; a second assistant may exist: needs repair: {RECONCILE}"
