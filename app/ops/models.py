@@ -169,7 +169,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong: what, since when, whom it hurts, and what to do."""
+    """Something that is wrong: what, since when, who is hurt, and what to do."""
 
     what: str
     hurts: str

@@ -58,7 +58,7 @@ class Upkeep:
             turn += 1
 
     async def resolve(self) -> int:
-        """Mark failures whose user has a row or a tombstone by now; returns how many there were."""
+        """Mark failures of users who have a row or a tombstone by now; returns how many there were."""
         return await self._run_alone((self._queries.resolve_deliveries, {}))
 
     async def delete_old(self) -> None:

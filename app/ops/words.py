@@ -138,7 +138,7 @@ def _length(age: DoubtAge) -> str:
 
 
 def sentence(found: Sequence[Finding], last_events: Sequence[EventAge], now: datetime) -> str:
-    """One sentence or two: whether all is well, else what is wrong, whom it hurts and what to do."""
+    """One sentence or two: whether all is well, else what is wrong, who is hurt and what to do."""
     if not found:
         ages = [event.age_seconds for event in last_events if event.type != "ensure_user"]
         return f"All is well. {_last_event(min(ages, default=None))}"

@@ -1,4 +1,4 @@
--- resolve_deliveries: marks failures whose user has a row or a tombstone by now as resolved, and returns their ids.
+-- resolve_deliveries: marks failures of users who have a row or a tombstone by now as resolved, and returns their ids.
 -- No try of an ensure-user comes under its id again, and Clerk's next try may be hours away.
 -- No row as well where another process does it at the moment.
 UPDATE deliveries

@@ -14,7 +14,7 @@ from app.ops.words import ago, plural
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(*, as_json: bool) -> None:
-    """Say whether all is well, else what is wrong, whom it hurts and what to do; exit with 0 only if all is well."""
+    """Say whether all is well, else what is wrong, who is hurt and what to do; exit with 0 only if all is well."""
     log.configure("logfmt", "error", stream=sys.stderr)
     overview = read(lambda reads: reads.overview())
     if as_json:

@@ -16,7 +16,7 @@ Database = psycopg.Connection[dict[str, Any]]
 
 @pytest.fixture
 def seeded(database: Database, variables: dict[str, str]) -> dict[str, str]:
-    """Two users, of whom one waits, and one failure that has healed; the address is all that the commands need."""
+    """Two users, one of them waits, and one failure that has healed; the address is all that the commands need."""
     database.execute(RUNNING)
     sign_up(database)
     deliver(database, "msg_1", outcome="created", minutes=90)
