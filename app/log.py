@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter, time_ns
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
@@ -157,11 +158,15 @@ class timed:  # noqa: N801  # Used like a function: `with timed("db_ms")`.
 
 
 def _place(traceback: TracebackType | None) -> str:
+    """Our own frames as `module:function:line`, the innermost first; before them the innermost of all, if not ours."""
     if traceback is None:
         return "unknown"
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+    frames = [(frame.f_code, frame.f_globals.get("__name__", ""), line) for frame, line in walk_tb(traceback)]
+    own = [f"{module}:{code.co_name}:{line}" for code, module, line in frames if module.startswith("app.")]
+    code, module, line = frames[-1]
+    if not module.startswith("app."):
+        own.append(f"{Path(code.co_filename).name}:{line}")
+    return " ".join(reversed(own))
 
 
 class RateLimit:
