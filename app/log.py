@@ -117,6 +117,16 @@ def _report_refusals(refusal: Refusal, count: int) -> None:
         info("refusals", reason=refusal.reason, fault=refusal.fault, count=count)
 
 
+def writes_debug() -> bool:
+    """Whether lines for debugging are written, so that nothing has to be found out for them otherwise."""
+    return _output.threshold <= logging.DEBUG
+
+
+def debug(event: str, **fields: Any) -> None:
+    """Write a line that only a developer reads."""
+    _output.write(logging.DEBUG, event, fields)
+
+
 def info(event: str, **fields: Any) -> None:
     """Write a line about the process, not about a request."""
     _output.write(logging.INFO, event, fields)

@@ -20,6 +20,7 @@ from app.http.answers import ANSWERS, PIECE_BYTES, AnswerBudget, send_in_pieces
 from app.http.bodies import BODIES, BodyBudget
 from app.http.requests import DISCONNECTED, HEAD_BYTES, HEAD_FIELDS, headers_named, index_headers
 from app.http.responses import ADMITTED, BUG, CLOSE, HttpError, problem_of
+from app.http.tracing import take_trace
 from app.log_format import Fields
 from app.metrics import Metrics
 
@@ -58,6 +59,9 @@ class RequestMiddleware:
         scope[BODIES], scope[ANSWERS] = self._bodies, self._answers
         response = ResponseRecorder(scope, send, self._deadline)
         fields = log.start_request(response.request_id)
+        trace_id = take_trace(scope)
+        if trace_id is not None:
+            log.bind(trace_id=trace_id)
         try:
             await self._answer(scope, receive, response, head_bytes)
         finally:

@@ -229,6 +229,7 @@ class Campaign:
                 attempts=cluster.database.attempts(),
                 alive=self._alive(),
                 messages=cluster.database.messages(),
+                history=cluster.database.history(),
                 noticed=[
                     *cluster.noticed,
                     *read_logs(cluster.logs),

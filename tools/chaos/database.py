@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from app.postgres.migrations import migrate
-from tools.chaos.checker import Row
+from tools.chaos.checker import HistoryEntry, Row
 from tools.processes import children_of
 from tools.sandbox.binaries import find_pgbouncer
 from tools.sandbox.pgbouncer import PgBouncer
@@ -26,6 +26,7 @@ _MESSAGES = (
     "array_agg(messages.content ORDER BY messages.position) FILTER (WHERE messages.id IS NOT NULL), '{}')"
     " FROM sessions LEFT JOIN messages ON messages.session_id = sessions.id GROUP BY sessions.id"
 )
+_HISTORY = "SELECT svix_id, type, clerk_id, status, outcome, resolved_at IS NOT NULL FROM deliveries"
 BACKENDS_SECONDS = 10.0
 # Every connection of four servers while they provision as much as they may, and a few of the dead.
 POOLED_CONNECTIONS = 40
@@ -101,6 +102,11 @@ class Database:
         """The messages of each session in their order."""
         with psycopg.connect(self.url) as connection:
             return {session_id: list(texts) for session_id, texts in connection.execute(_MESSAGES)}
+
+    def history(self) -> list[HistoryEntry]:
+        """What the service itself remembers of the deliveries."""
+        with psycopg.connect(self.url) as connection:
+            return [HistoryEntry(*row) for row in connection.execute(_HISTORY)]
 
     def tombstones(self) -> set[str]:
         return self._clerk_ids("deleted_users")
