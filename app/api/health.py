@@ -16,10 +16,10 @@ from app.api.openapi import Operation
 from app.deadline import Deadline
 from app.errors import DatabaseUnavailable, DeadlineExceeded
 from app.metrics import CONTENT_TYPE, Metrics
-from app.postgres.functions import list_wrong_functions
-from app.postgres.pipeline import Statement
 from app.ops.history import History
 from app.ops.recording import Recording
+from app.postgres.functions import list_wrong_functions
+from app.postgres.pipeline import Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.schema import find_tables, read_tables
