@@ -28,6 +28,7 @@ from app.clerk.signatures import SignatureVerifier
 from app.components import Components, build_components, open_components
 from app.http.middleware import RequestMiddleware
 from app.metrics import Metrics
+from app.ops.recording import Recording, build_recording
 from app.postgres.connection_budget import ConnectionBudget, warn_if_too_small
 from app.postgres.migration_files import newest
 from app.settings import Settings
@@ -38,15 +39,16 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is connected before its lifespan begins."""
     components = build_components(settings)
     stopping = asyncio.Event()
-    metrics = Metrics({pool.name: pool.stats for pool in components.pools})
-    last_event = LastEvent()
-    webhooks = Webhooks(
-        verifier=SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret]),
-        last_event=last_event,
-        provisioning=components.provisioning,
-        deletion=components.deletion,
-        instance_id=settings.clerk_instance_id,
+    recording = build_recording(
+        settings,
+        queries=components.queries,
+        pool=components.query_pool,
+        pools=components.pools,
+        breaker=lambda: components.backboard.breaker.state,
     )
+    metrics = Metrics({pool.name: pool.stats for pool in components.pools}, recording.process)
+    last_event = LastEvent(recording.history)
+    webhooks = _webhooks(settings, components, last_event)
     limits = build_user_limits(settings)
     authenticator = Authenticator(
         service_tokens=[token.get_secret_value().encode() for token in settings.service_tokens],
@@ -61,15 +63,26 @@ def create_app(settings: Settings) -> Starlette:
         last_event=last_event,
         stopping=stopping,
         prometheus=metrics,
+        recording=recording,
     )
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator, limits), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))
-    app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, stopping))
+    app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, recording, stopping))
     # A redirect to a path with a slash would name the host that the request claimed.
     app.router.redirect_slashes = False
     # In the place of Starlette's own middleware: every error is answered in one way.
-    app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics)
+    app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics, recording.history.record)
     return app
+
+
+def _webhooks(settings: Settings, components: Components, last_event: LastEvent) -> Webhooks:
+    return Webhooks(
+        verifier=SignatureVerifier([secret.get_secret_value() for secret in settings.clerk_webhook_signing_secret]),
+        last_event=last_event,
+        provisioning=components.provisioning,
+        deletion=components.deletion,
+        instance_id=settings.clerk_instance_id,
+    )
 
 
 def _dispatcher(router: Router) -> ASGIApp:
@@ -127,17 +140,19 @@ def _chat_routes(components: Components, authenticator: Authenticator, limits: U
 
 @asynccontextmanager
 async def _lifespan(
-    settings: Settings, components: Components, stopping: asyncio.Event
+    settings: Settings, components: Components, recording: Recording, stopping: asyncio.Event
 ) -> AsyncIterator[dict[str, asyncio.Event]]:
     """Open what the web process needs, and close it; the state that it yields goes to the server."""
     budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
     async with open_components(components):
+        recording.start()
         check = asyncio.create_task(warn_if_too_small(components.query_pool, components.queries, budget))
         try:
             yield {"stopping": stopping}
         finally:
             check.cancel()
             await asyncio.wait([check])
+            await recording.close()
             log.flush_refusals()
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter, time_ns
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
@@ -38,7 +39,7 @@ class _Output:
     def write(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
         if level < self.threshold:
             return
-        line = {"timestamp": _stamp(), "level": _LEVELS.get(level, "info"), "event": event, **fields}
+        line = {"timestamp": _stamp(), "level": _LEVELS.get(level, "info"), **fields, "event": event}
         # One write a line, so that the lines of two processes on one pipe do not mix. It bypasses the buffer, which
         # would keep what could not be written and fail at its next flush.
         unbuffered = getattr(self.stream.buffer, "raw", self.stream.buffer)
@@ -94,7 +95,7 @@ def finish_request(fields: Fields, status: int) -> None:
     if is_refusal and not _refusals.allows(Refusal(fields["reason"], fields.get("fault"))):
         return
     level = logging.INFO if status < 500 else logging.WARNING  # noqa: PLR2004  # HTTP's own number.
-    _output.write(level, fields.pop("event", "request"), fields)
+    _output.write(level, fields.get("event", "request"), fields)
 
 
 def flush_refusals() -> None:
@@ -114,6 +115,16 @@ def _report_refusals(refusal: Refusal, count: int) -> None:
         info("refusals", reason=refusal.reason, count=count)
     else:
         info("refusals", reason=refusal.reason, fault=refusal.fault, count=count)
+
+
+def writes_debug() -> bool:
+    """Whether lines for debugging are written, so that nothing has to be found out for them otherwise."""
+    return _output.threshold <= logging.DEBUG
+
+
+def debug(event: str, **fields: Any) -> None:
+    """Write a line that only a developer reads."""
+    _output.write(logging.DEBUG, event, fields)
 
 
 def info(event: str, **fields: Any) -> None:
@@ -157,11 +168,15 @@ class timed:  # noqa: N801  # Used like a function: `with timed("db_ms")`.
 
 
 def _place(traceback: TracebackType | None) -> str:
+    """Our own frames as `module:function:line`, the innermost first; before them the innermost of all, if not ours."""
     if traceback is None:
         return "unknown"
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+    frames = [(frame.f_code, frame.f_globals.get("__name__", ""), line) for frame, line in walk_tb(traceback)]
+    own = [f"{module}:{code.co_name}:{line}" for code, module, line in frames if module.startswith("app.")]
+    code, module, line = frames[-1]
+    if not module.startswith("app."):
+        own.append(f"{Path(code.co_filename).name}:{line}")
+    return " ".join(reversed(own))
 
 
 class RateLimit:

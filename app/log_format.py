@@ -25,7 +25,7 @@ def renderer(log_format: Format, *, colors: bool) -> Callable[[Fields], bytes]:
     return partial(_console, colors=colors) if log_format == "console" else _RENDERERS[log_format]
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
     """A value that is short, ASCII and free of line ends and of what controls a terminal."""
     if value is None or isinstance(value, (int, float)):
         return value
@@ -52,20 +52,20 @@ def _logfmt_value(value: Any) -> str:
     """In quotes where a character of the value would end it or look like another field."""
     if isinstance(value, str) and _is_plain(value):
         return value
-    cleaned = _clean(value)
+    cleaned = clean(value)
     if isinstance(cleaned, str):
         return cleaned if _is_plain(cleaned) else '"' + cleaned.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return "" if cleaned is None else str(cleaned).lower()
 
 
 def _json(line: Fields) -> bytes:
-    return orjson.dumps({name: _clean(line[name]) for name in _ordered(tuple(line))})
+    return orjson.dumps({name: clean(line[name]) for name in _ordered(tuple(line))})
 
 
 def _console(fields: Fields, *, colors: bool) -> bytes:
     """The time, the level and the event first, then all else as in logfmt."""
     rest = dict(fields)
-    head = f"{rest.pop('timestamp')} {rest.pop('level'):<8} {_clean(rest.pop('event'))}"
+    head = f"{rest.pop('timestamp')} {rest.pop('level'):<8} {clean(rest.pop('event'))}"
     color = _COLORS.get(fields["level"]) if colors else None
     return b" ".join([(f"\033[{color}m{head}\033[0m" if color else head).encode(), _logfmt(rest)])
 

@@ -36,6 +36,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Emptied before each test, so that no test sees another's rows.
 TABLES = (
+    *("actions", "processes", "outcome_counts", "deliveries"),
     *("preferences", "deleted_threads", "session_attempts", "messages", "sessions", "scenarios"),
     *("provisioning_attempts", "deleted_users", "users"),
 )

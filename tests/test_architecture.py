@@ -19,6 +19,7 @@ ORDER = [
     ("application",),
     ("components",),
     ("api",),
+    ("ops",),
     ("chat",),
     ("users",),
     ("clerk",),

@@ -1,4 +1,4 @@
-"""GET /healthz: the process answers. GET /readyz: it can do its work. GET /metrics: what it has done so far."""
+"""GET /healthz: the process answers. GET /readyz: it can do its work. GET /metrics: what all have done so far."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from app.api.openapi import Operation
 from app.deadline import Deadline
 from app.errors import DatabaseUnavailable, DeadlineExceeded
 from app.metrics import CONTENT_TYPE, Metrics
+from app.ops.history import History
+from app.ops.recording import Recording
 from app.postgres.functions import list_wrong_functions
 from app.postgres.pipeline import Statement
 from app.postgres.pool import Pool
@@ -28,18 +30,24 @@ CACHE_SECONDS = 1.0
 
 
 class LastEvent:
-    """When this process last received one of Clerk's events; others, and those before a restart, are not counted."""
+    """When one of Clerk's events last came in, here or at another process, as far as the history tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
         self._received_at: float | None = None
+        self._history = history
 
     def record(self) -> None:
         """An event with a valid signature has come in, with any outcome."""
         self._received_at = monotonic()
 
     def age_seconds(self) -> int | None:
-        """In whole seconds; None before the first event."""
-        return None if self._received_at is None else int(monotonic() - self._received_at)
+        """In whole seconds; None before the first event. It asks nothing, so others' are up to 5 s late."""
+        now, history = monotonic(), self._history
+        ages = [] if self._received_at is None else [now - self._received_at]
+        if history.refreshed_at is not None:
+            since = now - history.refreshed_at
+            ages += [event.age_seconds + since for event in history.last_events if event.type != "ensure_user"]
+        return int(min(ages)) if ages else None
 
 
 @dataclass(kw_only=True)
@@ -57,6 +65,7 @@ class Health:
     last_event: LastEvent
     stopping: asyncio.Event
     prometheus: Metrics
+    recording: Recording
     _checked_at: float = field(default=float("-inf"), init=False)
     _status: str = field(default="", init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -97,9 +106,10 @@ class Health:
 
     @Operation(is_public=True, answers={200: str})
     async def metrics(self, _: Request) -> Response:
-        """Figures of this process, in Prometheus' text format."""
+        """Figures of this process and of all together, in Prometheus' text format."""
         log.bind(event="metrics")
-        return Response(self.prometheus.text(), media_type=CONTENT_TYPE)
+        shared = await self.recording.figures.get()
+        return Response(self.prometheus.text(shared, self.last_event.age_seconds()), media_type=CONTENT_TYPE)
 
     async def _readiness(self) -> str:
         """`ready`, or the reason why not."""

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app import log
+from app import VERSION, log
 from app.api import codes
 from app.api.auth import MethodRouter
 from app.api.events import HANDLED, Event
@@ -30,8 +30,6 @@ from app.api.schemas import Outcome
 from app.chat.models import SLUG, SLUG_LENGTH
 from app.clerk.users import CLERK_ID_PATTERN
 from app.reasons import REASONS
-
-VERSION = "0.1.0"
 
 Json = dict[str, Any]
 

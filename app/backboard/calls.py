@@ -20,6 +20,7 @@ from app.errors import (
     Throttled,
 )
 from app.http.client import HttpResponse, UnusableBody, build_client, certificate_problem, fetch
+from app.http.tracing import trace_headers
 
 CREATE_SECONDS = 6.0
 # With less time than this, a create would probably end with an unknown outcome.
@@ -105,7 +106,8 @@ class Calls:
         Without `is_last`, a request that was not sent is sent once more, so it does not count as a failure yet.
         """
         try:
-            answer = await self._fetch(self._client.build_request(method, path, **content), seconds=seconds, cap=cap)
+            request = self._client.build_request(method, path, headers=trace_headers(), **content)
+            answer = await self._fetch(request, seconds=seconds, cap=cap)
             if not (missing_ok and is_not_found(answer)):
                 raise_for_status(answer)
         except Throttled as error:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
 from time import monotonic
+from typing import Literal
 
 from app.errors import CircuitOpen
 
@@ -25,6 +26,14 @@ class CircuitBreaker:
         self._open_until = 0.0
         self._throttled_until = 0.0
         self._probing_until = 0.0
+
+    @property
+    def state(self) -> Literal["closed", "open", "probing"]:
+        """`open` while calls are refused; `probing` when the next one, or the one under way, decides."""
+        now = monotonic()
+        if max(self._open_until, self._throttled_until) > now:
+            return "open"
+        return "closed" if self._failures < FAILURES else "probing"
 
     def raise_if_open(self) -> None:
         """Raise CircuitOpen while Backboard is known to be down."""

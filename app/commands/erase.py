@@ -70,6 +70,8 @@ class UserData:
     preferences: int
     deleted_threads: int
     session_attempts: int
+    deliveries: int
+    actions: int
     assistants: int = 0
     threads: int = 0
     memories: int = 0
@@ -140,6 +142,8 @@ class Erasure:
                 (queries.delete_user_attempts, user),
                 (queries.delete_preferences, user),
                 (queries.delete_user, user),
+                (queries.delete_user_deliveries, user),
+                (queries.clear_user_actions, user),
                 seconds=SECONDS,
                 statement_ms=STATEMENT_MS,
             )

@@ -5,7 +5,7 @@ Pure ASGI, because Starlette's BaseHTTPMiddleware costs more than everything els
 
 import asyncio
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from random import getrandbits
 from time import monotonic
@@ -20,6 +20,8 @@ from app.http.answers import ANSWERS, PIECE_BYTES, AnswerBudget, send_in_pieces
 from app.http.bodies import BODIES, BodyBudget
 from app.http.requests import DISCONNECTED, HEAD_BYTES, HEAD_FIELDS, headers_named, index_headers
 from app.http.responses import ADMITTED, BUG, CLOSE, HttpError, problem_of
+from app.http.tracing import take_trace
+from app.log_format import Fields
 from app.metrics import Metrics
 
 # Until a response begins. Every wait has a limit of its own inside this one; it ends those that were forgotten.
@@ -29,12 +31,21 @@ ANSWER_SECONDS = 12.0
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9+/=-]{20,200}")
 
 
+# Takes the fields of a closing line and the seconds that the request took. It must neither wait nor fail.
+Record = Callable[[Fields, float], None]
+
+
+def _forget(fields: Fields, seconds: float) -> None:
+    """Where no history is kept."""
+
+
 class RequestMiddleware:
     """The outermost layer; nothing below it turns an error into a response or writes a closing line."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, record: Record = _forget) -> None:
         self._app = app
         self._metrics = metrics
+        self._record = record
         self._deadline = ResponseDeadline()
         self._bodies = BodyBudget()
         self._answers = AnswerBudget()
@@ -48,6 +59,9 @@ class RequestMiddleware:
         scope[BODIES], scope[ANSWERS] = self._bodies, self._answers
         response = ResponseRecorder(scope, send, self._deadline)
         fields = log.start_request(response.request_id)
+        trace_id = take_trace(scope)
+        if trace_id is not None:
+            log.bind(trace_id=trace_id)
         try:
             await self._answer(scope, receive, response, head_bytes)
         finally:
@@ -58,6 +72,7 @@ class RequestMiddleware:
             fields["duration_ms"] = round(seconds * 1000, 1)
             event = fields.setdefault("event", "request")
             self._metrics.count(event, fields.get("outcome", ""), response.status, seconds)
+            self._record(fields, seconds)
             log.finish_request(fields, response.status)
 
     async def _answer(self, scope: Scope, receive: Receive, response: "ResponseRecorder", head_bytes: int) -> None:

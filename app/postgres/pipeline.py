@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from time import perf_counter
 from typing import Any
 
 import psycopg
@@ -21,9 +22,11 @@ from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import READY_R, WAIT_R, WAIT_RW
 
+from app import log
 from app.errors import DatabaseSlow, DatabaseUnavailable
 from app.postgres.errors import from_psycopg
 from app.postgres.parameters import encode
+from app.postgres.statement_log import log_statements
 
 Connection = AsyncConnection[tuple[Any, ...]]
 # SQL with %(name)s for values, and the values.
@@ -106,11 +109,14 @@ async def run_pipeline(connection: Connection, statements: Sequence[Statement]) 
     """Return the rows of each statement; raise the first error, which ends them all, as the driver's exception."""
     # Without the connection, so that text is UTF-8 and times are in UTC in every session.
     types: Types = Transformer()
+    began = perf_counter()
     commands = [_command(*statement) for statement in statements]
     results = await connection.wait(_exchange(connection.pgconn, commands))
     for result in results:
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             raise error_from_result(result)
+    if log.writes_debug():
+        log_statements([text for text, _ in statements], [result.ntuples for result in results], began)
     return [_rows(types, result) for result in results]
 
 

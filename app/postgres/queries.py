@@ -14,6 +14,11 @@ class Queries:
     """
 
     delete_deleted_thread: bytes
+    delete_old_actions: bytes
+    delete_old_deliveries: bytes
+    delete_old_outcomes: bytes
+    delete_old_processes: bytes
+    delete_user_deliveries: bytes
     delete_first_attempt: bytes
     delete_message: bytes
     delete_messages: bytes
@@ -29,8 +34,11 @@ class Queries:
     delete_user_sessions: bytes
     delete_user_threads: bytes
     clear_threads: bytes
+    clear_user_actions: bytes
     clear_user_profile: bytes
     find_deleted_thread: bytes
+    find_delivery: bytes
+    find_subjects: bytes
     find_assistant_owners: bytes
     find_preferences: bytes
     find_scenarios: bytes
@@ -42,9 +50,11 @@ class Queries:
     find_users: bytes
     get_attempt: bytes
     count_doubts: bytes
+    count_failing: bytes
     count_user_data: bytes
     get_database_facts: bytes
     get_user_counts: bytes
+    get_user_facts: bytes
     get_user_state: bytes
     get_index_state: bytes
     get_oldest_session_attempt: bytes
@@ -53,6 +63,7 @@ class Queries:
     get_server_facts: bytes
     get_stats: bytes
     get_time: bytes
+    insert_action: bytes
     insert_messages: bytes
     insert_migration: bytes
     insert_sample_messages: bytes
@@ -63,25 +74,40 @@ class Queries:
     insert_session_attempt: bytes
     insert_tombstone: bytes
     insert_user: bytes
+    list_actions: bytes
     list_attempts: bytes
     list_defaults: bytes
     list_deleted_threads: bytes
+    list_deliveries: bytes
+    list_doubt_ages: bytes
+    list_doubts: bytes
+    list_failures: bytes
+    list_last_events: bytes
     list_messages: bytes
     list_migrations: bytes
     list_neighbours: bytes
+    list_outcome_totals: bytes
+    list_outcomes: bytes
+    list_processes: bytes
     list_refused_functions: bytes
     list_scenarios: bytes
+    list_session_times: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
     list_users: bytes
     list_wrong_functions: bytes
+    lock_process: bytes
     lock_session: bytes
     lock_sessions: bytes
     lock_user: bytes
     lock_user_row: bytes
     record_attempt: bytes
     record_deletion: bytes
+    record_deliveries: bytes
+    record_outcomes: bytes
+    record_process: bytes
     resolve_attempt: bytes
+    resolve_deliveries: bytes
     set_local_timeouts: bytes
     set_preferences: bytes
     set_scenario: bytes

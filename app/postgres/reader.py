@@ -7,6 +7,7 @@ takes more of the CPU.
 import asyncio
 import os
 from collections.abc import Sequence
+from time import perf_counter
 
 import psycopg
 from psycopg.adapt import Transformer
@@ -14,9 +15,11 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+from app import log
 from app.errors import DatabaseDown
 from app.postgres.parameters import encode
 from app.postgres.pipeline import ROW_FORMAT, Connection, Rows, Statement, abort, numbered, time_limit
+from app.postgres.statement_log import log_statements
 
 
 class Reader:
@@ -47,11 +50,14 @@ class Reader:
         """The rows of a statement; raises as `execute` does. A caller that is cancelled meanwhile must close it."""
         if self._socket is None:
             raise DatabaseDown
+        began = perf_counter()
         text, names = numbered(statement[0])
         with time_limit(self._connection, seconds, self._abort):
             result = await self._exchange(text, [encode(statement[1][name]) for name in names])
             if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                 raise error_from_result(result)
+            if log.writes_debug():
+                log_statements([statement[0]], [result.ntuples], began)
             self._rows.set_pgresult(result)
             return self._rows.load_rows(0, result.ntuples, tuple)
 

@@ -34,6 +34,10 @@ TABLES: Mapping[str, OwnTable] = {
     "session_attempts": _table("session_id clerk_id noted_at", "SELECT INSERT DELETE"),
     "deleted_threads": _table("session_id user_id thread_id", "SELECT INSERT DELETE"),
     "preferences": _table("user_id document", "SELECT INSERT UPDATE DELETE"),
+    "deliveries": _table("svix_id tries resolved_at", "SELECT INSERT UPDATE DELETE"),
+    "outcome_counts": _table("slot outcome number", "SELECT INSERT UPDATE DELETE"),
+    "processes": _table("release seen_at writes", "SELECT INSERT UPDATE DELETE"),
+    "actions": _table("who action result", "SELECT INSERT UPDATE DELETE"),
     MIGRATIONS_TABLE: _table("version applied_at", "SELECT"),
 }
 

@@ -23,6 +23,14 @@ from app.settings.database_url import LAST_PORT, DatabaseUrl, read_database_url
 from app.settings.environment import QUOTES, Environment, UnusableEnvFile
 from app.settings.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
 
+# What platforms call the deployment that runs: Heroku, Render, Railway, Fly.
+RELEASE_VARIABLES = (
+    "RELEASE",
+    "HEROKU_RELEASE_VERSION",
+    "RENDER_GIT_COMMIT",
+    "RAILWAY_GIT_COMMIT_SHA",
+    "FLY_MACHINE_VERSION",
+)
 DATABASE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "PRISMA_DATABASE_URL")
 
 Text = TypeVar("Text", str, SecretStr)
@@ -170,6 +178,10 @@ class Settings(DatabaseSettings, SenderSettings):
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
     query_connections: int = Field(default=3, ge=3, le=50)
     web_concurrency: int = Field(default=1, ge=1, le=64)
+    ops_retention_days: int = Field(default=14, ge=0, le=3650)
+    release: str = Field(default="unset", validation_alias=AliasChoices(*RELEASE_VARIABLES))
+    # Heroku's name of the machine.
+    dyno: str | None = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["logfmt", "json", "console"] = "logfmt"
 

@@ -16,4 +16,6 @@ SELECT
     (SELECT count(user_id) FROM preferences INNER JOIN person ON person.id = preferences.user_id) AS preferences,
     (SELECT count(session_id) FROM deleted_threads INNER JOIN person ON person.id = deleted_threads.user_id)
         AS deleted_threads,
-    (SELECT count(session_id) FROM session_attempts WHERE clerk_id = %(clerk_id)s) AS session_attempts;
+    (SELECT count(session_id) FROM session_attempts WHERE clerk_id = %(clerk_id)s) AS session_attempts,
+    (SELECT count(svix_id) FROM deliveries WHERE clerk_id = %(clerk_id)s) AS deliveries,
+    (SELECT count(id) FROM actions WHERE clerk_id = %(clerk_id)s) AS actions;

@@ -18,7 +18,8 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 from starlette.routing import Route
 
-from app.api.openapi import VERSION, document
+from app import VERSION
+from app.api.openapi import document
 from app.api.schemas import EnsuredUser
 from app.clerk.signatures import sign
 from tests.support import asgi, factories

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.anyio
 
 Database = psycopg.Connection[dict[str, Any]]
 
-TABLES = ("messages", "sessions", "preferences", "deleted_threads", "session_attempts", "users")
+TABLES = (
+    *("messages", "sessions", "preferences", "deleted_threads", "session_attempts", "users"),
+    *("deliveries", "actions"),
+)
 
 
 @pytest.fixture
@@ -40,6 +43,19 @@ async def converse(service: Service, backboard: Sandbox, person: Person) -> None
     await chat.delete(f"/sessions/{sessions[2]['id']}")
     backboard.next("create_thread", status(500, after_commit=True))
     await chat.open(person)
+
+
+def record(database: Database, *people: Person) -> None:
+    """A delivery of each, and something that an operator did to them."""
+    for person in people:
+        database.execute(
+            "INSERT INTO deliveries (svix_id, clerk_id, first_at, last_at, tries, status, duration_ms, request_id)"
+            " VALUES (%(id)s, %(id)s, now(), now(), 1, 200, 1, 'x')",
+            {"id": person.clerk_id},
+        )
+        database.execute(
+            "INSERT INTO actions (who, action, clerk_id, result) VALUES ('x', 'sync', %s, 'x')", [person.clerk_id]
+        )
 
 
 def erase(variables: dict[str, str], *words: str) -> tuple[int, str, str]:
@@ -65,6 +81,7 @@ async def test_nothing_of_the_user_is_left(
     person, other = Person(), Person()
     await converse(service, backboard, person)
     await converse(service, backboard, other)
+    record(database, person, other)
     own, others = (backboard.alive(one.assistant_name)[0].id for one in (person, other))
     if deleted:
         await service.deliver(event("user.deleted", {"id": person.clerk_id, "deleted": True}))
@@ -72,12 +89,15 @@ async def test_nothing_of_the_user_is_left(
     code, stdout, stderr = erase(variables, person.clerk_id, "--yes")
 
     assert (code, stderr) == (0, ""), stdout
-    after = {line.split()[-1] for line in stdout.splitlines()[-10:-1]}
+    after = {line.split()[-1] for line in stdout.splitlines()[-12:-1]}
     assert (after, stdout.splitlines()[-2].split()) == ({"0"}, ["memories", "0" if deleted else "2", "0"]), stdout
     assert (backboard.memories(own), len(backboard.memories(others))) == ([], 2)
     assert counts(database) == {
         "messages": 2, "sessions": 2, "preferences": 1, "deleted_threads": 1, "session_attempts": 1, "users": 1,
+        "deliveries": 1, "actions": 2,
     }  # fmt: skip
+    acted = database.execute(b"SELECT clerk_id FROM actions ORDER BY id").fetchall()
+    assert [row["clerk_id"] for row in acted] == [None, other.clerk_id]
     assert {made.name for made in backboard.alive()} == {other.assistant_name}
     assert [row["clerk_id"] for row in database.execute("SELECT * FROM deleted_users")] == [person.clerk_id]
     assert (await service.ensure(person)).status_code == 410

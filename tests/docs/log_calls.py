@@ -11,7 +11,7 @@ from tests.support import asgi
 
 _TREES = [ast.parse(path.read_text()) for path in sorted((ROOT / "app").rglob("*.py"))]
 # `log.info(...)`; inside app/log.py itself the functions have no prefix.
-_LINES = {f"{prefix}{name}" for prefix in ("log.", "") for name in ("info", "warning", "error")}
+_LINES = {f"{prefix}{name}" for prefix in ("log.", "") for name in ("debug", "info", "warning", "error")}
 _FIELDS = _LINES | {"log.bind"}
 _TIMED = {"log.timed"}
 

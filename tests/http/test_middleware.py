@@ -135,7 +135,7 @@ async def test_unexpected_exception_is_a_500_and_a_line_with_its_place(log: Log,
     bug, closing = log.lines()
     asgi.assert_refused(answer, closing | {"reason": "bug"}, 500, "bug")
     assert (bug["event"], bug["error"], bug["level"]) == ("bug", type(error).__name__, "error")
-    assert re.fullmatch(r"test_middleware\.py:\d+", bug["place"])
+    assert re.fullmatch(r"test_middleware\.py:\d+ app\.http\.middleware:_answer:\d+", bug["place"])
     assert bug["request_id"] == closing["request_id"]
     assert "canary" not in str(bug)
 

@@ -29,10 +29,11 @@ HASHES = {
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
     "0008_add_message_ids.sql": "75a76114836444e70baefcbe6afedf4e249d5d1efad84432e2818960fcf144bb",
     "0009_add_scenarios.sql": "0a942b2915c84f64775c068d2e97be8a88e09287fda7bd1c63031b02ab6d9494",
+    "0010_create_history.sql": "dd7ddabed9a460f600df45ff69de46461b4b9d847b34c966062db945b650eb87",
 }
 
 # Type, whether NULL is allowed, default.
-COLUMNS = {
+COLUMNS: dict[str, dict[str, tuple[str, bool, str | None]]] = {
     "users": {
         "id": ("uuid", False, "gen_random_uuid()"),
         "clerk_id": ("text", False, None),
@@ -108,6 +109,54 @@ COLUMNS = {
         "document": ("jsonb", False, None),
         "updated_at": ("timestamp with time zone", False, "now()"),
     },
+    "deliveries": {
+        "svix_id": ("text", False, None),
+        "type": ("text", True, None),
+        "clerk_id": ("text", True, None),
+        "first_at": ("timestamp with time zone", False, None),
+        "last_at": ("timestamp with time zone", False, None),
+        "tries": ("bigint", False, None),
+        "status": ("bigint", False, None),
+        "outcome": ("text", True, None),
+        "reason": ("text", True, None),
+        "assistant_id": ("text", True, None),
+        "secret": ("bigint", True, None),
+        "duration_ms": ("double precision", False, None),
+        "backboard_ms": ("double precision", True, None),
+        "db_ms": ("double precision", True, None),
+        "request_id": ("text", False, None),
+        "resolved_at": ("timestamp with time zone", True, None),
+    },
+    "outcome_counts": {
+        "slot": ("timestamp with time zone", False, None),
+        "event": ("text", False, None),
+        "outcome": ("text", False, None),
+        "reason": ("text", False, None),
+        "status": ("bigint", False, None),
+        "number": ("bigint", False, None),
+        "seconds": ("double precision", False, None),
+    },
+    "processes": {
+        "id": ("text", False, None),
+        "host": ("text", False, None),
+        "release": ("text", False, None),
+        "version": ("text", False, None),
+        "started_at": ("timestamp with time zone", False, None),
+        "seen_at": ("timestamp with time zone", False, "now()"),
+        "last_event_at": ("timestamp with time zone", True, None),
+        "pools": ("jsonb", False, None),
+        "breaker": ("text", False, None),
+        "lost": ("bigint", False, None),
+        "writes": ("bigint", False, None),
+    },
+    "actions": {
+        "id": ("bigint", False, None),
+        "at": ("timestamp with time zone", False, "now()"),
+        "who": ("text", False, None),
+        "action": ("text", False, None),
+        "clerk_id": ("text", True, None),
+        "result": ("text", False, None),
+    },
 }
 
 # Primary, unique and foreign keys by name: what each stands on.
@@ -128,6 +177,10 @@ KEYS = {
     "deleted_threads_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
     "preferences_pkey": "PRIMARY KEY (user_id)",
     "preferences_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id)",
+    "deliveries_pkey": "PRIMARY KEY (svix_id)",
+    "outcome_counts_pkey": "PRIMARY KEY (slot, event, outcome, reason, status)",
+    "processes_pkey": "PRIMARY KEY (id)",
+    "actions_pkey": "PRIMARY KEY (id)",
 }
 
 
@@ -301,10 +354,20 @@ def test_a_check_is_named_after_its_table_and_column(database: Database) -> None
 @pytest.mark.parametrize(
     "clerk_id", ["user_", "user_" + "a" * 65, "user_a b", "org_2abc", "user_ä", "user_a\n", "xuser_a"]
 )
-@pytest.mark.parametrize("table", ["users", "deleted_users", "provisioning_attempts", "session_attempts"])
+@pytest.mark.parametrize(
+    "table", ["users", "deleted_users", "provisioning_attempts", "session_attempts", "deliveries", "actions"]
+)
 def test_a_clerk_id_is_checked_by_every_table(table: str, clerk_id: str, database: Database) -> None:
     """1 to 64 letters and digits behind user_, from the first character to the last."""
-    more = {"users": (", assistant_id", ", 'x'"), "session_attempts": (", session_id", ", gen_random_uuid()")}
+    more = {
+        "users": (", assistant_id", ", 'x'"),
+        "session_attempts": (", session_id", ", gen_random_uuid()"),
+        "deliveries": (
+            ", svix_id, first_at, last_at, tries, status, duration_ms, request_id",
+            ", 'msg_1', now(), now(), 1, 200, 1, 'x'",
+        ),
+        "actions": (", who, action, result", ", 'x', 'sync', 'x'"),
+    }
     column, value = more.get(table, ("", ""))
 
     with pytest.raises(psycopg.errors.CheckViolation) as caught:

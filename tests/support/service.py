@@ -34,6 +34,8 @@ def environment(database_url: str, backboard_url: str, **changed: str) -> dict[s
             "whsec_" + base64.b64encode(secret).decode() for secret in (factories.SECRET, factories.OTHER_SECRET)
         ),
         "SERVICE_TOKENS": f"{factories.TOKEN},{factories.OTHER_TOKEN}",
+        # The history has tests of its own; in all others nothing else is to use the connections meanwhile.
+        "OPS_RETENTION_DAYS": "0",
     }
     return variables | changed
 

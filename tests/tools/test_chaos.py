@@ -17,7 +17,7 @@ from tools.chaos import backboard_proxy, postgres_faults, sender, workload
 from tools.chaos.backboard_proxy import BackboardProxy
 from tools.chaos.broken import BREAKS
 from tools.chaos.campaign import read_logs
-from tools.chaos.checker import Evidence, Row, check
+from tools.chaos.checker import Evidence, HistoryEntry, Row, check
 from tools.chaos.faults import Faults, Tally
 from tools.chaos.history import APPEND, DELETED, ENSURE, READ, Operation
 from tools.chaos.postgres_faults import PostgresFaults
@@ -96,6 +96,10 @@ def consistent_evidence() -> Evidence:
         tombstones={DELETED_USER},
         attempts=set(),
         alive={f"clerk:{LIVING_USER}": {ASSISTANT}},
+        history=[
+            HistoryEntry("msg_2", "user.created", LIVING_USER, 200, "created", resolved=True),
+            HistoryEntry("request", "ensure_user", LIVING_USER, 503, None, resolved=True),
+        ],
     )
 
 
@@ -173,6 +177,14 @@ def miscounted_session(evidence: Evidence) -> None:
     evidence.miscounted.append("session_1")
 
 
+def made_in_the_history_only(evidence: Evidence) -> None:
+    evidence.history.append(HistoryEntry("msg_1", "user.created", "user_unknown", 200, "created", resolved=False))
+
+
+def healed_in_the_history_only(evidence: Evidence) -> None:
+    evidence.history.append(HistoryEntry("msg_1", "user.updated", LIVING_USER, 503, None, resolved=True))
+
+
 def no_retry_after(evidence: Evidence) -> None:
     evidence.operations.append(replace(ok("user.updated", LIVING_USER, status=503), result="fail"))
 
@@ -223,6 +235,8 @@ def name_of_a_deleted_user(evidence: Evidence) -> None:
         (reset_by_a_running_process, "reset"),
         (canary_in_a_response, "leak"),
         (name_of_a_deleted_user, "leak"),
+        (made_in_the_history_only, "untrue"),
+        (healed_in_the_history_only, "untrue"),
     ],
 )
 def test_the_checker_finds_a_planted_violation(plant: Callable[[Evidence], None], kind: str) -> None:

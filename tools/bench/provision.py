@@ -96,7 +96,8 @@ def _traffic(rig: Rig, database_url: str, backboard_url: str) -> Iterator[Figure
     """What a sign-up asks of Postgres, counted by a proxy."""
     trips = CountRoundTrips()
     with PostgresProxy(database_url, trips) as proxy:
-        variables = servers.variables(proxy.url, backboard_url)
+        # The history commits once a second, for all requests together.
+        variables = servers.variables(proxy.url, backboard_url, OPS_RETENTION_DAYS="0")
         with (
             servers.started(servers.OURS, variables, rig.cores.server) as server,
             closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as client,

@@ -230,6 +230,7 @@ class Campaign:
                 alive=self._alive(),
                 messages=cluster.database.messages(),
                 miscounted=cluster.database.miscounted(),
+                history=cluster.database.history(),
                 noticed=[
                     *cluster.noticed,
                     *read_logs(cluster.logs),

@@ -16,6 +16,7 @@ leak            a secret or personal data in a log or a response
 disordered      messages of a session in another order than they were acknowledged, or than a reader had seen
 torn            a part of the messages of one append
 miscounted      a session's count is not the number of its messages
+untrue          the history says that a user was made who has no row, or that a failure healed without a success
 """
 
 from collections import Counter, defaultdict
@@ -46,6 +47,18 @@ class Row:
     deleted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """The columns of deliveries that are compared. A kill costs entries, so there may be less than happened."""
+
+    svix_id: str
+    type: str | None
+    clerk_id: str | None
+    status: int
+    outcome: str | None
+    resolved: bool
+
+
 @dataclass
 class Evidence:
     """What the checker decides from."""
@@ -62,6 +75,8 @@ class Evidence:
     messages: dict[str, list[str]] = field(default_factory=dict)
     # The sessions whose count is wrong.
     miscounted: list[str] = field(default_factory=list)
+    # What the service remembers.
+    history: list[HistoryEntry] = field(default_factory=list)
     # What was noticed during the campaign.
     noticed: list[Violation] = field(default_factory=list)
     # The ids of the assistants that Backboard has lost by itself.
@@ -78,6 +93,7 @@ def check(evidence: Evidence) -> list[Violation]:
     found += _check_effects(evidence)
     found += check_messages(evidence.operations, evidence.messages)
     found += [Violation("miscounted", f"session {session_id}") for session_id in evidence.miscounted]
+    found += _check_history(evidence)
     found += [Violation("stuck", f"an attempt of {clerk_id} is left") for clerk_id in sorted(evidence.attempts)]
     return found
 
@@ -109,6 +125,16 @@ def _check_tables(evidence: Evidence) -> Iterator[Violation]:
         if row.deleted and row.clerk_id not in evidence.tombstones:
             yield Violation("lost", f"the tombstone of {row.clerk_id}")
     yield from dangling(evidence.rows, evidence.alive)
+
+
+def _check_history(evidence: Evidence) -> Iterator[Violation]:
+    have_rows = {row.clerk_id for row in evidence.rows}
+    for entry in evidence.history:
+        if entry.outcome == "created" and entry.clerk_id not in have_rows:
+            yield Violation("untrue", f"{entry.svix_id} has made {entry.clerk_id}, who has no row")
+        # Those of a user's creation are resolved by the user's row as well.
+        if entry.resolved and entry.status >= 500 and entry.type not in ("user.created", "ensure_user"):
+            yield Violation("untrue", f"{entry.svix_id} is resolved without a success")
 
 
 def dangling(rows: Iterable[Row], alive: Mapping[str, set[str]]) -> Iterator[Violation]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from app.postgres.migrations import migrate
-from tools.chaos.checker import Row
+from tools.chaos.checker import HistoryEntry, Row
 from tools.processes import children_of
 from tools.sandbox.binaries import find_pgbouncer
 from tools.sandbox.pgbouncer import PgBouncer
@@ -30,6 +30,7 @@ _MISCOUNTED = (
     "SELECT id::TEXT FROM sessions"
     " WHERE message_count <> (SELECT count(*) FROM messages WHERE messages.session_id = sessions.id)"
 )
+_HISTORY = "SELECT svix_id, type, clerk_id, status, outcome, resolved_at IS NOT NULL FROM deliveries"
 BACKENDS_SECONDS = 10.0
 # Every connection of four servers while they provision as much as they may, and a few of the dead.
 POOLED_CONNECTIONS = 40
@@ -110,6 +111,11 @@ class Database:
         """The sessions whose count is not that of their messages."""
         with psycopg.connect(self.url) as connection:
             return [session_id for (session_id,) in connection.execute(_MISCOUNTED)]
+
+    def history(self) -> list[HistoryEntry]:
+        """What the service itself remembers of the deliveries."""
+        with psycopg.connect(self.url) as connection:
+            return [HistoryEntry(*row) for row in connection.execute(_HISTORY)]
 
     def tombstones(self) -> set[str]:
         return self._clerk_ids("deleted_users")
