@@ -168,12 +168,14 @@ def _webhook(event_type: str, meaning: str) -> Json:
 
 
 class _SchemaWriter(GenerateJsonSchema):
-    """As pydantic's, without `default: null`: a generator would type a member as null that need not be there at all."""
+    """As pydantic's, without defaults: of a member that has one, openapi-typescript says that it must be there.
+
+    The description of the member says what it is without it.
+    """
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         written = super().default_schema(schema)
-        if "default" in written and written["default"] is None:
-            del written["default"]
+        written.pop("default", None)
         return written
 
 

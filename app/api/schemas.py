@@ -65,7 +65,10 @@ class ChangeSessionRequest(BaseModel):
 
 
 class SearchSessionsRequest(BaseModel):
-    """As the parameters of the list: `q` is looked for in titles and messages, `status` narrows the list."""
+    """As the parameters of the list: `q` is looked for in titles and messages, `status` narrows the list.
+
+    Without `limit` a page has 20 sessions.
+    """
 
     q: SearchText
     status: Annotated[list[Status], Field(min_length=1, max_length=10)] | None = None

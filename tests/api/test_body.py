@@ -35,6 +35,7 @@ ROUTES: dict[str, tuple[int, str]] = {
         BATCH_BYTES,
         '{"messages": [{"role": "user", "content": "x", "metadata": {"a": [%s]}}]}',
     ),
+    "PATCH /sessions/{session_id}/messages/{message_id}": (BODY_BYTES, ANYWHERE),
     "PUT /users/{clerk_id}/preferences": (BODY_BYTES, ANYWHERE),
     "PATCH /users/{clerk_id}/preferences": (BODY_BYTES, ANYWHERE),
 }
@@ -78,7 +79,7 @@ async def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(
     app: ASGIApp, log: Log, route: str, unit: str
 ) -> None:
     """The reason shows that they were counted first; nothing of the body is quoted."""
-    method, path = route.format(clerk_id="user_a", slug="a", session_id=SESSION).split(" ")
+    method, path = route.format(clerk_id="user_a", slug="a", session_id=SESSION, message_id=SESSION).split(" ")
 
     answer = await ask(app, asgi.HOST + asgi.BEARER + asgi.JSON, full(route, unit), method=method, path=path)
 

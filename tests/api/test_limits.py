@@ -272,7 +272,7 @@ async def test_a_signed_in_user_searches_and_counts_so_often_and_no_more(
 async def refused_repeats(callers: Callers, issuer: ClerkIssuer, method: str, path: str) -> list[httpx.Response]:
     """The answers to one request of a new user and its repetition, then to both by the chat backend."""
     person, (*_, service) = Person(), callers
-    url = path.format(clerk_id=person.clerk_id, session_id=uuid4(), message_id=uuid4())
+    url = path.format(clerk_id=person.clerk_id, session_id=uuid4(), message_id=uuid4(), slug="a")
     user = {"Authorization": f"Bearer {issuer.token(person)}"}
     backend = {"Authorization": f"Bearer {service.token}"}
     return [await service.client.request(method, url, headers=headers) for headers in (user, user, backend, backend)]

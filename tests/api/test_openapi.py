@@ -148,12 +148,12 @@ def test_every_example_is_valid_and_has_every_member() -> None:
             assert set(value) == set(members), place
 
 
-def test_schemas_of_answers_are_open_and_no_default_is_null() -> None:
+def test_schemas_of_answers_are_open_and_no_member_has_a_default() -> None:
     """A new member of an answer breaks no client, and a member that may be missing is not typed as null."""
     text = json.dumps(DOCUMENT)
 
     assert '"additionalProperties": false' not in text
-    assert '"default": null' not in text
+    assert '"default":' not in text
 
 
 def test_every_operation_has_an_id_of_its_own_a_tag_a_summary_and_says_who_may_ask() -> None:

@@ -20,6 +20,7 @@ async function users(clerk_id: string): Promise<string | null> {
   const { data, error } = await client.POST("/ensure-user", { body: { clerk_id, name: "Ada" } });
   if (data === undefined) fail(error);
   const params = { path: { clerk_id } };
+  await client.GET("/users/{clerk_id}", { params });
   const stats = await client.GET("/users/{clerk_id}/stats", { params });
   const preferences = await client.GET("/users/{clerk_id}/preferences", { params });
   await client.PUT("/users/{clerk_id}/preferences", { params, body: { ...preferences.data, language: "pt" } });
@@ -31,7 +32,7 @@ async function users(clerk_id: string): Promise<string | null> {
 async function sessions(clerk_id: string): Promise<string | null> {
   const opened = await client.POST("/users/{clerk_id}/sessions", {
     params: { path: { clerk_id }, header: { "Idempotency-Key": "trip-1" } },
-    body: { title: "Lisbon" },
+    body: { title: "Lisbon", scenario: "city-trip" },
   });
   if (opened.data === undefined) fail(opened.error);
   await client.POST("/users/{clerk_id}/sessions", { params: { path: { clerk_id } }, body: {} });
@@ -40,6 +41,10 @@ async function sessions(clerk_id: string): Promise<string | null> {
   const ended = await client.PATCH("/sessions/{session_id}", { params, body: { status: "completed" } });
   const page = await client.GET("/users/{clerk_id}/sessions", {
     params: { path: { clerk_id }, query: { limit: 20, q: "Lisbon" } },
+  });
+  await client.POST("/users/{clerk_id}/sessions/search", {
+    params: { path: { clerk_id } },
+    body: { q: "Lisbon", status: ["active", "archived"] },
   });
   const next: string | null | undefined = page.data?.next;
   if (next) {
@@ -51,16 +56,28 @@ async function sessions(clerk_id: string): Promise<string | null> {
 
 async function messages(session_id: string): Promise<string[]> {
   const params = { path: { session_id } };
-  const question = { role: "user", content: "Where should I eat?" } as const;
+  const question = { id: crypto.randomUUID(), role: "user", content: "Where should I eat?" } as const;
   const added = await client.POST("/sessions/{session_id}/messages", { params, body: question });
   if (added.data === undefined) fail(added.error);
   const reply = { role: "assistant", content: "Start in Alfama.", metadata: { tokens: 812 } } as const;
   await client.POST("/sessions/{session_id}/messages/batch", { params, body: { messages: [question, reply] } });
   const page = await client.GET("/sessions/{session_id}/messages", { params: { ...params, query: { limit: 50 } } });
-  await client.DELETE("/sessions/{session_id}/messages/{message_id}", {
-    params: { path: { session_id, message_id: added.data.id } },
+  const message = { path: { session_id, message_id: added.data.id } };
+  await client.PATCH("/sessions/{session_id}/messages/{message_id}", {
+    params: message,
+    body: { metadata: { liked: true } },
   });
+  await client.DELETE("/sessions/{session_id}/messages/{message_id}", { params: message });
   return page.data?.messages.map((message) => message.content) ?? [];
+}
+
+async function scenarios(): Promise<string[]> {
+  const params = { path: { slug: "city-trip" } };
+  await client.PUT("/scenarios/{slug}", { params, body: { name: "A few days in a city" } });
+  const found = await client.GET("/scenarios/{slug}", { params });
+  const all = await client.GET("/scenarios");
+  await client.DELETE("/scenarios/{slug}", { params });
+  return [found.data?.name ?? "", ...(all.data?.scenarios.map((one) => one.slug) ?? [])];
 }
 
 async function operations(): Promise<string> {
@@ -76,4 +93,4 @@ async function operations(): Promise<string> {
   return [delivered.data?.outcome, alive.data?.status, ready.data?.schema, figures.data].join(" ");
 }
 
-export { messages, operations, sessions, users };
+export { messages, operations, scenarios, sessions, users };

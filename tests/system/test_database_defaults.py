@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.application import create_app
-from app.postgres.migration_files import read_migrations
+from app.postgres.migration_files import read_migrations, split
 from app.postgres.migrations import migrate
 from app.postgres.schema import TABLES
 from tests.support.asgi import Log
@@ -128,7 +128,8 @@ async def test_a_user_is_not_lost_to_the_encoding_of_an_older_database(
     with temporary_database(database_url, encoding) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             for migration in read_migrations():
-                connection.execute(migration.up)
+                for statement in [migration.up] if migration.in_transaction else split(migration.up):
+                    connection.execute(statement)
         plain, foreign = Person(), Person()
         async with running(url, backboard) as service:
             served = await service.deliver(user_created(plain, first_name="Zo", last_name=None))
