@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import log
+from app import log, sentry
 from app import settings as environment
 from app.api.auth import Authenticator
 from app.api.health import Health, LastEvent
@@ -144,11 +144,13 @@ async def _lifespan(
 ) -> AsyncIterator[dict[str, asyncio.Event]]:
     """Open what the web process needs, and close it; the state that it yields goes to the server."""
     budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
+    dsn = settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else None
     async with open_components(components):
         recording.start()
         check = asyncio.create_task(warn_if_too_small(components.query_pool, components.queries, budget))
         try:
-            yield {"stopping": stopping}
+            with sentry.reporting(dsn, release=settings.release):
+                yield {"stopping": stopping}
         finally:
             check.cancel()
             await asyncio.wait([check])

@@ -23,6 +23,10 @@ from app.log_format import Fields, Format, renderer
 # Of one reason for a 4xx; the others of that second are counted in one line.
 REFUSALS_A_SECOND = 10
 
+# Gets the event and the fields of a line.
+Reporter = Callable[[str, Mapping[str, Any]], None]
+
+_reporter: Reporter | None = None
 _fields: ContextVar[Fields | None] = ContextVar("fields", default=None)
 
 _LEVELS = {number: name.lower() for name, number in logging.getLevelNamesMapping().items() if name != "WARN"}
@@ -39,6 +43,8 @@ class _Output:
     def write(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
         if level < self.threshold:
             return
+        if level >= logging.ERROR and _reporter is not None:
+            _reporter(event, fields)
         line = {"timestamp": _stamp(), "level": _LEVELS.get(level, "info"), **fields, "event": event}
         # One write a line, so that the lines of two processes on one pipe do not mix. It bypasses the buffer, which
         # would keep what could not be written and fail at its next flush.
@@ -68,6 +74,12 @@ def configure(log_format: Format, level: str, *, stream: TextIO = sys.stdout) ->
     for chatty in ("httpx", "httpcore", "psycopg", "asyncio"):
         # httpx prints URLs at INFO.
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
+
+
+def report_errors(reporter: Reporter | None) -> None:
+    """Tell another program of each line at error too, or of none any more."""
+    global _reporter  # noqa: PLW0603  # As the output, it is the process's.
+    _reporter = reporter
 
 
 def start_request(request_id: str) -> Fields:

@@ -26,7 +26,7 @@ ORDER = [
     ("backboard",),
     ("postgres",),
     ("http",),
-    ("deadline", "errors", "log", "log_format", "metrics", "reasons", "settings"),
+    ("deadline", "errors", "log", "log_format", "metrics", "reasons", "sentry", "settings"),
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(ORDER)) for name in names}
 
@@ -136,6 +136,7 @@ def test_modules_import_each_other_without_circles() -> None:
         ("click", r"__main__|commands\..*"),
         ("pydantic_settings", r"settings(\.environment)?"),
         ("starlette", r"application|api\..*|http\..*"),
+        ("sentry_sdk", r"sentry"),
         ("tools", r""),
         ("tests", r""),
     ],

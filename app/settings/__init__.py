@@ -22,6 +22,7 @@ from app.settings.database_options import check_options
 from app.settings.database_url import LAST_PORT, DatabaseUrl, read_database_url
 from app.settings.environment import QUOTES, Environment, UnusableEnvFile
 from app.settings.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
+from app.settings.sentry import read_dsn
 
 # What platforms call the deployment that runs: Heroku, Render, Railway, Fly.
 RELEASE_VARIABLES = (
@@ -65,6 +66,11 @@ def _database_url(url: SecretStr) -> DatabaseUrl:
     encrypted = demand_tls(address.get_secret_value())
     check_options(encrypted)
     return address.changed_to(encrypted)
+
+
+def _dsn(dsn: SecretStr) -> SecretStr:
+    read_dsn(dsn.get_secret_value())
+    return dsn
 
 
 def _not_empty(secrets: list[SecretBytes]) -> list[SecretBytes]:
@@ -182,6 +188,7 @@ class Settings(DatabaseSettings, SenderSettings):
     release: str = Field(default="unset", validation_alias=AliasChoices(*RELEASE_VARIABLES))
     # Heroku's name of the machine.
     dyno: str | None = None
+    sentry_dsn: Annotated[SecretStr, AfterValidator(_dsn)] | None = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["logfmt", "json", "console"] = "logfmt"
 

@@ -364,3 +364,24 @@ def test_what_only_resembles_a_placeholder_is_taken(name: str, value: str, monke
     monkeypatch.setenv(name, value)
 
     load(Settings)
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    ["canary", "https://sentry.example.com/1", "http://key@sentry.example.com/1", "https://key@sentry.example.com/",
+     "https://key@/1", "https://key@sentry.example.com/canary"],
+)  # fmt: skip
+def test_a_dsn_that_is_none_is_refused_without_its_key(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTRY_DSN", dsn)
+
+    assert problems() == [
+        "SENTRY_DSN must be https://KEY@HOST/PROJECT, as Sentry's project settings show it under Client Keys"
+    ]
+
+
+def test_a_dsn_without_the_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.settings.sentry.find_spec", lambda _: None)
+    monkeypatch.setenv("SENTRY_DSN", "https://key@sentry.example.com/1")
+
+    (problem,) = problems()
+    assert problem == "SENTRY_DSN needs a package that is not installed: pip install 'sentry-sdk>=2'"
