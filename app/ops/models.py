@@ -54,6 +54,7 @@ class DeliveryFilter:
     status: int | None = None
     failing: bool = False
     since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

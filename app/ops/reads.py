@@ -84,7 +84,7 @@ class OpsReads:
     async def find(self, text: str) -> list[Subject]:
         """What an operator may mean: an e-mail address, or the id of anything that belongs to a user or a delivery."""
         word = storable_text(text.strip())
-        (rows,) = await self._ask((self._queries.find_subjects, {"word": word, "uuid": _uuid(word)}))
+        (rows,) = await self._ask((self._queries.find_subjects, {"word": word, "uuid": uuid_of(word)}))
         return [Subject(*row) for row in rows]
 
     async def user_page(self, clerk_id: str) -> UserPage | None:
@@ -128,6 +128,11 @@ class OpsReads:
         last = found[page_size - 1]
         return DeliveryPage(found[:page_size], DeliveryCursor(last.last_at, last.svix_id))
 
+    async def types(self) -> list[str]:
+        """The types that deliveries have."""
+        (rows,) = await self._ask((self._queries.list_last_events, {}))
+        return [row[0] for row in rows]
+
     async def delivery(self, svix_id: str) -> Delivery | None:
         """One delivery; None where the history does not have it, or no longer."""
         (rows,) = await self._ask((self._queries.find_delivery, {"svix_id": storable_text(svix_id)}))
@@ -143,6 +148,11 @@ class OpsReads:
         (rows,) = await self._ask((self._queries.list_processes, {"silent_seconds": SILENT_SECONDS}))
         return _processes(rows)
 
+    async def action(self, number: int) -> Action | None:
+        """One of the actions; None where there is none of this number, or no longer."""
+        found = await self.actions(before_id=number + 1, page_size=1)
+        return found[0] if found and found[0].id == number else None
+
     async def actions(self, *, before_id: int | None = None, page_size: int = PAGE_SIZE) -> list[Action]:
         """What operators have done, newest first; `before_id` is the last id of the page before."""
         values = {"clerk_id": None, "before_id": before_id, "page_size": page_size}
@@ -150,16 +160,21 @@ class OpsReads:
         return [Action(*row) for row in rows]
 
     def _list_deliveries(self, wanted: DeliveryFilter, cursor: DeliveryCursor | None, page_size: int) -> Statement:
-        names = ("clerk_id", "type", "outcome", "reason", "status", "failing", "since")
+        names = ("clerk_id", "type", "outcome", "reason", "status", "failing", "since", "until")
         values: dict[str, Any] = dict(zip(names, astuple(wanted), strict=True))
         values |= {"before_at": cursor and cursor.last_at, "before_id": cursor and cursor.svix_id}
         return self._queries.list_deliveries, values | {"page_size": page_size}
 
     async def _ask(self, *statements: Statement) -> list[Rows]:
-        async with self._pool.connection() as connection:
-            timeouts = local_timeouts(self._queries, statement_ms=STATEMENT_MS)
-            rows = await execute(connection, BEGIN, timeouts, *statements, COMMIT, seconds=SECONDS)
-        return rows[2:-1]
+        return await ask(self._pool, self._queries, *statements)
+
+
+async def ask(pool: Pool, queries: Queries, *statements: Statement) -> list[Rows]:
+    """The rows of each statement, read in one transaction that can write nothing."""
+    async with pool.connection() as connection:
+        timeouts = local_timeouts(queries, statement_ms=STATEMENT_MS)
+        rows = await execute(connection, BEGIN, timeouts, *statements, COMMIT, seconds=SECONDS)
+    return rows[2:-1]
 
 
 def record_action(queries: Queries, who: str, action: str, clerk_id: str | None, result: str) -> Statement:
@@ -168,7 +183,8 @@ def record_action(queries: Queries, who: str, action: str, clerk_id: str | None,
     return queries.insert_action, values
 
 
-def _uuid(text: str) -> UUID | None:
+def uuid_of(text: str) -> UUID | None:
+    """The UUID that a text is; None for any other."""
     try:
         return UUID(text)
     except ValueError:

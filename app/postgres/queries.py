@@ -91,6 +91,19 @@ class Queries:
     list_processes: bytes
     list_refused_functions: bytes
     list_scenarios: bytes
+    list_rows_of_actions: bytes
+    list_rows_of_deleted_threads: bytes
+    list_rows_of_deleted_users: bytes
+    list_rows_of_deliveries: bytes
+    list_rows_of_messages: bytes
+    list_rows_of_migrations: bytes
+    list_rows_of_outcome_counts: bytes
+    list_rows_of_preferences: bytes
+    list_rows_of_processes: bytes
+    list_rows_of_provisioning_attempts: bytes
+    list_rows_of_session_attempts: bytes
+    list_rows_of_sessions: bytes
+    list_rows_of_users: bytes
     list_session_times: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
