@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.routing import Route, Router
@@ -33,6 +34,9 @@ from app.postgres.connection_budget import ConnectionBudget, warn_if_too_small
 from app.postgres.migration_files import newest
 from app.settings import Settings
 from app.users.service import UserService
+
+if TYPE_CHECKING:
+    from app.ops.page.routes import OpsPage
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -67,12 +71,25 @@ def create_app(settings: Settings) -> Starlette:
     )
     routes = [*webhooks.routes(), *_chat_routes(components, authenticator, limits), *health.routes()]
     routes.append(Route("/openapi.json", OpenApi(routes).openapi))
-    app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, recording, stopping))
+    page = _ops_page(settings, components)
+    if page is not None:
+        routes += page.routes
+    app = Starlette(routes=routes, lifespan=lambda _: _lifespan(settings, components, recording, page, stopping))
     # A redirect to a path with a slash would name the host that the request claimed.
     app.router.redirect_slashes = False
     # In the place of Starlette's own middleware: every error is answered in one way.
     app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics, recording.history.record)
     return app
+
+
+def _ops_page(settings: Settings, components: Components) -> "OpsPage | None":
+    """The operations page, which is imported where a token opens it; reconcile and erase come with it."""
+    if not settings.has_ops_page:
+        return None
+    from app.commands.ops.one_user import OneUser  # noqa: PLC0415  # As above.
+    from app.ops.page.routes import build_page  # noqa: PLC0415
+
+    return build_page(settings, components.queries, OneUser(components, settings), components.query_pool)
 
 
 def _webhooks(settings: Settings, components: Components, last_event: LastEvent) -> Webhooks:
@@ -140,12 +157,16 @@ def _chat_routes(components: Components, authenticator: Authenticator, limits: U
 
 @asynccontextmanager
 async def _lifespan(
-    settings: Settings, components: Components, recording: Recording, stopping: asyncio.Event
+    settings: Settings,
+    components: Components,
+    recording: Recording,
+    page: "OpsPage | None",
+    stopping: asyncio.Event,
 ) -> AsyncIterator[dict[str, asyncio.Event]]:
     """Open what the web process needs, and close it; the state that it yields goes to the server."""
-    budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
+    budget = ConnectionBudget.of(settings)
     dsn = settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else None
-    async with open_components(components):
+    async with open_components(components), page.opened() if page else nullcontext():
         recording.start()
         check = asyncio.create_task(warn_if_too_small(components.query_pool, components.queries, budget))
         try:

@@ -5,6 +5,7 @@ import click
 from app import log
 from app.commands.runtime import load_settings
 from app.http import server
+from app.postgres.connection_budget import ConnectionBudget
 from app.settings import Settings
 
 
@@ -17,8 +18,14 @@ def serve() -> None:
         log.warning("configuration", hint=advice)
     if not settings.service_tokens:
         log.info("ensure_user_closed", reason="SERVICE_TOKENS is not set")
-    per_process = settings.query_connections + settings.provisioning_concurrency
-    log.info("starting", port=settings.port, processes=settings.web_concurrency, connections_each=per_process)
+    if not settings.has_ops_page:
+        log.info("ops_closed", reason="OPS_TOKENS and OPS_VIEW_TOKENS are not set")
+    log.info(
+        "starting",
+        port=settings.port,
+        processes=settings.web_concurrency,
+        connections_each=ConnectionBudget.of(settings).each,
+    )
     try:
         server.serve("app.application:app_from_environment", port=settings.port, processes=settings.web_concurrency)
     except server.CannotListen as error:

@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Self
 
 from app import log
 from app.errors import DatabaseUnavailable
 from app.postgres.pipeline import execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
+from app.settings import Settings
 
 CHECK_SECONDS = 5.0
 AGAIN_SECONDS = 30.0
@@ -19,16 +21,23 @@ COMMANDS, RESERVED = 5, 3
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBudget:
-    """The values of WEB_CONCURRENCY, PROVISIONING_CONCURRENCY and QUERY_CONNECTIONS."""
+    """The values of WEB_CONCURRENCY, PROVISIONING_CONCURRENCY and QUERY_CONNECTIONS; `page` is what the page needs."""
 
     processes: int
     concurrency: int
     query: int
+    page: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The operations page reads over one connection of its own."""
+        page = int(settings.has_ops_page)
+        return cls(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections, page)
 
     @property
     def each(self) -> int:
         """Of one process, at most."""
-        return self.concurrency + self.query
+        return self.concurrency + self.query + self.page
 
     def needed(self, *, dynos: int = 1) -> int:
         """The most that the service can have: twice, because old and new processes overlap in a restart."""
@@ -38,13 +47,15 @@ class ConnectionBudget:
     def formula(self) -> str:
         """How `needed` is computed for one dyno."""
         each = f"{self.concurrency} (PROVISIONING_CONCURRENCY) + {self.query} (QUERY_CONNECTIONS)"
+        each += " + 1 (the operations page)" if self.page else ""
         return f"2 x {self.processes} (WEB_CONCURRENCY) x ({each}) + {COMMANDS} + {RESERVED}"
 
     def remedy(self, allowed: int) -> str:
         """What to set so that one dyno fits `allowed` connections, with as little changed as can be."""
         for processes in range(self.processes, 0, -1):
             for query in (self.query, FEWEST_QUERY_CONNECTIONS):
-                concurrency = min(self.concurrency, (allowed - COMMANDS - RESERVED) // (2 * processes) - query)
+                others = query + self.page
+                concurrency = min(self.concurrency, (allowed - COMMANDS - RESERVED) // (2 * processes) - others)
                 if concurrency >= 1:
                     return self._changes(replace(self, processes=processes, concurrency=concurrency, query=query))
         return "take a database with more connections"

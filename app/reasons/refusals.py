@@ -147,4 +147,24 @@ REFUSALS: Mapping[str, Reason] = {
         "Compare the id with Clerk's dashboard; asking again does not help.",
     ),
     "deleted": Reason("410", "The user was deleted."),
+    # The operations page.
+    "ops_plain_http": Reason(
+        "403",
+        "The operations page is open over https only, or on this machine itself.",
+        "Use the https address; a proxy in front has to set X-Forwarded-Proto.",
+    ),
+    "ops_password": Reason(
+        "401",
+        "The password is none of the operations page's.",
+        "Any user name, and one of OPS_TOKENS or OPS_VIEW_TOKENS as the password.",
+    ),
+    "ops_viewer": Reason("403", "This password may look and not act.", "Sign in with one of OPS_TOKENS."),
+    "ops_origin": Reason(
+        "403",
+        "The button was not pressed on the operations page itself.",
+        "Press it there; a program sends Sec-Fetch-Site: same-origin.",
+    ),
+    "ops_form": Reason("415", "The body is not a form.", "Send application/x-www-form-urlencoded."),
+    "ops_filter": Reason("422", "A filter in the address means nothing.", "Choose one on the page of deliveries."),
+    "ops_confirm": Reason("422", "The id that was typed is not the user's.", "Type it as it stands above the field."),
 }

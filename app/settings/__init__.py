@@ -184,6 +184,8 @@ class Settings(DatabaseSettings, SenderSettings):
     provisioning_concurrency: int = Field(default=5, ge=1, le=100)
     query_connections: int = Field(default=3, ge=3, le=50)
     web_concurrency: int = Field(default=1, ge=1, le=64)
+    ops_tokens: Annotated[list[_Token], BeforeValidator(_split)] = Field(default=[])
+    ops_view_tokens: Annotated[list[_Token], BeforeValidator(_split)] = Field(default=[])
     ops_retention_days: int = Field(default=14, ge=0, le=3650)
     release: str = Field(default="unset", validation_alias=AliasChoices(*RELEASE_VARIABLES))
     # Heroku's name of the machine.
@@ -203,6 +205,11 @@ class Settings(DatabaseSettings, SenderSettings):
             )
         return prefix
 
+    @property
+    def has_ops_page(self) -> bool:
+        """Whether a password opens the operations page."""
+        return bool(self.ops_tokens or self.ops_view_tokens)
+
     def advice(self) -> list[str]:
         """Sentences about values that are taken although there is something to say about them."""
         found = []
@@ -215,8 +222,11 @@ class Settings(DatabaseSettings, SenderSettings):
                 f"CLERK_WEBHOOK_SIGNING_SECRET holds {shortest} bytes, and {SHORTEST_KEY_BYTES} are recommended:"
                 " if it is from documentation, copy yours from Clerk's dashboard"
             )
-        if any(token.get_secret_value().startswith(QUOTES) for token in self.service_tokens):
-            found.append("SERVICE_TOKENS has a quote at its beginning, which counts as part of the token")
+        found += [
+            f"{name.upper()} has a quote at its beginning, which counts as part of the token"
+            for name in ("service_tokens", "ops_tokens", "ops_view_tokens")
+            if any(token.get_secret_value().startswith(QUOTES) for token in getattr(self, name))
+        ]
         return found
 
 

@@ -16,7 +16,7 @@ from app.settings.placeholders import is_placeholder
 
 ENV_FILE = ".env"
 # Variables of our own words: a quote or a blank at their ends may be meant.
-FREE_TEXTS = ("assistant_system_prompt", "assistant_name_prefix", "service_tokens")
+FREE_TEXTS = ("assistant_system_prompt", "assistant_name_prefix", "service_tokens", "ops_tokens", "ops_view_tokens")
 # str.strip leaves these, which a browser or an editor puts round what is copied.
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 QUOTES = ("'", '"', "`", "\u201c", "\u201d", "\u2018", "\u2019")
@@ -117,10 +117,10 @@ class Environment(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _EnvFile(settings_cls)
 
-    @field_validator("service_tokens", mode="before", check_fields=False)
+    @field_validator("service_tokens", "ops_tokens", "ops_view_tokens", mode="before", check_fields=False)
     @classmethod
     def _no_placeholder(cls, value: object) -> object:
-        """The one text of our own words that is a secret."""
+        """The texts of our own words that are secrets."""
         return _refuse_placeholders(value) if isinstance(value, str) else value
 
     @field_validator("*", mode="before")

@@ -106,7 +106,7 @@ async def _check_server(report: Report, pool: Pool, ask: Ask, settings: Settings
 
 def _check_connections(report: Report, settings: Settings, allowed: int) -> None:
     """Check that the connections suffice for one machine, and count the machines that they suffice for."""
-    budget = ConnectionBudget(settings.web_concurrency, settings.provisioning_concurrency, settings.query_connections)
+    budget = ConnectionBudget.of(settings)
     none, one = budget.needed(dynos=0), budget.needed()
     if one > allowed:
         remedy = budget.remedy(allowed)

@@ -49,7 +49,9 @@ def read_filters(query: Mapping[str, str]) -> Filters:
         raise InvalidRequest("ops_filter")
     wanted = DeliveryFilter(clerk_id=clerk_id, status=None if status is None else int(status))
     wanted = replace(wanted, type=words.get("type"), outcome=words.get("outcome"), reason=words.get("reason"))
-    wanted = replace(wanted, failing="failing" in words, since=_time(words.get("since")), until=_time(words.get("until")))
+    wanted = replace(
+        wanted, failing="failing" in words, since=_time(words.get("since")), until=_time(words.get("until"))
+    )
     return Filters(words, wanted)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from starlette.responses import Response
 
 from app import log
+from app.deadline import Deadline
 from app.errors import InvalidRequest, NotFound, ServiceError
 from app.ops.models import Action, Subject
 from app.ops.page.rendering import Pages, answer_json, redirect
@@ -15,7 +16,6 @@ from app.ops.page.requests import OpsRequest
 from app.ops.reads import OpsReads, record_action
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
-from app.deadline import Deadline
 from app.reasons import REASONS
 
 # How long a button may take before the page is shown without its outcome; the work goes on.
@@ -129,9 +129,7 @@ class UserViews:
             return answer_json({"action": await self._reads.action(number) if number else None})
         return redirect(f"/ops/users/{clerk_id}?done={number}")
 
-    async def _run(
-        self, who: str, action: str, clerk_id: str, command: Callable[[str], Awaitable[str]]
-    ) -> int:
+    async def _run(self, who: str, action: str, clerk_id: str, command: Callable[[str], Awaitable[str]]) -> int:
         try:
             result = await command(clerk_id)
         except ServiceError as error:

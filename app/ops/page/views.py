@@ -121,6 +121,6 @@ class Views:
             raise NotFound("path")
         return FileResponse(FOLDER / "static" / name, HTTPStatus.OK, HEADERS)
 
-    async def missing(self, request: OpsRequest) -> Response:
+    async def missing(self, request: OpsRequest) -> Response:  # noqa: ARG002  # A handler like the others.
         """Every other path below /ops."""
         raise NotFound("path")
