@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
@@ -45,7 +46,7 @@ class Pages:
             lstrip_blocks=True,
         )
         environment.filters |= {"since": _since, "moment": _moment, "iso": _iso, "length": _length, "count": plural}
-        environment.filters |= {"cursor": _cursor, "size": len}
+        environment.filters |= {"cursor": _cursor, "size": len, "code": _with_code}
         environment.globals |= {"reason_of": reason_of, "now": lambda: datetime.now(UTC)}
         self._templates = Jinja2Templates(env=environment)
 
@@ -99,6 +100,14 @@ def _moment(at: datetime) -> str:
 
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _with_code(text: str) -> Markup:
+    """A sentence of ours with what stands between backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    )
 
 
 def _cursor(cursor: DeliveryCursor) -> str:

@@ -1,0 +1,1 @@
+"""Pictures of the operations page over a database that was filled for them, by the system's own Chromium."""

@@ -1,0 +1,28 @@
+"""Chromium of this machine, driven by Playwright; the package's own browsers are not downloaded."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find_chromium() -> Path | None:
+    """Debian: apt install chromium."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    return None if found is None else Path(found)
+
+
+@contextmanager
+def running(chromium: Path) -> Iterator[Browser]:
+    """A browser without a window. Chromium's sandbox refuses root, which CI is."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"] if os.getuid() == 0 else [], chromium_sandbox=False
+        )
+        yield browser
+        browser.close()
