@@ -15,8 +15,10 @@ APP = ROOT / "app"
 
 # The packages from the top; each imports only from the lines below it. The names of one line count as one package.
 ORDER = [
-    ("__main__", "commands"),
+    ("__main__",),
+    # The buttons of the operations page run the commands' own code.
     ("application",),
+    ("commands",),
     ("components",),
     ("api",),
     ("ops",),
@@ -135,8 +137,10 @@ def test_modules_import_each_other_without_circles() -> None:
         ("httptools", r"http\..*"),
         ("click", r"__main__|commands\..*"),
         ("pydantic_settings", r"settings(\.environment)?"),
-        ("starlette", r"application|api\..*|http\..*"),
         ("sentry_sdk", r"sentry"),
+        ("starlette", r"application|api\..*|http\..*|ops\.page\..*"),
+        ("jinja2", r"ops\.page\.rendering"),
+        ("markupsafe", r"ops\.page\.rendering"),
         ("tools", r""),
         ("tests", r""),
     ],
@@ -144,6 +148,24 @@ def test_modules_import_each_other_without_circles() -> None:
 def test_a_library_is_imported_only_where_it_is_wrapped(library: str, allowed: str) -> None:
     """Its errors and objects are translated there, and known nowhere else."""
     assert [name for name in importers(library) if not re.fullmatch(allowed, name)] == []
+
+
+def test_the_operations_page_is_imported_only_where_a_token_opens_it() -> None:
+    """Neither it nor Jinja costs a process without it anything."""
+    outside = {name: tree for name, tree in TREES.items() if not name.startswith("app.ops.page")}
+    always = [
+        f"{name} imports {imported}"
+        for name, tree in outside.items()
+        for statement in tree.body
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.If)
+        for imported in imports(statement)
+        if imported.startswith(("app.ops.page", "app.commands.ops.one_user", "jinja2"))
+    ]
+
+    assert always == []
+    assert importers("app.ops.page") - {name.removeprefix("app.") for name in TREES if "ops.page" in name} == {
+        "application"
+    }
 
 
 def test_the_settings_use_psycopg_only_to_parse_addresses() -> None:

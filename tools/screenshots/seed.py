@@ -28,7 +28,7 @@ class Day:
     """Seeded random numbers, so that two runs look alike."""
 
     def __init__(self, now: datetime) -> None:
-        self._random = random.Random(17)  # noqa: S311  # A picture, not a secret.
+        self._random = random.Random(17)  # A picture, not a secret.
         self._now = now
 
     def rows(self) -> Iterator[dict[str, Any]]:

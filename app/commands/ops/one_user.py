@@ -24,11 +24,11 @@ GRACE_PERIODS = GracePeriods(min_age=timedelta(hours=1), keep=timedelta(days=7))
 NO_CLERK_KEY = "CLERK_SECRET_KEY is not set, so Clerk cannot be asked; nothing was changed."
 
 _KINDS = {
-    "missing": "no row, or no assistant at Backboard",
-    "stale": "an older profile than Clerk's",
-    "deleted": "deleted at Clerk, and not here",
-    "duplicate": "a second assistant",
-    "orphaned": "an assistant although the user is deleted",
+    "missing": "No row, or no assistant at Backboard",
+    "stale": "An older profile than Clerk's",
+    "deleted": "Deleted at Clerk, and not here",
+    "duplicate": "A second assistant",
+    "orphaned": "An assistant although the user is deleted",
 }
 _STATES = {
     "found": "seen",
@@ -162,7 +162,7 @@ class OneUser:
 
 
 def _found(findings: Iterable[Finding]) -> str:
-    return " ".join(f"{_KINDS[one.kind].capitalize()}: {_STATES[one.state]}." for one in findings)
+    return " ".join(f"{_KINDS[one.kind]}: {_STATES[one.state]}." for one in findings)
 
 
 def _amounts(data: UserData) -> str:
