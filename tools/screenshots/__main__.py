@@ -4,11 +4,12 @@ import asyncio
 import secrets
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser
+from playwright.async_api import Browser
 
 from app.postgres.migrations import migrate
 from tools.processes import ROOT, SERVE, ServerProcess, start_http
@@ -64,11 +65,16 @@ def main(words: list[str]) -> int:
         url, token = postgres.url("app"), secrets.token_hex(16)
         asyncio.run(migrate(url))
         fill(url)
-        with _service(url, backboard.url, token) as server, running(chromium) as browser:
+        with _service(url, backboard.url, token) as server:
             server.wait_until_ready(seconds=READY_SECONDS)
-            for picture in pictures:
-                _take(browser, server.url, token, picture, folder)
+            asyncio.run(_take_all(chromium, server.url, token, pictures, folder))
     return 0
+
+
+async def _take_all(chromium: Path, url: str, token: str, pictures: Iterable[Picture], folder: Path) -> None:
+    async with running(chromium) as browser:
+        for picture in pictures:
+            await _take(browser, url, token, picture, folder)
 
 
 def _service(url: str, backboard_url: str, token: str) -> ServerProcess:
@@ -85,19 +91,19 @@ def _service(url: str, backboard_url: str, token: str) -> ServerProcess:
     return start_http([*SERVE], variables)
 
 
-def _take(browser: Browser, url: str, token: str, picture: Picture, folder: Path) -> None:
+async def _take(browser: Browser, url: str, token: str, picture: Picture, folder: Path) -> None:
     width, height = picture.size
-    context = browser.new_context(
+    context = await browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=picture.scheme,
         http_credentials={"username": "on-call", "password": token},
     )
-    page = context.new_page()
-    page.goto(url + picture.path)
+    page = await context.new_page()
+    await page.goto(url + picture.path)
     file = folder / f"{picture.name}.png"
-    page.screenshot(path=file, full_page=picture.size == PHONE)
+    await page.screenshot(path=file, full_page=picture.size == PHONE)
     print(f"{file}  {file.stat().st_size // 1024} KB")
-    context.close()
+    await context.close()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.async_api import Browser, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -17,12 +17,12 @@ def find_chromium() -> Path | None:
     return None if found is None else Path(found)
 
 
-@contextmanager
-def running(chromium: Path) -> Iterator[Browser]:
+@asynccontextmanager
+async def running(chromium: Path) -> AsyncIterator[Browser]:
     """A browser without a window. Chromium's sandbox refuses root, which CI is."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"] if os.getuid() == 0 else [], chromium_sandbox=False
         )
         yield browser
-        browser.close()
+        await browser.close()
