@@ -37,7 +37,11 @@ def requests() -> set[str]:
     app = asgi.stranded_app()
     endpoints = [route.app for route in app.routes if isinstance(route, Route)]
     routers = [endpoint for endpoint in endpoints if isinstance(endpoint, MethodRouter)]
-    return bound("event") | {handler.__name__ for router in routers for handler in router.endpoints.values()}
+    page = asgi.stranded_app(OPS_TOKENS="a-password-of-24-letters")
+    screens = {
+        str(route.app.event) for route in page.routes if isinstance(route, Route) and hasattr(route.app, "event")
+    }
+    return screens | bound("event") | {handler.__name__ for router in routers for handler in router.endpoints.values()}
 
 
 def bound(field: str) -> set[str]:

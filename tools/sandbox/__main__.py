@@ -128,8 +128,9 @@ def _backboard(stack: ExitStack) -> str:
 
 def _secrets() -> list[str]:
     """Secrets of this run's own where none are set; the service never runs without verification."""
-    if not os.environ.get("SERVICE_TOKENS"):
-        os.environ["SERVICE_TOKENS"] = secrets.token_hex(16)
+    for name in ("SERVICE_TOKENS", "OPS_TOKENS"):
+        if not os.environ.get(name):
+            os.environ[name] = secrets.token_hex(16)
     if os.environ.get("CLERK_WEBHOOK_SIGNING_SECRET"):
         return ["Clerk      your signing secret"]
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()

@@ -25,6 +25,9 @@ def print_banner(settings: Settings, parts: list[str]) -> None:
     print(f"\nServing on http://127.0.0.1:{port}  (Ctrl-C stops everything)")
     for part in parts:
         print(f"  {part}")
+    if settings.ops_tokens:
+        print(f"\nThe operations page: http://127.0.0.1:{port}/ops")
+        print(f"  any user name, password {settings.ops_tokens[0].get_secret_value()}")
     print("\nA chat backend, in the terminal where it starts or in its .env:")
     for line in _chat_backend(settings):
         print(f"  {line}")

@@ -19,7 +19,7 @@ from tools.screenshots.browser import find_chromium, running
 from tools.screenshots.seed import HALF_MADE, WELL, fill
 
 READY_SECONDS = 40.0
-DESKTOP, PHONE = (1200, 800), (390, 780)
+DESKTOP, PHONE = (1100, 700), (390, 780)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # It has no types.
 from playwright.async_api import Browser, Dialog, Page, Request
 
 from tests.ops.page.conftest import TOKEN, TOKENS, VIEW_TOKEN
@@ -175,9 +175,11 @@ async def look_without_script(walk: Walk) -> None:
 
 
 async def check_access(browser: Browser, url: str) -> None:
-    """axe's rules on every screen, its contrast in the dark as well, and nothing wider than a phone."""
+    """The rules of axe on every screen, its contrast in the dark as well, and nothing wider than a phone."""
     phone: Any = {"width": 390, "height": 800}
-    for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+    runs: list[tuple[Literal["light", "dark"], dict[str, list[str]]]]
+    runs = [("light", {}), ("dark", {"runOnly": ["color-contrast"]})]
+    for scheme, rules in runs:
         walk = await begin(browser, url, scheme=scheme, bypass_csp=True, viewport=phone)
         for screen in SCREENS:
             await walk.open(screen)
