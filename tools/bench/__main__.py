@@ -18,6 +18,7 @@ from tools.bench import (
     interference,
     isolation,
     messages,
+    ops,
     paths,
     peers,
     plot,
@@ -49,10 +50,11 @@ SUITES: dict[str, Suite] = {
     "backfill": backfill.run,
     "chat": chat.run,
     "messages": messages.run,
+    "ops": ops.run,
     "sign-ups": sign_ups.run,
 }
 # They first fill tables, or take minutes, so they run only if they are named.
-LONG = {"chat", "paths", "interference", "messages", "sign-ups"}
+LONG = {"chat", "paths", "interference", "messages", "ops", "sign-ups"}
 # The sizes that the bars are written for; the usual ones keep a whole run at about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000, many_messages=10_000_000)
 
