@@ -24,10 +24,13 @@ INSERT INTO deliveries (svix_id, type, clerk_id, first_at, last_at, tries, statu
     duration_ms, db_ms, request_id, resolved_at)
 SELECT
     'msg_' || number, (ARRAY['user.created', 'user.updated', 'session.created', 'user.updated'])[1 + number % 4],
-    'user_bench' || lpad((1 + number % 200000)::TEXT, 8, '0'), at, at, 1, CASE number % 500 WHEN 0 THEN 503 ELSE 200 END,
+    'user_bench' || lpad((1 + number % 200000)::TEXT, 8, '0'), at, at, 1,
+    CASE number % 500 WHEN 0 THEN 503 ELSE 200 END,
     CASE WHEN number % 500 = 0 THEN NULL WHEN number % 4 = 0 THEN 'created' WHEN number % 4 = 1 THEN 'updated'
         ELSE 'exists' END,
-    CASE number % 500 WHEN 0 THEN (ARRAY['backboard_down', 'backboard_error', 'database_down'])[1 + number / 500 % 3] END,
+    CASE number % 500
+        WHEN 0 THEN (ARRAY['backboard_down', 'backboard_error', 'database_down'])[1 + number / 500 % 3]
+    END,
     0, 2.5, 1.1, 'request-' || number, CASE WHEN number % 500 = 0 AND number % 5000 <> 0 THEN at END
 FROM generate_series(1, 1000000) AS number
 CROSS JOIN LATERAL (SELECT now() - number * interval '1.2 seconds' AS at) AS moment
