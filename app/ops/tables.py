@@ -55,6 +55,7 @@ def _statements(queries: Queries) -> dict[str, bytes]:
         "users": queries.list_rows_of_users,
         "deleted_users": queries.list_rows_of_deleted_users,
         "provisioning_attempts": queries.list_rows_of_provisioning_attempts,
+        "scenarios": queries.list_rows_of_scenarios,
         "sessions": queries.list_rows_of_sessions,
         "messages": queries.list_rows_of_messages,
         "session_attempts": queries.list_rows_of_session_attempts,

@@ -102,6 +102,7 @@ class Queries:
     list_rows_of_processes: bytes
     list_rows_of_provisioning_attempts: bytes
     list_rows_of_session_attempts: bytes
+    list_rows_of_scenarios: bytes
     list_rows_of_sessions: bytes
     list_rows_of_users: bytes
     list_session_times: bytes

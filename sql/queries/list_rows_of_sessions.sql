@@ -6,7 +6,8 @@
 SELECT ARRAY[page.id::TEXT] AS key, row_to_json(page)::TEXT AS document
 FROM (
     SELECT
-        id, user_id, title, status, thread_id, created_at, last_active_at, ended_at, idempotency_key, idempotency_title
+        id, user_id, title, status, message_count, scenario_slug, thread_id, created_at, last_active_at, ended_at,
+        idempotency_key, idempotency_title
     FROM sessions
     WHERE (%(word)s::TEXT IS NULL OR id = %(uuid)s::UUID OR user_id = %(uuid)s::UUID OR thread_id = %(word)s::TEXT
         OR user_id = (SELECT users.id FROM users WHERE users.clerk_id = %(word)s::TEXT))

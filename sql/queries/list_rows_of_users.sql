@@ -6,7 +6,7 @@
 SELECT ARRAY[page.clerk_id] AS key, row_to_json(page)::TEXT AS document
 FROM (
     SELECT
-        clerk_id, id, assistant_id, email, name, created_at, updated_at, clerk_updated_at, clerk_event_at,
+        clerk_id, id, assistant_id, email, name, image_url, created_at, updated_at, clerk_updated_at, clerk_event_at,
         last_sign_in_at, deleted_at
     FROM users
     WHERE (%(word)s::TEXT IS NULL OR clerk_id = %(word)s::TEXT OR assistant_id = %(word)s::TEXT OR id = %(uuid)s::UUID)

@@ -23,6 +23,7 @@ TINY = Sizes(
     burst=8,
     wave=200,
     messages=2000,
+    deliveries=2000,
     asked=3,
     events=500,
     new_users=100,

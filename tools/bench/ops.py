@@ -16,15 +16,15 @@ from tools.bench import database, servers
 from tools.bench.figures import Figure, at_most, compared
 from tools.bench.rig import Rig
 
-USERS = 200_000
 ASKED = 25
+EACH = 5
 BAR_MS = 100.0
 DELIVERIES = """
 INSERT INTO deliveries (svix_id, type, clerk_id, first_at, last_at, tries, status, outcome, reason, secret,
     duration_ms, db_ms, request_id, resolved_at)
 SELECT
     'msg_' || number, (ARRAY['user.created', 'user.updated', 'session.created', 'user.updated'])[1 + number % 4],
-    'user_bench' || lpad((1 + number % 200000)::TEXT, 8, '0'), at, at, 1,
+    'user_bench' || lpad((1 + number % {users})::TEXT, 8, '0'), at, at, 1,
     CASE number % 500 WHEN 0 THEN 503 ELSE 200 END,
     CASE WHEN number % 500 = 0 THEN NULL WHEN number % 4 = 0 THEN 'created' WHEN number % 4 = 1 THEN 'updated'
         ELSE 'exists' END,
@@ -32,7 +32,7 @@ SELECT
         WHEN 0 THEN (ARRAY['backboard_down', 'backboard_error', 'database_down'])[1 + number / 500 % 3]
     END,
     0, 2.5, 1.1, 'request-' || number, CASE WHEN number % 500 = 0 AND number % 5000 <> 0 THEN at END
-FROM generate_series(1, 1000000) AS number
+FROM generate_series(1, {deliveries}) AS number
 CROSS JOIN LATERAL (SELECT now() - number * interval '1.2 seconds' AS at) AS moment
 """
 COUNTS = """
@@ -65,11 +65,13 @@ WORDS = {"find by e-mail": "nothing@example.com", "find by request": "request-77
 
 
 def run(rig: Rig) -> Iterator[Figure]:
-    url, token = database.populated(rig, USERS), secrets.token_hex(16)
+    count = rig.sizes.deliveries
+    url, token = database.populated(rig, count // EACH), secrets.token_hex(16)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(DELIVERIES.encode())
+        connection.execute(DELIVERIES.format(deliveries=count, users=count // EACH).encode())
         connection.execute(COUNTS.encode())
         connection.execute(b"VACUUM ANALYZE")
+    asked = min(rig.sizes.asked, ASKED)
     variables = servers.variables(url, OPS_TOKENS=token)
     with (
         servers.started(servers.OURS, variables, rig.cores.server) as server,
@@ -77,14 +79,14 @@ def run(rig: Rig) -> Iterator[Figure]:
     ):
         headers = {"Authorization": "Basic " + base64.b64encode(f"bench:{token}".encode()).decode()}
         for what, path in SCREENS.items():
-            yield _figure(what, client, headers, "GET", path, None)
+            yield _figure(asked, what, client, headers, "GET", path, None)
         form = headers | {"Content-Type": "application/x-www-form-urlencoded"}
         for what, word in WORDS.items():
-            yield _figure(what, client, form, "POST", "/ops/find", urlencode({"q": word}))
+            yield _figure(asked, what, client, form, "POST", "/ops/find", urlencode({"q": word}))
 
 
-def _figure(what: str, client: HTTPConnection, headers: dict[str, str], *request: Any) -> Figure:
-    spent = [_timed(client, headers, *request) for _ in range(ASKED)]
+def _figure(asked: int, what: str, client: HTTPConnection, headers: dict[str, str], *request: Any) -> Figure:
+    spent = [_timed(client, headers, *request) for _ in range(asked)]
     return compared(what, "ms", [median(spent)], [BAR_MS], against="the bar", bar=at_most(1))
 
 

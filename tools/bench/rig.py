@@ -30,6 +30,8 @@ class Sizes:
     # Events and new users in a file: more than can be sent in a measurement, since a second delivery changes nothing.
     events: int = 20_000
     new_users: int = 3_000
+    # In the history that the operations page shows, five of each user.
+    deliveries: int = 1_000_000
     # Between the two measurements of memory.
     requests: int = 50_000
 

@@ -46,6 +46,10 @@ class OpsRequest:
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "ops_form", headers=CLOSE)
         return _parse(await self._body(), "shape")
 
+    async def drain(self) -> None:
+        """Read a body that says nothing: what is left in the connection would be taken for a request."""
+        await self._body()
+
     async def _body(self) -> bytes:
         body = bytearray()
         while True:

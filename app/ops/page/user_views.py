@@ -106,10 +106,12 @@ class UserViews:
 
     async def sync(self, request: OpsRequest) -> Response:
         """Read the user from Clerk and ensure them."""
+        await request.drain()
         return await self._act(request, "sync", self._commands.sync)
 
     async def repair(self, request: OpsRequest) -> Response:
         """Reconcile this one user."""
+        await request.drain()
         return await self._act(request, "repair", self._commands.repair)
 
     async def erase(self, request: OpsRequest) -> Response:

@@ -11,7 +11,7 @@ from app.ops.models import DeliveryFilter
 from app.ops.page.chart import draw
 from app.ops.page.cursors import read_cursor, read_delivery_cursor, write_cursor
 from app.ops.page.filters import AGES, read_filters
-from app.ops.page.rendering import FOLDER, HEADERS, Pages, answer_json
+from app.ops.page.rendering import FOLDER, HEADERS, Pages, answer_json, redirect
 from app.ops.page.requests import OpsRequest
 from app.ops.reads import PAGE_SIZE, OpsReads
 from app.ops.tables import COVERED, Tables
@@ -20,7 +20,6 @@ from app.ops.words import reason_of
 STATIC_FILES = frozenset(("ops.css", "ops.js", "icon.svg"))
 # Of a delivery's page.
 MOST_LIKE_IT = 6
-LAST_ID = 2**63 - 2
 _MOST_DIGITS = 18
 
 
@@ -121,6 +120,8 @@ class Views:
             raise NotFound("path")
         return FileResponse(FOLDER / "static" / name, HTTPStatus.OK, HEADERS)
 
-    async def missing(self, request: OpsRequest) -> Response:  # noqa: ARG002  # A handler like the others.
-        """Every other path below /ops."""
+    async def missing(self, request: OpsRequest) -> Response:
+        """Every other path below /ops; one with a slash behind it is typed easily."""
+        if not request.path("path"):
+            return redirect("/ops")
         raise NotFound("path")

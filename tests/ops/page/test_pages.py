@@ -11,6 +11,7 @@ import pytest
 from app.ops.models import OutcomeCount
 from app.ops.page.chart import BARS, draw
 from app.ops.tables import PAGE_SIZE
+from app.postgres.queries import FOLDER
 from app.postgres.schema import TABLES
 from app.reasons import REASONS
 from tests.ops.page.conftest import TOKEN, VIEW_TOKEN
@@ -85,6 +86,12 @@ async def test_every_screen_is_json_too(get: Any) -> None:
 
         assert answer.headers["content-type"] == "application/json"
         assert members <= set(answer.json())
+
+
+async def test_a_slash_behind_the_address_leads_to_the_overview(get: Any) -> None:
+    answer = await get("/ops/")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ops")
 
 
 async def test_an_error_is_a_problem_document_where_json_is_wanted(get: Any) -> None:
@@ -197,6 +204,11 @@ async def test_every_table_is_shown_to_its_last_row_and_found_by_an_id(get: Any,
             path = page["next_cursor"] and f"/ops/data/{table}?cursor={page['next_cursor']}"
 
         assert len(set(seen)) == len(seen) == expected, table
+        columns = rows.execute(
+            b"SELECT column_name FROM information_schema.columns WHERE table_name = %s", [real]
+        ).fetchall()
+        statement = (FOLDER / f"list_rows_of_{table}.sql").read_text()
+        assert [one["column_name"] for one in columns if one["column_name"] not in statement] == [], table
         assert (await get(f"/ops/data/{table}?q=user_none", headers=JSON)).json()["rows"] == []
         assert (await get(f"/ops/data/{table}")).status_code == 200
 
