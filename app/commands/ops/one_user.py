@@ -21,6 +21,7 @@ from app.users.repository import UserRepository
 
 # Those of the command without options.
 GRACE_PERIODS = GracePeriods(min_age=timedelta(hours=1), keep=timedelta(days=7))
+YOUNG = " A create that was sent may still arrive: press it again in an hour, or let `reconcile` look."
 NO_CLERK_KEY = "CLERK_SECRET_KEY is not set, so Clerk cannot be asked; nothing was changed."
 
 _KINDS = {
@@ -99,7 +100,9 @@ class OneUser:
         repair = Repair(components, self._names, GRACE_PERIODS, started_at)
         await repair.repair(drift)
         failed = " It did not succeed; the log says why, and it may be repeated." if repair.failures else ""
-        return (_found(drift.findings) or ("" if failed else "Nothing had to be repaired.")) + failed
+        found = _found(drift.findings) or ("" if failed else "Nothing had to be repaired.")
+        left = await self._state(clerk_id)
+        return found + failed + (YOUNG if left.user is not None and left.tries is not None else "")
 
     async def _examine(self, clerk_id: str, tables: Tables) -> UserDrift | None:
         """What differs about the user; None where only Clerk could say. UnsafeToProceed."""

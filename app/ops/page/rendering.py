@@ -30,6 +30,7 @@ HEADERS = {
     # The same address answers with HTML and with JSON.
     "Vary": "Accept, Authorization",
 }
+MINUTE = 60
 JSON_OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
@@ -83,12 +84,13 @@ def _as_dict(value: Any) -> Any:
 
 
 def _since(at: datetime) -> str:
-    return ago((datetime.now(UTC) - at).total_seconds())
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return ago(seconds) if seconds >= MINUTE else "just now"
 
 
 def _length(seconds: float) -> str:
     """`3 minutes`."""
-    return ago(seconds).removesuffix(" ago")
+    return ago(seconds).removesuffix(" ago") if seconds >= MINUTE else "a moment"
 
 
 def _moment(at: datetime) -> str:

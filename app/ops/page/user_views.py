@@ -52,9 +52,10 @@ class ActionLog:
     pool: Pool
 
     async def write(self, who: str, action: str, clerk_id: str | None, result: str) -> int:
-        """Remember what was done; returns its number."""
+        """Remember what was done, and mark the failures that it has healed; returns its number."""
         statement = record_action(self.queries, who, action, clerk_id, result[:LONGEST_RESULT])
-        (rows,) = await self.pool.execute(statement, deadline=Deadline())
+        heal = self.queries.resolve_deliveries
+        _, rows = await self.pool.execute((heal, {}), statement, deadline=Deadline())
         number: int = rows[0][0]
         return number
 

@@ -81,6 +81,7 @@ async def test_a_half_made_user_is_repaired_and_the_page_says_so(
     assert "repair: No row, or no assistant at Backboard: repaired." in text
     assert "Has an assistant and can chat" in text
     assert len(backboard.alive()) == 1
+    assert database.execute(b"SELECT resolved_at IS NULL AS fails FROM deliveries").fetchall() == [{"fails": False}]
     assert [row[:3] for row in actions(database)] == [("on call", "repair", "user_a")]
 
 
@@ -129,7 +130,7 @@ async def test_sync_stores_what_clerk_says(with_clerk: tuple[Service, Clerk], da
     assert "old@example.com" not in text
 
 
-async def test_a_user_whom_clerk_has_deleted_is_left_alone_while_the_key_may_be_anothers(
+async def test_a_user_that_clerk_lacks_is_left_alone_while_the_key_may_be_anothers(
     with_clerk: tuple[Service, Clerk], database: Any
 ) -> None:
     """Clerk knows none of our users: most often the key is another instance's."""
@@ -140,6 +141,38 @@ async def test_a_user_whom_clerk_has_deleted_is_left_alone_while_the_key_may_be_
 
     assert "Refused, because it could do harm" in text
     assert database.execute(b"SELECT count(*) AS n FROM deleted_users").fetchone()["n"] == 0
+
+
+async def test_a_user_goes_as_clerk_says_and_a_young_one_waits(
+    with_clerk: tuple[Service, Clerk], database: Any, backboard: Any
+) -> None:
+    """Another of our users that Clerk knows shows that the key is the right one."""
+    service, clerk = with_clerk
+    clerk.add_user("user_b")
+    for clerk_id in ("user_a", "user_b", "user_young"):
+        made = backboard.make_assistant(f"clerk:{clerk_id}")
+        born = {} if clerk_id == "user_young" else {"created_at": "2025-01-01T00:00:00Z"}
+        sign_up(database, clerk_id, email=None, assistant_id=made.id, **born)
+
+    gone, young = [await press(service, f"/ops/users/{one}/repair") for one in ("user_a", "user_young")]
+
+    assert "Deleted at Clerk, and not here: repaired." in gone
+    assert "Deleted at Clerk, and not here: waits for its grace period." in young
+    assert sorted(one.name for one in backboard.alive()) == ["clerk:user_b", "clerk:user_young"]
+
+
+async def test_a_deletion_that_was_broken_off_is_finished(opened: Service, database: Any, backboard: Any) -> None:
+    made = backboard.make_assistant("clerk:user_a")
+    deleted = "2025-02-01T00:00:00Z"
+    sign_up(database, "user_a", email=None, assistant_id=made.id, deleted_at=deleted)
+    database.execute(b"INSERT INTO deleted_users VALUES ('user_a', %s)", [deleted])
+    values = [deleted, deleted]
+    database.execute(b"INSERT INTO provisioning_attempts VALUES ('user_a', 1, %s, %s)", values)
+
+    await press(opened, "/ops/users/user_a/repair")
+
+    assert backboard.alive() == []
+    assert not database.execute(b"SELECT clerk_id FROM provisioning_attempts").fetchall()
 
 
 async def test_an_erasure_needs_the_id_and_leaves_the_tombstone_alone(
