@@ -35,7 +35,7 @@ class Views:
         return self._pages.render(request.scope, template, {"operator": request.operator, **context})
 
     async def overview(self, request: OpsRequest) -> Response:
-        """Whether all is well, whom it hurts, what to do; the figures behind it."""
+        """Whether all is well, who waits, what to do; the figures behind it."""
         overview = await self._reads.overview()
         if request.wants_json:
             return answer_json(overview)
