@@ -15,7 +15,7 @@ from app.postgres.text import storable_text
 # Of a table; a row of messages may have a few kilobytes.
 PAGE_SIZE = 25
 # What users have written: a page covers it until it is clicked.
-COVERED = frozenset(("content", "metadata", "title", "idempotency_title", "document"))
+COVERED = frozenset(("content", "metadata", "sent_metadata", "title", "idempotency_title", "document"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@
 -- page_size: the number of rows in a page.
 SELECT ARRAY[page.id::TEXT] AS key, row_to_json(page)::TEXT AS document
 FROM (
-    SELECT id, session_id, position, role, created_at, substr(content, 1, 2000) AS content, metadata
+    SELECT id, session_id, position, role, created_at, substr(content, 1, 2000) AS content, metadata, sent_metadata
     FROM messages
     WHERE (%(word)s::TEXT IS NULL OR id = %(uuid)s::UUID OR session_id = %(uuid)s::UUID)
         AND (%(after)s::TEXT [] IS NULL OR id > (%(after)s::TEXT [])[1]::UUID)
