@@ -12,6 +12,7 @@ from app.postgres.connection_budget import ConnectionBudget
         (ConnectionBudget(2, 5, 3), 24, "set PROVISIONING_CONCURRENCY=1"),
         (ConnectionBudget(2, 5, 3), 20, "set WEB_CONCURRENCY=1 PROVISIONING_CONCURRENCY=3"),
         (ConnectionBudget(1, 5, 20), 20, "set PROVISIONING_CONCURRENCY=3 QUERY_CONNECTIONS=3"),
+        (ConnectionBudget(1, 5, 3, page=1), 20, "set PROVISIONING_CONCURRENCY=2"),
         (ConnectionBudget(4, 9, 3), 15, "take a database with more connections"),
     ],
 )

@@ -108,13 +108,15 @@ def test_quotes_round_a_value_are_named(name: str, quotes: str, monkeypatch: pyt
     assert "canary" not in problem
 
 
-@pytest.mark.parametrize("name", ["ASSISTANT_SYSTEM_PROMPT", "ASSISTANT_NAME_PREFIX", "SERVICE_TOKENS"])
+@pytest.mark.parametrize(
+    "name", ["ASSISTANT_SYSTEM_PROMPT", "ASSISTANT_NAME_PREFIX", "SERVICE_TOKENS", "OPS_TOKENS", "OPS_VIEW_TOKENS"]
+)
 def test_a_text_of_the_operators_own_keeps_its_quotes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, '"a-text-in-quotes"')
 
     value = getattr(load(Settings), name.lower())
     assert (value if isinstance(value, str) else value[0].get_secret_value()) == '"a-text-in-quotes"'
-    assert len(load(Settings).advice()) == (name == "SERVICE_TOKENS")
+    assert len(load(Settings).advice()) == name.endswith("_TOKENS")
 
 
 @pytest.mark.parametrize(
@@ -248,6 +250,8 @@ def test_an_api_url_is_https_or_on_this_machine(url: str, monkeypatch: pytest.Mo
         *(("BACKBOARD_API_KEY", key) for key in ("two words", "k\u00e9y")),
         ("LOG_LEVEL", "loud"),
         ("SERVICE_TOKENS", "first-token-of-16,short"),
+        ("OPS_TOKENS", "first-token-of-16,short"),
+        ("OPS_VIEW_TOKENS", "a token with blanks in it"),
         ("SERVICE_TOKENS", "a token with blanks in it"),
         ("CLERK_INSTANCE_ID", "app_2abc"),
     ],
@@ -329,6 +333,8 @@ def test_a_placeholder_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> 
         ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
         ("CLERK_WEBHOOK_SIGNING_SECRET", f"{SECRET},whsec_********"),
         ("SERVICE_TOKENS", "a-token-of-16-letters,changemechangeme"),
+        ("OPS_TOKENS", "changemechangeme"),
+        ("OPS_VIEW_TOKENS", "a-token-of-16-letters,changemechangeme"),
         ("CLERK_ISSUER", "https://<canary>/"),
         ("DATABASE_URL", "postgresql://<user>:<password>@<host>/app"),
         ("DATABASE_URL", "postgresql://app:${PGPASSWORD}@localhost/app"),
