@@ -10,6 +10,7 @@ from app.commands.reconcile.models import AssistantNames, Finding, GracePeriods,
 from app.commands.reconcile.readers import Tables
 from app.commands.reconcile.repair import Repair
 from app.commands.reconcile.safety import check_clerk_key
+from app.commands.reconcile.threads import ThreadResult, finish_deletions
 from app.components import Components
 from app.deadline import Deadline
 from app.ops.models import DeliveryFilter
@@ -100,7 +101,8 @@ class OneUser:
         repair = Repair(components, self._names, GRACE_PERIODS, started_at)
         await repair.repair(drift)
         failed = " It did not succeed; the log says why, and it may be repeated." if repair.failures else ""
-        found = _found(drift.findings) or ("" if failed else "Nothing had to be repaired.")
+        threads = await finish_deletions(components, GRACE_PERIODS, apply=True, clerk_id=clerk_id)
+        found = _found(drift.findings) + _threads(threads) or ("" if failed else "Nothing had to be repaired.")
         left = await self._state(clerk_id)
         return found + failed + (YOUNG if left.user is not None and left.tries is not None else "")
 
@@ -166,6 +168,13 @@ class OneUser:
 
 def _found(findings: Iterable[Finding]) -> str:
     return " ".join(f"{_KINDS[one.kind]}: {_STATES[one.state]}." for one in findings)
+
+
+def _threads(result: ThreadResult) -> str:
+    if not result.found:
+        return ""
+    left = f", {result.left} left" if result.left else ""
+    return f" {plural(result.found - result.left, 'thread')} of deleted sessions deleted{left}."
 
 
 def _amounts(data: UserData) -> str:

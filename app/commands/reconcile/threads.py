@@ -22,13 +22,15 @@ class ThreadResult:
     left: int
 
 
-async def finish_deletions(components: Components, grace_periods: GracePeriods, *, apply: bool) -> ThreadResult:
-    """Delete the threads of sessions that were deleted longer ago than the minimum age, if `apply`.
+async def finish_deletions(
+    components: Components, grace_periods: GracePeriods, *, apply: bool, clerk_id: str | None = None
+) -> ThreadResult:
+    """Delete the threads of sessions that were deleted longer ago than the minimum age, if `apply`; of one user or all.
 
     The session is gone, so nothing can adopt its thread: no lock is needed, and a repetition does no harm.
     """
     queries, pool = components.queries, components.query_pool
-    values = {"min_age": grace_periods.min_age.total_seconds(), "page_size": THREADS_PER_RUN}
+    values = {"min_age": grace_periods.min_age.total_seconds(), "page_size": THREADS_PER_RUN, "clerk_id": clerk_id}
     async with pool.connection() as connection:
         (rows,) = await execute(connection, (queries.list_deleted_threads, values), seconds=READ_SECONDS)
     left = len(rows)

@@ -191,6 +191,25 @@ async def test_an_erasure_needs_the_id_and_leaves_the_tombstone_alone(
     assert [(who, action, clerk_id) for who, action, clerk_id, _ in actions(database)] == [("on call", "erase", None)]
 
 
+async def test_a_repair_finishes_the_deletions_of_the_users_own_sessions(
+    opened: Service, database: Any, backboard: Any
+) -> None:
+    for clerk_id in ("user_a", "user_b"):
+        made = backboard.make_assistant(f"clerk:{clerk_id}")
+        thread = backboard.make_thread(made.id)
+        sign_up(database, clerk_id, email=None, assistant_id=made.id)
+        database.execute(
+            b"INSERT INTO deleted_threads SELECT gen_random_uuid(), id, %s, now() - interval '2 hours' FROM users"
+            b" WHERE clerk_id = %s",
+            [thread.id, clerk_id],
+        )
+
+    text = await press(opened, "/ops/users/user_a/repair")
+
+    assert "1 thread of deleted sessions deleted." in text
+    assert len(backboard.threads()) == 1
+
+
 async def test_a_failure_is_told_with_its_remedy(opened: Service, database: Any, backboard: Any) -> None:
     """An erasure that Backboard does not let us finish, and a repair: both say so, and both are remembered."""
     made = backboard.make_assistant("clerk:user_a")
