@@ -141,7 +141,7 @@ async def follow_a_bar(walk: Walk) -> None:
     await walk.page.locator('svg.chart a[aria-label*="failed"]').last.click()
     await walk.page.wait_for_url("**/ops/deliveries?since=*")
 
-    assert "backboard_error" in await walk.page.inner_text("#rows")
+    assert "healed after backboard_error" in await walk.page.inner_text("#rows")
 
 
 async def erase(walk: Walk, database: Any) -> None:
