@@ -64,6 +64,10 @@ class Queries:
     get_stats: bytes
     get_time: bytes
     insert_action: bytes
+    insert_imported_messages: bytes
+    insert_imported_preferences: bytes
+    insert_imported_sessions: bytes
+    insert_imported_user: bytes
     insert_messages: bytes
     insert_migration: bytes
     insert_sample_messages: bytes
@@ -76,6 +80,7 @@ class Queries:
     insert_user: bytes
     list_actions: bytes
     list_attempts: bytes
+    list_columns: bytes
     list_defaults: bytes
     list_deleted_threads: bytes
     list_deliveries: bytes
@@ -97,6 +102,7 @@ class Queries:
     list_users: bytes
     list_wrong_functions: bytes
     lock_process: bytes
+    lock_imported_sessions: bytes
     lock_session: bytes
     lock_sessions: bytes
     lock_user: bytes
@@ -113,6 +119,7 @@ class Queries:
     set_scenario: bytes
     update_assistant: bytes
     update_message: bytes
+    update_imported_user: bytes
     update_session: bytes
     update_users: bytes
 

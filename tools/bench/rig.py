@@ -32,6 +32,8 @@ class Sizes:
     new_users: int = 3_000
     # Between the two measurements of memory.
     requests: int = 50_000
+    # What is drawn at random is drawn from this.
+    seed: int = 20261127
 
 
 @dataclass(slots=True)
