@@ -7,6 +7,7 @@ as it is; what is here and newer stays too, so it may be stopped and run again a
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import click
@@ -18,7 +19,7 @@ from app.commands.importing.mapping import Choices, UnclearMapping
 from app.commands.importing.models import ForeignUser, Summary
 from app.commands.importing.prisma import open_source
 from app.commands.importing.run import Import, report
-from app.commands.runtime import RefusedExit, load_settings, run_until_sigterm
+from app.commands.runtime import Echo, RefusedExit, load_settings, run_until_sigterm
 from app.components import Components, build_components, open_components
 from app.deadline import Deadline
 from app.errors import SchemaMissing, Unavailable
@@ -59,12 +60,13 @@ def import_(
             "--from csv takes FILE and neither --source-url, --schema nor --map; --from prisma no FILE."
         )
     settings = load_settings(Settings)
-    log.configure(settings.log_format, "error", stream=sys.stderr)
+    log.configure(settings.log_format, "warning", stream=sys.stderr)
     try:
-        users = read_csv(file) if file else None
-        url, in_url = _source(source_url) if source_url else (settings.database_url.get_secret_value(), None)
-        decided = Choices(choices)
-        work = _run(settings, users, url, schema or in_url or "public", decided, dry_run=dry_run, create=create_missing)
+        if file is not None:
+            work = _import_users(settings, read_csv(file), dry_run=dry_run, create_missing=create_missing)
+        else:
+            place = _place(settings, source_url, schema)
+            work = import_tables(settings, place, Choices(choices), dry_run=dry_run, create_missing=create_missing)
         summary = run_until_sigterm(work, if_stopped="run it again and it goes on")
     except UnclearMapping as error:
         raise click.UsageError(f"Nothing was written; this has to be decided first:\n{error}") from None
@@ -75,40 +77,56 @@ def import_(
         sys.exit(1)
 
 
-def _source(text: str) -> tuple[str, str | None]:
-    """The address of the other database and the schema that it names; UsageError for one that cannot be used."""
-    named = _SCHEMA.search(text)
+class Place(NamedTuple):
+    """Where the tables are."""
+
+    url: str
+    schema: str
+
+
+def _place(settings: Settings, source_url: str | None, schema: str | None) -> Place:
+    """Our own database, or the one of the address, which may name the schema; UsageError where it cannot be used."""
+    if source_url is None:
+        return Place(settings.database_url.get_secret_value(), schema or "public")
+    named = _SCHEMA.search(source_url)
     try:
-        url = usable_database_url(SecretStr(_SCHEMA.sub("", text).rstrip("?&")))
+        url = usable_database_url(SecretStr(_SCHEMA.sub("", source_url).rstrip("?&")))
     except ValueError as error:
         raise click.UsageError(f"--source-url {error}.") from None
-    return url.get_secret_value(), unquote(named[1]) if named else None
+    return Place(url.get_secret_value(), schema or (unquote(named[1]) if named else "public"))
 
 
-async def _run(
-    settings: Settings,
-    users: list[ForeignUser] | None,
-    url: str,
-    schema: str,
-    choices: Choices,
-    *,
-    dry_run: bool,
-    create: bool,
+async def _import_users(
+    settings: Settings, users: list[ForeignUser], *, dry_run: bool, create_missing: bool
 ) -> Summary:
+    """The users of a file."""
     components = build_components(settings)
     async with open_components(components):
         await _check_schema(components)
-        if users is not None:
-            totals = {"user": len(users)}
-            return await Import(components, None, in_pages(users), totals, create, dry_run).run()
-        pool = Pool(url, name="source", size=1)
+        return await Import(components, None, in_pages(users), {"user": len(users)}, create_missing, dry_run).run()
+
+
+async def import_tables(
+    settings: Settings,
+    place: Place,
+    choices: Choices,
+    *,
+    dry_run: bool = False,
+    create_missing: bool = False,
+    echo: Echo = click.echo,
+) -> Summary:
+    """The users of Prisma's tables with all that they have; the mapping is shown before anything is written."""
+    components = build_components(settings)
+    pool = Pool(place.url, name="source", size=1)
+    async with open_components(components):
+        await _check_schema(components)
         await pool.open()
         try:
-            source = await open_source(pool, components.queries, schema, choices)
+            source = await open_source(pool, components.queries, place.schema, choices)
             totals = await source.count()
-            for line in [*source.lines(), *(f"{number} of {kind}" for kind, number in totals.items())]:
-                click.echo(line)
-            return await Import(components, source, source.users(), totals, create, dry_run).run()
+            for line in [*source.lines(), *(f"{number} rows of {kind}" for kind, number in totals.items())]:
+                echo(line)
+            return await Import(components, source, source.users(), totals, create_missing, dry_run).run()
         finally:
             await pool.close()
 

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TypeVar
 
 from app import log
-from app.errors import Unavailable
+from app.errors import Rejected, Unavailable
 
 Result = TypeVar("Result")
 
@@ -14,14 +14,17 @@ Result = TypeVar("Result")
 TRIES = 4
 # The run ends when nothing has worked for this time.
 OUTAGE_SECONDS = 300.0
+# How often a line says why it waits.
+WAIT_LINE_SECONDS = 10.0
 
 
 class Patience:
-    """One run's; raises Unavailable for what a repetition does not help, and OutageTooLong for an outage."""
+    """One run's; raises Unavailable for what a repetition does not help, OutageTooLong where no call works."""
 
     def __init__(self, outage_seconds: float = OUTAGE_SECONDS) -> None:
         self._outage_seconds = outage_seconds
         self._succeeded_at = monotonic()
+        self._quiet_until = 0.0
 
     async def call(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """What `work` returns, at last."""
@@ -31,11 +34,14 @@ class Patience:
                 result = await work()
             except Unavailable as error:
                 tries += not error.is_outage
-                if not error.is_transient or monotonic() - self._succeeded_at > self._outage_seconds:
+                is_everyones = isinstance(error, Rejected) and error.is_misconfiguration
+                if is_everyones or monotonic() - self._succeeded_at > self._outage_seconds:
                     raise OutageTooLong(error.reason) from error
-                if tries == TRIES:
+                if tries == TRIES or not error.is_transient:
                     raise
-                log.warning("import_waits", reason=error.reason)
+                if error.is_outage and monotonic() > self._quiet_until:
+                    self._quiet_until = monotonic() + WAIT_LINE_SECONDS
+                    log.error("import_waits", reason=error.reason)
                 await asyncio.sleep(error.retry_after)
             else:
                 self._succeeded_at = monotonic()
