@@ -27,6 +27,7 @@ COMMANDS = {
     "import": "app.commands.importing.command",
     "backfill": "app.commands.backfill",
     "reconcile": "app.commands.reconcile.command",
+    "export": "app.commands.export",
     "erase": "app.commands.erase",
     "trigger": "app.commands.trigger",
     "seed": "app.commands.seed",

@@ -1,21 +1,16 @@
-"""Another program's tables: which columns they have, and their rows, read in one pass or in pages.
+"""Another program's tables: which columns they have, and how their values are read.
 
 Their names are not known before they are seen, so these few statements are put together here, and every name is quoted.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.postgres.pipeline import Connection, Rows, Statement, execute
+from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.schema import quote
-
-# The first rows of a sorted pass come when all are sorted.
-SECONDS = 600.0
-PAGE_SIZE = 200
-_BEGIN: Statement = (b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", {})
-_FETCH: Statement = (b"FETCH %d FROM foreign_rows" % PAGE_SIZE, {})
+from app.postgres.streaming import SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +58,3 @@ async def read_all(pool: Pool, statement: Statement) -> Rows:
     async with pool.connection() as connection:
         (rows,) = await execute(connection, statement, seconds=SECONDS)
     return rows
-
-
-async def read_pages(pool: Pool, select: str) -> AsyncIterator[Rows]:
-    """The rows of a SELECT in pages of PAGE_SIZE, all of one moment, in one pass on one connection."""
-    async with pool.connection() as connection:
-        await _declare(connection, select)
-        while rows := (await execute(connection, _FETCH, seconds=SECONDS))[0]:
-            yield rows
-
-
-async def _declare(connection: Connection, select: str) -> None:
-    timeouts: list[Statement] = [
-        (b"SET LOCAL " + name + b" = 0", {}) for name in (b"statement_timeout", b"idle_in_transaction_session_timeout")
-    ]
-    declare = f"DECLARE foreign_rows NO SCROLL CURSOR FOR {select}".encode()
-    await execute(connection, _BEGIN, *timeouts, (declare, {}), seconds=SECONDS)

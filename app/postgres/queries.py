@@ -48,6 +48,7 @@ class Queries:
     find_tables: bytes
     find_taken_threads: bytes
     find_users: bytes
+    find_users_by_email: bytes
     get_attempt: bytes
     count_doubts: bytes
     count_failing: bytes
@@ -99,6 +100,8 @@ class Queries:
     list_session_times: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
+    list_user_documents: bytes
+    list_user_messages: bytes
     list_users: bytes
     list_wrong_functions: bytes
     lock_process: bytes

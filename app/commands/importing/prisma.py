@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 from app.commands.importing.mapping import Choices, TableMapping, UnclearMapping, map_tables, map_values, plain
 from app.commands.importing.models import ForeignMessage, ForeignSession, ForeignUser
-from app.postgres.foreign_tables import PAGE_SIZE, ForeignTable, list_tables, read_all, read_pages
+from app.postgres.foreign_tables import ForeignTable, list_tables, read_all
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES
+from app.postgres.streaming import PAGE_SIZE, read_pages
 
 # The bound of our columns of JSON.
 DOCUMENT_BYTES = 16384
@@ -158,7 +159,8 @@ class PrismaSource:
             table.time("ended_at"),
         ]
         select = f"SELECT {', '.join(columns)} FROM {table.table.quoted} AS t{join}"
-        async for rows in read_pages(self.pool, f"{select} ORDER BY {table.native('user')}, {table.native('id')}"):
+        select += f" ORDER BY {table.native('user')}, {table.native('id')}"
+        async for rows in read_pages(self.pool, (select.encode(), {})):
             yield [ForeignSession(*row) for row in rows]
 
     async def messages(self) -> AsyncIterator[list[ForeignMessage]]:
@@ -175,7 +177,7 @@ class PrismaSource:
         order += [table.time("created_at"), table.native("id")]
         rows_with_document = f"SELECT t.*, {self._metadata(table)} AS {_DOCUMENT} FROM {table.table.quoted} AS t"
         select = f"SELECT {', '.join(columns)} FROM ({rows_with_document}) AS t ORDER BY {', '.join(order)}"
-        async for rows in read_pages(self.pool, select):
+        async for rows in read_pages(self.pool, (select.encode(), {})):
             yield [ForeignMessage(*row) for row in rows]
 
     def _metadata(self, table: Table) -> str:
