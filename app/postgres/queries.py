@@ -22,6 +22,7 @@ class Queries:
     delete_first_attempt: bytes
     delete_message: bytes
     delete_messages: bytes
+    delete_migration: bytes
     delete_old_session_attempts: bytes
     delete_preferences: bytes
     delete_scenario: bytes
@@ -90,6 +91,7 @@ class Queries:
     list_failures: bytes
     list_last_events: bytes
     list_messages: bytes
+    list_migration_times: bytes
     list_migrations: bytes
     list_neighbours: bytes
     list_outcome_totals: bytes
