@@ -54,7 +54,8 @@ async def list_states(connection: Connection) -> list[MigrationState]:
     tables = await find_own_tables(connection)
     times: dict[str, datetime | None] = dict.fromkeys(await list_applied(connection, tables))
     if MIGRATIONS_TABLE in {table.name for table in tables}:
-        (rows,) = await execute(connection, (Queries.load().list_migration_times, {}), seconds=QUERY_SECONDS)
+        queries = Queries.load()
+        (rows,) = await execute(connection, (queries.list_migration_times, {}), seconds=QUERY_SECONDS)
         times |= dict(rows)
     files = {one.version: one.file for one in read_migrations()}
     return [

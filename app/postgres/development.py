@@ -70,5 +70,5 @@ async def _take_back(connection: Connection, migration: Migration, url: str) -> 
         async with await connect(url) as another:
             for statement in split(migration.down):
                 await another.execute(statement)
-    delete = (Queries.load().delete_migration, {"version": migration.version})
-    await execute(connection, delete, seconds=QUERY_SECONDS)
+    queries = Queries.load()
+    await execute(connection, (queries.delete_migration, {"version": migration.version}), seconds=QUERY_SECONDS)

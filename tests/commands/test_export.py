@@ -114,7 +114,7 @@ async def test_an_address_that_is_not_one_users_needs_the_id(
 
     several = run(variables, command, "Two@example.com")
     none = run(variables, command, "none@example.com")
-    wrong = run(variables, command, "someone")
+    wrong = run(variables, command, "user_a b")
 
     assert (several[0], none[0], wrong[0]) == (2, 1, 2)
     assert all(person.clerk_id in several[2] for person in people)

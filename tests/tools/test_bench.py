@@ -50,7 +50,7 @@ def test_a_suite_prints_a_line_for_each_figure(suite: str, rig: Rig, capsys: pyt
     assert [line.split()[0] for line in lines] == [suite] * len(figures)
 
 
-def test_an_import_that_is_killed_twice_brings_everyone_once(rig: Rig) -> None:
+def test_an_import_that_is_killed_twice_brings_every_user_once(rig: Rig) -> None:
     """Every user, session and message, every assistant kept; one more run changes nothing. 10,000 users are its bar."""
     figures = bench.run(rig, ["import"])["import"]
 

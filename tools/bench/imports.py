@@ -1,4 +1,4 @@
-"""Whether `import` brings everyone over, although it is killed twice: the books of both sides are compared.
+"""Whether `import` brings every user over, although it is killed twice: the books of both sides are compared.
 
 `./dev bench import`: 10,000 users in Prisma's own tables; a kill among the users, one among the messages, a run to the
 end, and one more.

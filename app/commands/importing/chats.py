@@ -101,7 +101,7 @@ class ChatImport:
         thread_id = usable_uuid(session.thread_id)
         if thread_id is None:
             if session.thread_id is not None:
-                self._summary.left_out["threads whose id is no UUID"] += 1
+                self._summary.left_out["threads with an id that is no UUID"] += 1
             return None
         if self._shared_threads.get(thread_id, session.key) != session.key:
             self._summary.left_out["threads that an earlier session has as well"] += 1

@@ -1,4 +1,4 @@
-"""A file of `clerk_id, assistant_id`: for users whose assistants are known, and nothing else of them."""
+"""A file of `clerk_id, assistant_id`: users with their assistants, and nothing else of them."""
 
 import csv
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ PAGE_SIZE = 200
 
 
 def read_csv(path: Path) -> list[ForeignUser]:
-    """The users of a file whose first line names the columns; UnclearMapping names every bad line by its number."""
+    """The users of a file that begins with the names of its columns; UnclearMapping names bad lines by number."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:

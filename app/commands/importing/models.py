@@ -113,7 +113,7 @@ class Summary:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everyone there is settled, and nothing is missing but what was left out by rule."""
+        """Whether every user there is settled, and nothing is missing but what was left out by rule."""
         missing = sum(one.there - one.here for one in (self.sessions, self.messages))
         left = sum(number for words, number in self.left_out.items() if words.startswith(("sessions", "messages")))
         settled = not any(self.users[outcome] for outcome in MEANINGS if outcome not in SETTLED)

@@ -30,7 +30,7 @@ MAPS = ("Users.plan=skip", "ChatMessage.tokens=metadata.tokens", "ChatMessage.ro
 
 @pytest.fixture
 def theirs(database: Database, direct_url: str) -> Iterator[psycopg.Connection[Any]]:  # noqa: ARG001  # Migrates.
-    """A connection whose search path leads to the other program's schema."""
+    """A connection with a search path to the other program's schema."""
     with psycopg.connect(direct_url, autocommit=True, options=f"-csearch_path={SCHEMA}") as connection:
         yield connection
         connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE".encode())
@@ -214,14 +214,14 @@ async def test_what_became_of_each_user_is_told_apart(
         (fine, made[0]), (gone, made[1]), (lost, str(uuid4())), (without, None), (odd, "asst_1"), (other, made[3]),
     ):  # fmt: skip
         add_user(theirs, person.clerk_id, assistant_id)
-    add_user(theirs, "someone", made[4])
+    add_user(theirs, "user_a b", made[4])
     add_user(theirs, taken := Person().clerk_id, made[2].upper())
     creates = len(backboard.calls(kind="create"))
 
     summary = await run()
 
     assert summary.named == {
-        "deleted": [gone.clerk_id], "missing": [lost.clerk_id], "other": [other.clerk_id], "clerk_id": ["someone"],
+        "deleted": [gone.clerk_id], "missing": [lost.clerk_id], "other": [other.clerk_id], "clerk_id": ["user_a b"],
         "assistant": [*summary.named["assistant"]], "taken": [taken],
     }  # fmt: skip
     assert set(summary.named["assistant"]) == {without.clerk_id, odd.clerk_id}
@@ -267,7 +267,7 @@ async def test_missing_assistants_are_made_only_when_the_operator_says_so(
 async def test_a_key_of_another_account_is_refused(
     theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox
 ) -> None:
-    """Otherwise --create-missing would give everyone another assistant."""
+    """Otherwise --create-missing would give every user another assistant."""
     make_tables(theirs, "camel_case", SCHEMA)
     for _ in range(3):
         add_user(theirs, Person().clerk_id, str(uuid4()))
@@ -356,7 +356,7 @@ async def test_what_does_not_fit_is_left_out_and_counted(
 
     assert summary.is_complete
     assert summary.left_out == {
-        "preferences that are no object or too large": 1, "threads whose id is no UUID": 1,
+        "preferences that are no object or too large": 1, "threads with an id that is no UUID": 1,
         "threads that an earlier session has as well": 1, "metadata that is no object or too large": 2,
     }  # fmt: skip
     assert sorted(row["thread_id"] or "" for row in rows(database, "sessions")) == ["", "", thread]
