@@ -72,7 +72,10 @@ class Import:
             if is_first:
                 await self._check_key(page)
                 is_first = False
-            await asyncio.gather(*(take(user) for user in page))
+            # All of them, so that none goes on when the pools are closed.
+            ends = await asyncio.gather(*(take(user) for user in page), return_exceptions=True)
+            for error in (end for end in ends if isinstance(end, BaseException)):
+                raise error
 
     async def _take_user(self, work: UserImport, user: ForeignUser) -> Outcome:
         try:
