@@ -303,19 +303,24 @@ async def test_what_is_here_and_newer_stays(
 async def test_messages_that_came_since_are_added_behind(
     theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox
 ) -> None:
-    """An import before the cut-over, and one after it."""
+    """An import before the cut-over, and one after it; also where the sequence of the positions lags."""
     make_tables(theirs, "camel_case", SCHEMA)
     person, assistant = Person(), backboard.make_assistant("helper")
     add_user(theirs, person.clerk_id, assistant.id)
     session = add_session(theirs, person.clerk_id)
     insert = 'INSERT INTO "Message" (id, "sessionId", role, content, "createdAt") VALUES (%s, %s, \'USER\', %s, %s)'
-    for day in (1, 2):
-        theirs.execute(insert, [str(uuid4()), session, f"day {day}", f"2026-01-0{day}"])
+    set_sequence = "SELECT setval(pg_get_serial_sequence('messages', 'position'), %s)"
+    database.execute(set_sequence, [1_000_000])
+    for days in ((1,), (2, 4, 3)):
+        for day in days:
+            theirs.execute(insert, [str(uuid4()), session, f"day {day}", f"2026-01-0{day}"])
         await run()
+        database.execute(set_sequence, [10])
+    database.execute(set_sequence, [2_000_000])
 
     said = database.execute(b"SELECT content FROM messages ORDER BY position").fetchall()
-    assert [row["content"] for row in said] == ["day 1", "day 2"]
-    assert rows(database, "sessions")[0]["message_count"] == 2
+    assert [row["content"] for row in said] == ["day 1", "day 2", "day 3", "day 4"]
+    assert rows(database, "sessions")[0]["message_count"] == 4
 
 
 async def test_a_run_that_ended_before_the_assistant_was_renamed_is_gone_on_with(
