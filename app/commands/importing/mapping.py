@@ -8,80 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from app.commands.importing.names import COLUMN_NAMES, NEEDED, SPARE, TABLE_NAMES, TYPES, VALUES
+
 SKIP = "skip"
 # Of a message: any other column may become a member of its metadata, `--map Message.tokens=metadata.tokens`.
 MEMBER = re.compile(r"metadata\.(\w{1,64})", re.ASCII)
-
-# By what is kept here: how other programs call it, without case and underscores. The first that a table has is taken.
-TABLE_NAMES: Mapping[str, tuple[str, ...]] = {
-    "user": ("user", "users", "appuser", "appusers"),
-    "session": ("session", "sessions", "conversation", "conversations", "chat", "chats", "chatsession", "chatsessions"),
-    "message": ("message", "messages", "chatmessage", "chatmessages"),
-    "preferences": ("preferences", "preference", "userpreferences", "userpreference"),
-}
-COLUMN_NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "user": {
-        "id": ("id",),
-        "clerk_id": ("clerkid", "clerkuserid"),
-        "assistant_id": ("backboardassistantid", "assistantid"),
-        "email": ("email", "emailaddress"),
-        "name": ("name", "fullname", "displayname"),
-        "first_name": ("firstname",),
-        "last_name": ("lastname",),
-        "image_url": ("imageurl", "avatarurl", "profileimageurl"),
-        "preferences": ("preferences",),
-        "created_at": ("createdat",),
-        "last_sign_in_at": ("lastsigninat", "lastloginat"),
-        "deleted_at": ("deletedat",),
-    },
-    "session": {
-        "id": ("id",),
-        "user": ("userid", "clerkid", "clerkuserid"),
-        "thread_id": ("backboardthreadid", "threadid"),
-        "title": ("title", "name"),
-        "status": ("status",),
-        "created_at": ("createdat",),
-        "last_active_at": ("lastactiveat", "lastmessageat", "updatedat"),
-        "ended_at": ("endedat", "completedat"),
-    },
-    "message": {
-        "id": ("id",),
-        "session": ("sessionid", "conversationid", "chatid", "chatsessionid"),
-        "role": ("role", "sender"),
-        "content": ("content", "text", "body"),
-        "metadata": ("metadata", "meta"),
-        "created_at": ("createdat", "timestamp"),
-        "order": ("position", "order", "sequence"),
-    },
-    "preferences": {
-        "user": ("userid", "clerkid", "clerkuserid"),
-        "document": ("preferences", "document", "data", "settings"),
-    },
-}
-# What is known and has no place here: a row's own dates, and keys that say a second time what another says.
-SPARE = {
-    "user": {"updatedat"},
-    "session": {"updatedat", "assistantid"},
-    "message": {"updatedat", "userid", "clerkid", "threadid"},
-    "preferences": {"id", "createdat", "updatedat"},
-}
-NEEDED = {
-    "user": {"id", "clerk_id"},
-    "session": {"id", "user"},
-    "message": {"id", "session", "role", "content"},
-    "preferences": {"user"},
-}
-
-# How other programs call the roles and the states that we have.
-VALUES: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
-    ("message", "role"): {"user": ("user", "human"), "assistant": ("assistant", "ai", "bot", "model")},
-    ("session", "status"): {
-        "active": ("active", "open"),
-        "completed": ("completed", "complete", "ended", "closed", "done", "finished"),
-        "abandoned": ("abandoned",),
-        "archived": ("archived",),
-    },
-}
 
 
 class UnclearMapping(Exception):
@@ -208,6 +139,10 @@ def _map_columns(
     columns = _find_columns(kind, table, types, choices)
     if missing := NEEDED[kind] - columns.keys():
         problems.append(f"{table} lacks {', '.join(sorted(missing))}: --map {table}.COLUMN={min(missing)}")
+    for column, name in columns.items():
+        words, wanted = TYPES.get(column, ("", (types[name],)))
+        if types[name] not in wanted:
+            problems.append(f"{table}.{name} is {types[name]} and not {words}: --map {table}.{name}=skip, or a view")
     members: dict[str, str] = {}
     left_out: list[str] = []
     for name in types:

@@ -14,7 +14,6 @@ from app.postgres.streaming import PAGE_SIZE, read_pages
 
 # The bound of our columns of JSON.
 DOCUMENT_BYTES = 16384
-_JSON = ("json", "jsonb")
 # Beside any columns of theirs.
 _DOCUMENT = '"our document"'
 
@@ -206,7 +205,6 @@ async def open_source(pool: Pool, queries: Queries, schema: str, choices: Choice
         found = {name: table for name, table in found.items() if name not in TABLES}
     mapped = map_tables({name: table.types for name, table in found.items()}, choices)
     tables = {kind: Table(found[mapping.name], mapping) for kind, mapping in mapped.items()}
-    _check_documents(tables)
     values: dict[str, Mapping[str | None, str]] = {}
     problems: list[str] = []
     for kind, column in (("message", "role"), ("session", "status")):
@@ -230,16 +228,3 @@ async def open_source(pool: Pool, queries: Queries, schema: str, choices: Choice
         roles=values.get("role", {}),
         statuses=values.get("status", {}),
     )
-
-
-def _check_documents(tables: Mapping[str, Table]) -> None:
-    places = (("user", "preferences"), ("message", "metadata"), ("preferences", "document"))
-    wrong = [
-        f"{table.mapping.name}.{name} is not JSON: --map {table.mapping.name}.{name}=skip"
-        for kind, column in places
-        if (table := tables.get(kind))
-        and (name := table.mapping.columns.get(column))
-        and table.table.types[name] not in _JSON
-    ]
-    if wrong:
-        raise UnclearMapping(wrong)

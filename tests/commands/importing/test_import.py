@@ -218,8 +218,10 @@ async def test_what_became_of_each_user_is_told_apart(
     add_user(theirs, taken := Person().clerk_id, made[2].upper())
     creates = len(backboard.calls(kind="create"))
 
+    predicted = await run(dry_run=True)
     summary = await run()
 
+    assert predicted.users == summary.users
     assert summary.named == {
         "deleted": [gone.clerk_id], "missing": [lost.clerk_id], "other": [other.clerk_id], "clerk_id": ["user_a b"],
         "assistant": [*summary.named["assistant"]], "taken": [taken],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.commands.importing.mapping import Choices, TableMapping, UnclearMapping, map_tables, map_values
+from app.commands.importing.mapping import Choices, TableMapping, UnclearMapping, map_tables, map_values, plain
 
 USER = ("id", "clerkId", "backboardAssistantId", "email")
 SESSION = ("id", "userId", "threadId", "createdAt")
@@ -10,7 +10,13 @@ MESSAGE = ("id", "sessionId", "role", "content", "createdAt")
 
 
 def tables(**columns: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    return {name: dict.fromkeys(names, "text") for name, names in columns.items()}
+    return {name: {one: type_of(one) for one in names} for name, names in columns.items()}
+
+
+def type_of(column: str) -> str:
+    """As Prisma has it."""
+    times = ("createdat", "updatedat")
+    return "jsonb" if column == "metadata" else "timestamp without time zone" if plain(column) in times else "text"
 
 
 def mapped(found: dict[str, dict[str, str]], *texts: str) -> dict[str, TableMapping]:
@@ -79,6 +85,24 @@ def test_tables_are_found_by_their_names(kind: str, name: str) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_mapped_is_named_with_what_decides_it(found: dict[str, dict[str, str]], words: str) -> None:
+    assert words in problems(found)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "type_", "words"),
+    [
+        ("Message", "createdAt", "bigint", "Message.createdAt is bigint and not a time"),
+        ("Session", "createdAt", "text", "Session.createdAt is text and not a time"),
+        ("Message", "content", "jsonb", "Message.content is jsonb and not text"),
+        ("Message", "metadata", "text", "Message.metadata is text and not JSON"),
+        ("User", "preferences", "ARRAY", "User.preferences is ARRAY and not JSON"),
+    ],
+)
+def test_a_column_of_another_type_is_refused(table: str, column: str, type_: str, words: str) -> None:
+    """Its values would mean something else, or end the run in the middle."""
+    found = tables(User=USER, Session=SESSION, Message=MESSAGE)
+    found[table][column] = type_
+
     assert words in problems(found)
 
 
