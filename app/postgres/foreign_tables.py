@@ -45,6 +45,11 @@ def _quoted(name: str) -> str:
     return quote(name).replace("%", "%%")
 
 
+def literal(text: str) -> str:
+    """A text as a statement needs it, where a percent sign begins a parameter; without escapes by a backslash."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''").replace("%", "%%") + "'"
+
+
 async def list_tables(pool: Pool, queries: Queries, schema: str) -> dict[str, ForeignTable]:
     """Every table and view of a schema that may be read, by name."""
     found: dict[str, dict[str, str]] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from app.commands.importing.mapping import Choices, TableMapping, UnclearMapping, map_tables, map_values, plain
 from app.commands.importing.models import ForeignMessage, ForeignSession, ForeignUser
-from app.postgres.foreign_tables import ForeignTable, list_tables, read_all
+from app.postgres.foreign_tables import ForeignTable, list_tables, literal, read_all
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -130,7 +130,7 @@ class PrismaSource:
         column = table.mapping.columns["user"]
         theirs = self.users_table.native("clerk_id" if plain(column).startswith("clerk") else "id")
         document = "to_jsonb(t)" + "".join(
-            f" - '{name.replace(chr(39), chr(39) * 2)}'"
+            f" - {literal(name)}::TEXT"
             for name in table.table.types
             if name == column or plain(name) in ("id", "createdat", "updatedat")
         )
@@ -183,7 +183,9 @@ class PrismaSource:
         metadata = f"nullif({table.document('metadata')}, 'null')"
         if not table.mapping.members:
             return metadata
-        members = ", ".join(f"'{ours}', {table.table.native(name)}" for ours, name in table.mapping.members.items())
+        members = ", ".join(
+            f"{literal(ours)}::TEXT, {table.table.native(name)}" for ours, name in table.mapping.members.items()
+        )
         object_ = f"coalesce({metadata}, '{{}}')"
         added = f"nullif({object_} || jsonb_strip_nulls(jsonb_build_object({members})), '{{}}')"
         return f"CASE WHEN jsonb_typeof({object_}) = 'object' THEN {added} ELSE {metadata} END"

@@ -14,7 +14,7 @@ from app.commands.importing.models import Summary
 from app.commands.runtime import RefusedExit
 from tests.support import commands
 from tests.support.factories import Person, user_updated
-from tests.support.service import Service, settings_of
+from tests.support.service import Chat, Service, settings_of
 from tools.bench.prisma import People, fill, make_tables
 from tools.sandbox.backboard import Sandbox
 from tools.sandbox.backboard.faults import status
@@ -291,15 +291,40 @@ async def test_what_is_here_and_newer_stays(
     await run()
     await service.deliver(user_updated(person, username="canary new", first_name=None, last_name=None))
     database.execute(b"UPDATE preferences SET document = '{\"b\": 2}'")
-    database.execute("UPDATE sessions SET title = 'here', last_active_at = now() WHERE id = %s", [used])
+    chat = Chat(service.client)
+    await chat.say({"id": used}, "user", "hello")
+    await chat.patch(f"/sessions/{used}", {"title": "here"})
     theirs.execute(b"UPDATE \"Session\" SET title = 'later', \"lastActiveAt\" = '2026-02-01'")
 
     summary = await run()
 
     assert summary.is_complete
+    assert (await service.ensure(person)).json()["assistant_id"] == assistant.id
     assert rows(database, "users")[0]["name"] == "canary new"
+    assert (await chat.get(f"/sessions/{used}")).json()["message_count"] == 1
     assert rows(database, "preferences")[0]["document"] == {"b": 2}
     assert {str(row["id"]): row["title"] for row in rows(database, "sessions")} == {used: "here", changed: "later"}
+
+
+async def test_a_user_who_was_here_first_gets_only_what_is_missing(
+    theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox
+) -> None:
+    """What an event of Clerk's has said stays; before the first one, gaps are filled. The earlier sign-up holds."""
+    make_tables(theirs, "camel_case", SCHEMA)
+    spoken, silent = Person(), Person()
+    for person, version in ((spoken, "2026-01-01"), (silent, "epoch")):
+        assistant = backboard.make_assistant(person.assistant_name)
+        add_user(theirs, person.clerk_id, assistant.id, name="canary old", createdAt="2025-05-05", email=person.email)
+        insert = "INSERT INTO users (clerk_id, assistant_id, name, clerk_updated_at) VALUES (%s, %s, 'canary new', %s)"
+        database.execute(insert, [person.clerk_id, assistant.id, version])
+
+    summary = await run()
+
+    assert (summary.users, summary.renamed) == ({"updated": 2}, 0)
+    here = {row["clerk_id"]: row for row in rows(database, "users")}
+    assert {row["name"] for row in here.values()} == {"canary new"}
+    assert (here[spoken.clerk_id]["email"], here[silent.clerk_id]["email"]) == (None, silent.email)
+    assert {row["created_at"].year for row in here.values()} == {2025}
 
 
 async def test_messages_that_came_since_are_added_behind(
