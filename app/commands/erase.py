@@ -36,8 +36,8 @@ def erase(*, person: str, yes: bool) -> None:
 
     Exit codes: 0 nothing is left, 1 something is, or nothing was begun; 2 several users have the address.
     """
-    settings = load_settings(Settings)
     check_person(person)
+    settings = load_settings(Settings)
     log.configure(settings.log_format, "warning", stream=sys.stderr)
     work = run(settings, person, None if yes else _confirm)
     try:

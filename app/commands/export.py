@@ -35,8 +35,8 @@ def export(*, person: str) -> None:
 
     Exit codes: 0 this is all, 1 something could not be read, and stderr says what; 2 several users have the address.
     """
-    settings = load_settings(Settings)
     check_person(person)
+    settings = load_settings(Settings)
     log.configure(settings.log_format, "error", stream=sys.stderr)
     try:
         missing = run_until_sigterm(run(settings, person), if_stopped="what was printed is not all")

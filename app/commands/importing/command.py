@@ -36,7 +36,9 @@ _SCHEMA = re.compile(r"(?<=[?&])schema=([^&]*)&?")
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--from", "kind", type=click.Choice(["prisma", "csv"]), required=True, help="What is read.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing, here or at Backboard.")
-@click.option("--source-url", help="The Postgres of the tables, where it is another one than ours.")
+@click.option(
+    "--source-url", help="The Postgres of the tables, where it is not ours; the password may stand in PGPASSWORD."
+)
 @click.option("--schema", help="The schema of the tables; public unless --source-url names one.")
 @click.option("--map", "choices", multiple=True, metavar="TABLE.COLUMN=OURS", help="Decide what cannot be guessed.")
 @click.option("--create-missing", is_flag=True, help="Make an assistant for users who have none.")
