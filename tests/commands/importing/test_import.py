@@ -127,6 +127,13 @@ async def test_a_second_run_changes_nothing(
     assert {call.method for call in backboard.calls()[calls:]} == {"GET"}
 
 
+async def test_our_own_tables_are_not_taken_for_another_programs(variables: dict[str, str], database: Database) -> None:
+    """In one schema, Prisma's "User" stands beside our users."""
+    with pytest.raises(UnclearMapping, match="there is no table of users"):
+        await import_tables(settings_of(variables), Place(variables["DATABASE_URL"], "public"), Choices(()))
+    assert rows(database, "users") == []
+
+
 async def test_a_dry_run_writes_nothing(
     theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox
 ) -> None:
@@ -189,6 +196,8 @@ async def test_what_is_unclear_is_refused_and_then_decided(
     ]
     with pytest.raises(UnclearMapping, match=r"ChatMessage\.role\.system has no meaning here"):
         await run(*MAPS[:2])
+    with pytest.raises(UnclearMapping, match=r"Users\.plam=skip: there is no such"):
+        await run(*MAPS, "Users.plam=skip")
     assert rows(database, "users") == []
     summary = await run(*MAPS)
 
