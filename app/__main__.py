@@ -9,13 +9,14 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from keyword import iskeyword
 from typing import Literal, TextIO
 
 import click
 
 STDERR = 2
 
-# Each module has a function named like its command; the function's docstring is the help text.
+# Each module has a function named like its command, with _ behind a word of Python's; its docstring is the help text.
 COMMANDS = {
     "serve": "app.commands.serve",
     "migrate": "app.commands.database",
@@ -23,8 +24,10 @@ COMMANDS = {
     "status": "app.commands.ops.status",
     "user": "app.commands.ops.user",
     "events": "app.commands.ops.events",
+    "import": "app.commands.importing.command",
     "backfill": "app.commands.backfill",
     "reconcile": "app.commands.reconcile.command",
+    "export": "app.commands.export",
     "erase": "app.commands.erase",
     "trigger": "app.commands.trigger",
     "seed": "app.commands.seed",
@@ -42,7 +45,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature.
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name + "_" * iskeyword(cmd_name))
         return command
 
 

@@ -6,9 +6,10 @@ before the next try creates anything. Facts: the vendor's OpenAPI document "Back
 backboard-sdk 1.5.19.
 """
 
+import json
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import httpx
@@ -30,6 +31,7 @@ PAGE_BYTES = 16 * 1024 * 1024
 
 LOOKUP_LIMIT = 10
 PAGE_LIMIT = 200
+MEMORY_PAGE_LIMIT = 100
 # The vendor's SDK clamps `skip` here, so nothing after it can be listed.
 LAST_SKIP = 10_000
 
@@ -95,6 +97,31 @@ class Backboard:
         path, seconds = f"/assistants/{UUID(assistant_id)}/memories", deadline.left(LOOKUP_SECONDS)
         answer = await self._calls.send("GET", path, seconds=seconds, cap=PAGE_BYTES, missing_ok=True)
         return 0 if answer.status == HTTPStatus.NOT_FOUND else read_memory_count(read_json(answer))
+
+    async def list_memories(self, assistant_id: str, deadline: Deadline) -> list[Any]:
+        """What Backboard remembers of the user, as it sends it; empty for an assistant that is not there."""
+        path, memories = f"/assistants/{UUID(assistant_id)}/memories", dict[str, Any]()
+        for page in range(1, LAST_SKIP):
+            query = {"page": page, "page_size": MEMORY_PAGE_LIMIT}
+            seconds = deadline.left(LOOKUP_SECONDS)
+            answer = await self._calls.send("GET", path, params=query, seconds=seconds, cap=PAGE_BYTES, missing_ok=True)
+            if answer.status == HTTPStatus.NOT_FOUND:
+                break
+            document = read_json(answer)
+            count = read_memory_count(document)
+            listed = {json.dumps(one): one for one in document.get("memories") or ()}
+            if len(memories) + len(listed) < count and not listed.keys() - memories.keys():
+                raise OutcomeUnknown("backboard_listing_repeats")
+            memories |= listed
+            if len(memories) >= count:
+                break
+        return list(memories.values())
+
+    async def get_document(self, kind: Literal["assistants", "threads"], id_: str, deadline: Deadline) -> Any:
+        """An assistant, or a thread with its messages, as Backboard sends it; None if it says that there is none."""
+        path, seconds = f"/{kind}/{UUID(id_)}", deadline.left(PAGE_SECONDS)
+        answer = await self._calls.send("GET", path, seconds=seconds, cap=PAGE_BYTES, missing_ok=True)
+        return None if answer.status == HTTPStatus.NOT_FOUND else read_json(answer)
 
     async def get_assistant(self, assistant_id: str, deadline: Deadline) -> Assistant | None:
         """The assistant of this id, or None if Backboard says that there is none."""

@@ -8,8 +8,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -19,6 +18,7 @@ import click
 from app import log
 from app.clerk.api import ClerkApi, ClerkUnavailable, IncompleteListing
 from app.clerk.users import Profile
+from app.commands.progress import Advance, progress
 from app.commands.runtime import Misconfigured, load_settings
 from app.components import build_components, open_components
 from app.deadline import Deadline
@@ -35,11 +35,8 @@ TRIES = 4
 # The run ends when no user could be provisioned for this time: Backboard or the database is down, and going on would
 # use up the tries of one user after the other.
 OUTAGE_SECONDS = 300.0
-# How often a line says why the run waits, and how often one says how far it is.
+# How often a line says why the run waits.
 WAIT_LINE_SECONDS = 10.0
-PROGRESS_SECONDS = 3.0
-
-Advance = Callable[[], object]
 
 
 @click.command()
@@ -78,28 +75,8 @@ async def run(settings: Settings) -> "Summary":
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, work.stop)
-        with progress(await work.count_users()) as advance:
+        with progress(await work.count_users(), "users") as advance:
             return await work.run(advance)
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Advance]:
-    """A progress bar on a terminal; elsewhere a line every few seconds, and one at the end."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=total, label="Users", file=sys.stderr) as bar:
-            yield lambda: bar.update(1)
-        return
-    done, printed_at = 0, monotonic()
-
-    def advance() -> None:
-        nonlocal done, printed_at
-        done += 1
-        if monotonic() - printed_at > PROGRESS_SECONDS:
-            printed_at = monotonic()
-            click.echo(f"{done} of {total} users", err=True)
-
-    yield advance
-    click.echo(f"{done} of {total} users", err=True)
 
 
 @dataclass(slots=True)

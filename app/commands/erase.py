@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 import click
 
 from app import log
-from app.clerk.users import CLERK_ID
+from app.commands.person import check_person, find_person
 from app.commands.runtime import Echo, load_settings, run_until_sigterm
 from app.components import Components, build_components, open_components
 from app.deadline import Deadline
@@ -29,18 +29,17 @@ Confirm = Callable[[str], bool]
 
 
 @click.command()
-@click.argument("clerk_id")
+@click.argument("person", metavar="CLERK_ID|EMAIL")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def erase(*, clerk_id: str, yes: bool) -> None:
+def erase(*, person: str, yes: bool) -> None:
     """Delete everything of one user here and at Backboard, for good, and print what there was and what is left.
 
-    Exit codes: 0 nothing is left, 1 something is, or nothing was begun.
+    Exit codes: 0 nothing is left, 1 something is, or nothing was begun; 2 several users have the address.
     """
+    check_person(person)
     settings = load_settings(Settings)
-    if not CLERK_ID.fullmatch(clerk_id):
-        raise click.UsageError("CLERK_ID is user_ and 1 to 64 letters and digits.")
     log.configure(settings.log_format, "warning", stream=sys.stderr)
-    work = run(settings, clerk_id, None if yes else _confirm)
+    work = run(settings, person, None if yes else _confirm)
     try:
         is_erased = run_until_sigterm(work, if_stopped="run it again and it goes on")
     except Unavailable as error:
@@ -54,9 +53,10 @@ def _confirm(clerk_id: str) -> bool:
     return bool(click.prompt(question, default="", show_default=False, err=True) == clerk_id)
 
 
-async def run(settings: Settings, clerk_id: str, confirm: Confirm | None) -> bool:
+async def run(settings: Settings, person: str, confirm: Confirm | None) -> bool:
     components = build_components(settings)
     async with open_components(components):
+        clerk_id = await find_person(components, person)
         return await Erasure(components, clerk_id).run(confirm, click.echo)
 
 
@@ -85,6 +85,7 @@ class Erasure:
     """Counts and erases the data of one user; after Unavailable, it may be repeated."""
 
     def __init__(self, components: Components, clerk_id: str) -> None:
+        self._components = components
         self._queries = components.queries
         self._pool = components.provisioning_pool
         self._backboard = components.backboard
@@ -117,7 +118,7 @@ class Erasure:
         async with self._pool.connection() as connection:
             users, counts = await execute(connection, find, count, seconds=SECONDS)
         self._own_assistants |= {row[2] for row in users if row[2] is not None}
-        assistants = await self._find_assistants()
+        assistants = await find_assistants(self._components, self._clerk_id, self._own_assistants)
         self._seen_assistants |= assistants
         threads = [await self._backboard.list_threads(assistant_id, Deadline()) for assistant_id in sorted(assistants)]
         memories = [await self._backboard.count_memories(one, Deadline()) for one in sorted(self._seen_assistants)]
@@ -127,7 +128,7 @@ class Erasure:
     async def erase(self) -> None:
         """Delete everything; the count before has found out which assistant the row has."""
         await self._deletion.delete(self._clerk_id, Deadline())
-        for assistant_id in await self._find_assistants():
+        for assistant_id in await find_assistants(self._components, self._clerk_id, self._own_assistants):
             await self._backboard.delete_assistant(assistant_id, Deadline())
         queries, user = self._queries, {"clerk_id": self._clerk_id}
         async with self._pool.connection() as connection:
@@ -148,15 +149,17 @@ class Erasure:
                 statement_ms=STATEMENT_MS,
             )
 
-    async def _find_assistants(self) -> set[str]:
-        """The existing assistants of the user's name and of the user's row, without those of another user's row."""
-        named = {assistant.id for assistant in await self._backboard.find_assistants(self._clerk_id, Deadline())}
-        own = [await self._backboard.get_assistant(one, Deadline()) for one in sorted(self._own_assistants - named)]
-        found = named | {assistant.id for assistant in own if assistant is not None}
-        query = (self._queries.find_assistant_owners, {"assistant_ids": sorted(found)})
-        async with self._pool.connection() as connection:
-            (owners,) = await execute(connection, query, seconds=SECONDS)
-        return found - {assistant_id for assistant_id, owner_id in owners if owner_id != self._clerk_id}
+
+async def find_assistants(components: Components, clerk_id: str, own: set[str]) -> set[str]:
+    """The existing assistants of the user's name and of the user's row, `own`, without those of another user's row."""
+    backboard = components.backboard
+    named = {assistant.id for assistant in await backboard.find_assistants(clerk_id, Deadline())}
+    renamed = [await backboard.get_assistant(one, Deadline()) for one in sorted(own - named)]
+    found = named | {assistant.id for assistant in renamed if assistant is not None}
+    query = (components.queries.find_assistant_owners, {"assistant_ids": sorted(found)})
+    async with components.provisioning_pool.connection() as connection:
+        (owners,) = await execute(connection, query, seconds=SECONDS)
+    return found - {assistant_id for assistant_id, owner_id in owners if owner_id != clerk_id}
 
 
 def _print_counts(echo: Echo, *counts: UserData) -> None:

@@ -1,5 +1,8 @@
 """What was applied to a database, and which tables are ours by that."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from app.postgres.migration_files import read_migrations
 from app.postgres.pipeline import Connection, execute
 from app.postgres.queries import Queries
@@ -19,6 +22,14 @@ OWN_SCHEMA = (
 )
 
 
+class MigrationState(NamedTuple):
+    """A file of sql/migrations; the time is None where dbmate has applied it, or nothing has."""
+
+    file: str
+    is_applied: bool
+    applied_at: datetime | None
+
+
 class MigrationError(Exception):
     """The schema could not be brought up to date; the text says what to do."""
 
@@ -36,6 +47,21 @@ async def list_applied(connection: Connection, tables: list[FoundTable]) -> set[
     cursor = await connection.execute(_LIST_DBMATE_VERSIONS, {"versions": list(_DBMATE_VERSIONS)})
     listed = {version for (version,) in await cursor.fetchall()}
     return {one.version for one in read_migrations() if one.version in listed and one.tables <= names}
+
+
+async def list_states(connection: Connection) -> list[MigrationState]:
+    """Every file in its order, and behind them what a newer release has applied."""
+    tables = await find_own_tables(connection)
+    times: dict[str, datetime | None] = dict.fromkeys(await list_applied(connection, tables))
+    if MIGRATIONS_TABLE in {table.name for table in tables}:
+        queries = Queries.load()
+        (rows,) = await execute(connection, (queries.list_migration_times, {}), seconds=QUERY_SECONDS)
+        times |= dict(rows)
+    files = {one.version: one.file for one in read_migrations()}
+    return [
+        MigrationState(files.get(version, f"{version}, of a newer release"), version in times, times.get(version))
+        for version in sorted(files.keys() | times.keys())
+    ]
 
 
 async def find_own_tables(connection: Connection) -> list[FoundTable]:

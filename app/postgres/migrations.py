@@ -15,18 +15,25 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 
 import psycopg
-from psycopg import sql
 
 from app.errors import DatabaseUnavailable
 from app.postgres import concurrent_index
-from app.postgres.applied_migrations import OWN_SCHEMA, QUERY_SECONDS, MigrationError, find_own_tables, list_applied
+from app.postgres.applied_migrations import (
+    OWN_SCHEMA,
+    QUERY_SECONDS,
+    MigrationError,
+    MigrationState,
+    find_own_tables,
+    list_applied,
+    list_states,
+)
 from app.postgres.functions import list_wrong_functions, mend_functions
 from app.postgres.migration_files import Migration, read_migrations, split
 from app.postgres.pipeline import Connection, execute
 from app.postgres.pool import connection_string
 from app.postgres.queries import Queries
 from app.postgres.refusals import why_refused
-from app.postgres.schema import MIGRATIONS_TABLE, TABLES, FoundTable, quote
+from app.postgres.schema import MIGRATIONS_TABLE, TABLES, quote
 from app.postgres.search_path import is_unusable, mend_search_path
 from app.reasons import meaning_of
 
@@ -36,8 +43,7 @@ POLL_SECONDS = 0.25
 
 # Any number, as long as it stays the same: 'migrate' in ASCII, shortened.
 _LOCK = b"SELECT pg_try_advisory_xact_lock(7235437)"
-_NO_IDLE_LIMIT = b"SET LOCAL idle_in_transaction_session_timeout = 0"
-_DROP_LIMIT = b"SET LOCAL lock_timeout = '5s'"
+NO_IDLE_LIMIT = b"SET LOCAL idle_in_transaction_session_timeout = 0"
 
 # Every user may read it: the service may run as another user than `migrate`, and was granted its rights before.
 _CREATE_MIGRATIONS_TABLE = (
@@ -52,8 +58,8 @@ async def migrate(url: str) -> list[str]:
     """Apply what is missing, and return the names of the files, or raise MigrationError."""
     migrations = read_migrations()
     applied: list[str] = []
-    with _explained("The database cannot be used"):
-        async with await _connect(url) as connection:
+    with explained("The database cannot be used"):
+        async with await connect(url) as connection:
             await _check_database(connection)
             while migration := await _apply_next(connection, migrations, url):
                 applied.append(migration.file)
@@ -61,37 +67,15 @@ async def migrate(url: str) -> list[str]:
     return applied
 
 
-async def reset(url: str) -> None:
-    """Drop every table of the service, and migrate again; on a MigrationError nothing was dropped."""
-    with _explained("The database cannot be used"):
-        async with await _connect(url) as connection, _lock(connection):
-            if found := await find_own_tables(connection):
-                await _drop(connection, found)
-    await migrate(url)
+async def status(url: str) -> list[MigrationState]:
+    """What was applied and what was not, or raise MigrationError."""
+    with explained("The database cannot be used"):
+        async with await connect(url) as connection:
+            await _check_database(connection)
+            return await list_states(connection)
 
 
-async def _drop(connection: Connection, tables: list[FoundTable]) -> None:
-    """Drop what our migrations made; another's function of the same name and arguments would have stopped them."""
-    applied = await list_applied(connection, tables)
-    names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
-    schema = sql.Identifier(tables[0].schema)
-    made = [migration for migration in read_migrations() if migration.version in applied]
-    try:
-        await connection.execute(_DROP_LIMIT)
-        # RESTRICT: objects of others that depend on our tables stay.
-        await connection.execute(sql.SQL("DROP TABLE {} RESTRICT").format(names))
-        # After the tables, since triggers depend on some of them.
-        for function in (one for migration in made for one in migration.dropped_functions):
-            await connection.execute(f"DROP FUNCTION IF EXISTS {schema.as_string()}.{function} RESTRICT".encode())
-    except psycopg.errors.LockNotAvailable as error:
-        raise MigrationError("The tables are in use; stop the server and try again.") from error
-    except psycopg.errors.DependentObjectsStillExist as error:
-        raise MigrationError("Other objects depend on the tables; drop those first.") from error
-    except psycopg.Error as error:
-        raise MigrationError(f"Postgres refuses to drop the tables ({error.sqlstate}).") from error
-
-
-async def _connect(url: str) -> Connection:
+async def connect(url: str) -> Connection:
     """Connect, and retry for a while: in a release phase the database may just be starting."""
     give_up_at = monotonic() + CONNECT_SECONDS
     reported = ""
@@ -111,12 +95,12 @@ async def _connect(url: str) -> Connection:
 
 
 @asynccontextmanager
-async def _lock(connection: Connection) -> AsyncIterator[None]:
+async def migration_lock(connection: Connection) -> AsyncIterator[None]:
     """A transaction that no other migration runs beside. After an error, closing the connection rolls it back."""
     give_up_at = monotonic() + LOCK_SECONDS
     while True:
         await connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
-        await connection.execute(_NO_IDLE_LIMIT)
+        await connection.execute(NO_IDLE_LIMIT)
         cursor = await connection.execute(_LOCK)
         if await cursor.fetchone() == (True,):
             break
@@ -154,9 +138,9 @@ async def _check_database(connection: Connection) -> None:
 async def _apply_next(connection: Connection, migrations: list[Migration], url: str) -> Migration | None:
     """Apply the first file that is missing, and return it."""
     queries = Queries.load()
-    async with _lock(connection):
+    async with migration_lock(connection):
         versions = {migration.version for migration in migrations}
-        with _explained("The table of the migrations cannot be read or made"):
+        with explained("The table of the migrations cannot be read or made"):
             applied = await _read_applied(connection)
         migration = next((one for one in migrations if one.version not in applied), None)
         if migration is None:
@@ -164,7 +148,7 @@ async def _apply_next(connection: Connection, migrations: list[Migration], url: 
         if applied and migration.version < max(applied & versions, default=""):
             raise MigrationError(f"{migration.file} is numbered below one that was applied; give it a higher number.")
         kept = "nothing of it was kept" if migration.in_transaction else "the next run begins it again"
-        with _explained(f"{migration.file} could not be applied, and {kept}"):
+        with explained(f"{migration.file} could not be applied, and {kept}"):
             await _apply(connection, migration, url)
             await execute(connection, (queries.insert_migration, {"version": migration.version}), seconds=QUERY_SECONDS)
     return migration
@@ -175,8 +159,8 @@ async def _apply(connection: Connection, migration: Migration, url: str) -> None
         await connection.execute(migration.up)
         return
     # A statement with values keeps its snapshot until the next one, and CREATE INDEX CONCURRENTLY waits for that.
-    await connection.execute(_NO_IDLE_LIMIT)
-    async with await _connect(url) as another:
+    await connection.execute(NO_IDLE_LIMIT)
+    async with await connect(url) as another:
         if index := migration.concurrent_index:
             await concurrent_index.build(another, index, migration.up)
         else:
@@ -215,7 +199,7 @@ async def _check_result(connection: Connection, migrations: list[Migration]) -> 
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
     """Say what failed, why, and what to do."""
     try:
         yield

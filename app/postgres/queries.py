@@ -22,6 +22,7 @@ class Queries:
     delete_first_attempt: bytes
     delete_message: bytes
     delete_messages: bytes
+    delete_migration: bytes
     delete_old_session_attempts: bytes
     delete_preferences: bytes
     delete_scenario: bytes
@@ -48,6 +49,7 @@ class Queries:
     find_tables: bytes
     find_taken_threads: bytes
     find_users: bytes
+    find_users_by_email: bytes
     get_attempt: bytes
     count_doubts: bytes
     count_failing: bytes
@@ -64,6 +66,10 @@ class Queries:
     get_stats: bytes
     get_time: bytes
     insert_action: bytes
+    insert_imported_messages: bytes
+    insert_imported_preferences: bytes
+    insert_imported_sessions: bytes
+    insert_imported_user: bytes
     insert_messages: bytes
     insert_migration: bytes
     insert_sample_messages: bytes
@@ -76,6 +82,7 @@ class Queries:
     insert_user: bytes
     list_actions: bytes
     list_attempts: bytes
+    list_columns: bytes
     list_defaults: bytes
     list_deleted_threads: bytes
     list_deliveries: bytes
@@ -84,6 +91,7 @@ class Queries:
     list_failures: bytes
     list_last_events: bytes
     list_messages: bytes
+    list_migration_times: bytes
     list_migrations: bytes
     list_neighbours: bytes
     list_outcome_totals: bytes
@@ -108,9 +116,12 @@ class Queries:
     list_session_times: bytes
     list_sessions: bytes
     list_sessions_matching: bytes
+    list_user_documents: bytes
+    list_user_messages: bytes
     list_users: bytes
     list_wrong_functions: bytes
     lock_process: bytes
+    lock_imported_sessions: bytes
     lock_session: bytes
     lock_sessions: bytes
     lock_user: bytes
@@ -127,6 +138,7 @@ class Queries:
     set_scenario: bytes
     update_assistant: bytes
     update_message: bytes
+    update_imported_user: bytes
     update_session: bytes
     update_users: bytes
 

@@ -61,7 +61,8 @@ def _split(text: str) -> list[str]:
     return [part for piece in text.split(",") if (part := piece.strip())]
 
 
-def _database_url(url: SecretStr) -> DatabaseUrl:
+def usable_database_url(url: SecretStr) -> DatabaseUrl:
+    """The address as libpq takes it, with TLS; ValueError goes on from the name of what holds it."""
     address = read_database_url(url.get_secret_value())
     encrypted = demand_tls(address.get_secret_value())
     check_options(encrypted)
@@ -141,7 +142,7 @@ _SigningSecrets = Annotated[
 class DatabaseSettings(Environment):
     """For the commands that use only the database."""
 
-    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+    database_url: Annotated[SecretStr, AfterValidator(usable_database_url)] = Field(
         validation_alias=AliasChoices(*DATABASE_VARIABLES)
     )
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from app.__main__ import main
 from app.commands import database as database_command
-from app.postgres import migration_files, migrations
+from app.postgres import development, migration_files
 from app.postgres.schema import TABLES
 from tests.support import commands
 from tests.support.databases import temporary_database
@@ -63,6 +63,49 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch, *words: str, typed: str | Non
     """Run a command in this process; `typed` is its input."""
     monkeypatch.setenv("DATABASE_URL", url)
     return CliRunner().invoke(main, words, input=typed)
+
+
+def test_each_migration_is_applied_or_pending(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 1 while one is pending. Taken back, the last one is pending again, and a further one too."""
+    files = [one.file for one in migration_files.read_migrations()]
+    before = run(empty, monkeypatch, "migrate", "--status")
+    run(empty, monkeypatch, "migrate")
+    after = run(empty, monkeypatch, "migrate", "--status")
+    downs = [run(empty, monkeypatch, "migrate", "--down", "--yes") for _ in files]
+    at_last = run(empty, monkeypatch, "migrate", "--down", "--yes")
+    again = run(empty, monkeypatch, "migrate")
+
+    assert (before.exit_code, [line.split() for line in before.stdout.splitlines()]) == (
+        1, [[file, "pending"] for file in files],
+    )  # fmt: skip
+    assert (after.exit_code, [line.split()[:2] for line in after.stdout.splitlines()]) == (
+        0, [[file, "applied"] for file in files],
+    )  # fmt: skip
+    assert [down.stdout for down in downs] == [f"Took back {file}\n" for file in reversed(files)]
+    assert "nothing was taken back" in at_last.stdout
+    assert again.stdout.splitlines() == [f"Applied {file}" for file in files]
+
+
+def test_what_a_newer_release_has_applied_is_named_and_not_taken_back(
+    empty_tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query(empty_tables, "INSERT INTO clerk_backboard_migrations (version) VALUES ('9999')")
+
+    status = run(empty_tables, monkeypatch, "migrate", "--status")
+    down = run(empty_tables, monkeypatch, "migrate", "--down", "--yes")
+
+    assert (status.exit_code, "9999, of a newer release" in status.stdout) == (0, True)
+    assert (down.exit_code, "newer release has applied 9999" in down.stderr) == (1, True)
+
+
+def test_down_asks_and_refuses_another_machines_database(empty_tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 3 without --force; anything but `down` changes nothing."""
+    asked = run(empty_tables, monkeypatch, "migrate", "--down", typed="yes\n")
+    refused = run(ELSEWHERE, monkeypatch, "migrate", "--down", "--yes")
+    mixed = run(empty_tables, monkeypatch, "migrate", "--force")
+
+    assert (asked.exit_code, refused.exit_code, mixed.exit_code) == (1, 3, 2)
+    assert run(empty_tables, monkeypatch, "migrate", "--status").exit_code == 0
 
 
 def test_seed_fills_an_empty_database_once(empty_tables: str) -> None:
@@ -184,7 +227,7 @@ def test_reset_fails_when_a_view_of_another_program_needs_a_table(
 
 def test_reset_fails_when_a_running_server_holds_a_lock(empty_tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 1 after a while, and everything is as before."""
-    monkeypatch.setattr(migrations, "_DROP_LIMIT", b"SET LOCAL lock_timeout = '100ms'")
+    monkeypatch.setattr(development, "_DROP_LIMIT", b"SET LOCAL lock_timeout = '100ms'")
     with psycopg.connect(empty_tables) as rival:
         rival.execute("LOCK TABLE users IN SHARE MODE")
         result = run(empty_tables, monkeypatch, "reset", "--yes")

@@ -10,8 +10,9 @@ from psycopg import sql
 
 from app.commands.runtime import load_settings
 from app.postgres.applied_migrations import MigrationError
+from app.postgres.development import reset
 from app.postgres.migration_files import read_migrations, split
-from app.postgres.migrations import migrate, reset
+from app.postgres.migrations import migrate
 from app.postgres.schema import TABLES
 from app.settings import DatabaseSettings
 from tests.support.databases import limited_role, temporary_database

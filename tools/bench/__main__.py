@@ -15,6 +15,7 @@ from tools.bench import (
     chat,
     ensure,
     footprint,
+    imports,
     interference,
     isolation,
     messages,
@@ -52,16 +53,17 @@ SUITES: dict[str, Suite] = {
     "messages": messages.run,
     "ops": ops.run,
     "sign-ups": sign_ups.run,
+    "import": imports.run,
 }
 # They first fill tables, or take minutes, so they run only if they are named.
-LONG = {"chat", "paths", "interference", "messages", "ops", "sign-ups"}
+LONG = {"chat", "import", "paths", "interference", "messages", "ops", "sign-ups"}
 # The sizes that the bars are written for; the usual ones keep a whole run at about four minutes.
 LARGE = Sizes(many_users=10_000_000, burst=2_000, many_messages=10_000_000)
 
 
 def main(words: list[str]) -> int:
     given = _arguments(words)
-    sizes = replace(LARGE if given.large else Sizes(), rounds=given.rounds)
+    sizes = replace(LARGE if given.large else Sizes(), rounds=given.rounds, seed=given.seed)
     cores = Cores.here()
     print(f"{cores}\nload from {generator()}; medians of {sizes.rounds} interleaved rounds\n\n{heading()}")
     with tempfile.TemporaryDirectory() as folder, placed_on(cores.others), Postgres(Path(folder) / "data") as postgres:
@@ -105,6 +107,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         help=f"of {', '.join(SUITES)}; all but {', '.join(sorted(LONG))} by default",
     )
     parser.add_argument("--rounds", type=int, default=Sizes().rounds, help="of each measurement (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=Sizes().seed, help="of what is drawn at random (default %(default)s)"
+    )
     parser.add_argument("--large", action="store_true", help="10 million users or messages, and a burst of 2,000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and curves there as well")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw throughput.svg and latency.svg there")

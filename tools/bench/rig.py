@@ -34,6 +34,8 @@ class Sizes:
     deliveries: int = 1_000_000
     # Between the two measurements of memory.
     requests: int = 50_000
+    # What is drawn at random is drawn from this.
+    seed: int = 20261127
 
 
 @dataclass(slots=True)
