@@ -18,8 +18,9 @@ BACKBOARD = ["provisioning_saturated", "attempt_missing", "assistant_missing"]
 BACKBOARD += [code for code in REASONS if code.startswith("backboard_")]
 CLERK = ["clerk_unreachable", "clerk_throttled", "clerk_error", "clerk_unreadable", "clerk_refused"]
 
-# Of those that take metadata or preferences.
+# Of those that take metadata or preferences, and of those that add members to them.
 DOCUMENT = ["document_too_large", "too_deep", "too_many_digits"]
+MERGED_DOCUMENT = [*DOCUMENT, "document_full"]
 
 # HTTP's own, before a caller is known; nothing but the status is told.
 ANY: Codes = {400: [], 405: [], 431: []}

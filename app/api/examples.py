@@ -37,6 +37,11 @@ def example_event(event_type: str) -> dict[str, Any]:
     return envelope | {"instance_id": "ins_2g7np7Hrk0SN6kj5EDMLDaKNL0S", "data": data}
 
 
+def example_outcome(event_type: str) -> dict[str, Any]:
+    """What such an event is usually answered."""
+    return {"outcome": {"user.created": "created", "user.deleted": "deleted"}.get(event_type, "updated")}
+
+
 _SCENARIO: dict[str, Any] = {
     "name": "A few days in a city",
     "description": "Plans walks, food and museums, one day at a time.",
@@ -97,7 +102,7 @@ EXAMPLES: Mapping[str, Any] = {
     "MessageList": {"messages": [_MESSAGE]},
     "MessagePage": {"messages": [_MESSAGE], "before": None},
     "Event": example_event("user.updated"),
-    "Outcome": {"outcome": "updated"},
+    "Outcome": example_outcome("user.updated"),
     "Health": {"status": "ok"},
     "Readiness": {
         "status": "ready",

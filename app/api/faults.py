@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from app.api.members import TITLE_PATTERN
+from app.api.pagination import SESSION_CURSOR
 from app.chat.models import SLUG
 from app.clerk.users import CLERK_ID_PATTERN
 from app.errors import Fault, InvalidRequest
@@ -24,6 +25,7 @@ _PATTERNS = {
     TITLE_PATTERN: "must be one line with something in it to see",
     f"^{SLUG}$": "must be lower-case letters, digits and single hyphens",
     CLERK_ID_PATTERN: "must be user_ and 1 to 64 letters and digits",
+    SESSION_CURSOR["pattern"]: "must be a cursor of an answer, as it came",
 }
 # By pydantic's types of errors; `ctx` holds what the schema asks for.
 _WORDS: Mapping[str, str | Callable[[dict[str, Any]], str]] = {
@@ -56,8 +58,8 @@ _WORDS: Mapping[str, str | Callable[[dict[str, Any]], str]] = {
 }
 _OTHER = "cannot be used; /openapi.json describes it"
 _OF_PYDANTIC = frozenset(get_args(ErrorType))
-# A member of every body that may have it, with a reason of its own.
-_OWN_REASONS = {"#/clerk_id": "clerk_id"}
+# Members of every body that may have them, with reasons of their own.
+_OWN_REASONS = {"#/clerk_id": "clerk_id", "#/cursor": "cursor"}
 
 
 def invalid(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:

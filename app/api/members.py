@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -51,11 +52,28 @@ ModelName = Annotated[str, Field(strict=True, min_length=1, max_length=200, patt
 # Of metadata and preferences. Postgres has the same bound, for the text that it writes itself.
 DOCUMENT_BYTES = 16 * 1024
 DOCUMENT_DEPTH = 100
+# What Python writes in another way than Postgres: a number with an exponent, and the negative zero. And a string, which
+# may hold what looks like one.
+_OTHERWISE = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?[0-9.]+e[-+][0-9]+|-0\.0(?![0-9])')
 
 
 def write_document(document: dict[str, Any]) -> str:
-    """As Postgres writes it, but for numbers with an exponent; PydanticCustomError for an integer that is too long."""
+    """As Postgres writes it, but for the order of keys; PydanticCustomError for an integer that is too long."""
+    return _write_out(_dump(document))
+
+
+def _dump(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, default=_refuse)
+
+
+def _write_out(text: str) -> str:
+    """Numbers in full, which makes them longer."""
+    return _OTHERWISE.sub(_write_number, text) if "e-" in text or "e+" in text or "-0.0" in text else text
+
+
+def _write_number(match: re.Match[str]) -> str:
+    text = match[0]
+    return text if text.startswith('"') else "0.0" if text == "-0.0" else f"{Decimal(text):f}"
 
 
 def _refuse(value: object) -> None:
@@ -82,8 +100,9 @@ def _check_document(document: dict[str, Any]) -> dict[str, Any]:
             break
     else:
         raise PydanticCustomError("too_deep", "must be nested at most 100 deep")
-    # Postgres knows no negative zero. All else that it writes in another way is longer.
-    if len(write_document(document).replace("-0.0", "0.0").encode()) > DOCUMENT_BYTES:
+    text = _dump(document)
+    # A text in which numbers would fill memory is too large without them.
+    if len(text) > 2 * DOCUMENT_BYTES or len(_write_out(text).encode()) > DOCUMENT_BYTES:
         raise PydanticCustomError("document_too_large", "must have at most 16 KiB")
     return document
 

@@ -26,7 +26,7 @@ from app.api.schemas import (
     MessagePage,
     MessageRequest,
 )
-from app.chat.models import Message, NewMessage
+from app.chat.models import Message, MessageIdConflict, NewMessage
 from app.chat.repository import PAGE_BYTES
 from app.chat.service import ChatService
 from app.errors import Fault, InvalidRequest, NotFound
@@ -46,8 +46,7 @@ LIMITED_PAGE_LENGTH, USUAL_PAGE = 64 * 1024, 16
 _LIMIT = parameter("query", "limit", pagination.LIMIT | {"maximum": MAX_LIMIT})
 _BEFORE = parameter("query", "before", pagination.MESSAGE_CURSOR)
 
-_WRITING: codes.Codes = {422: codes.DOCUMENT}
-_ADDING: codes.Codes = {409: ["message_id_conflict"], **_WRITING}
+_ADDING: codes.Codes = {409: ["message_id_conflict"], 422: codes.DOCUMENT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class Messages:
         with self._limited(request, MESSAGE_BYTES) as reservation:
             new = (await read_body(request, MessageRequest, MESSAGE_BYTES)).new_message()
             reservation.used = _tokens([new])
-        (message,) = await self._append(request, [new])
+        (message,) = await self._append(request, [new], "#/id")
         await answer_stored(request.scope, request.send, HTTPStatus.CREATED, _content(message), owner=request.owner_id)
 
     @Operation(body=BatchRequest, answers={201: MessageList}, errors=_ADDING)
@@ -88,7 +87,7 @@ class Messages:
             new = [message.new_message() for message in body.messages]
             reservation.used = _tokens(new)
         _check_ids(new)
-        messages = await self._append(request, new)
+        messages = await self._append(request, new, "#/messages/{}/id")
         content = {"messages": [_content(one) for one in messages]}
         await answer_stored(request.scope, request.send, HTTPStatus.CREATED, content, owner=request.owner_id)
 
@@ -98,8 +97,15 @@ class Messages:
         length = min(cap, announced_length(request.scope, cap))
         return self.limits.messages.reserve(request.owner_id, length // LIMITED_LENGTH)
 
-    async def _append(self, request: AuthenticatedRequest, messages: Sequence[NewMessage]) -> list[Message]:
-        return await self.chat.append(request.path_id("session_id"), request.owner_id, messages, request.deadline)
+    async def _append(
+        self, request: AuthenticatedRequest, messages: Sequence[NewMessage], pointer: str
+    ) -> list[Message]:
+        """Store messages; a conflict names them by this pointer to the id of the one of a number."""
+        try:
+            return await self.chat.append(request.path_id("session_id"), request.owner_id, messages, request.deadline)
+        except MessageIdConflict as error:
+            faults = [Fault("belongs to another message", pointer.format(number)) for number in error.numbers]
+            raise MessageIdConflict(error.numbers, *faults) from error
 
     @Operation(
         answers={200: MessagePage}, parameters=[_LIMIT, _BEFORE], errors={422: ["cursor"], 503: ["large_answers"]}
@@ -118,7 +124,7 @@ class Messages:
         content = {"messages": [_content(one) for one in reversed(page.messages)], "before": earlier}
         await answer_found(request.scope, request.send, HTTPStatus.OK, content, owner=request.owner_id)
 
-    @Operation(body=ChangeMessageRequest, answers={200: MessageAnswer}, errors=_WRITING)
+    @Operation(body=ChangeMessageRequest, answers={200: MessageAnswer}, errors={422: codes.MERGED_DOCUMENT})
     async def change_message(self, request: AuthenticatedRequest) -> None:
         """Change its metadata."""
         self.limits.messages.take(request.owner_id)

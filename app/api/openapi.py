@@ -24,7 +24,7 @@ from app import VERSION, log
 from app.api import codes
 from app.api.auth import MethodRouter
 from app.api.events import HANDLED, Event
-from app.api.examples import EXAMPLES, PLAIN_TEXT, example_event, problem
+from app.api.examples import EXAMPLES, PLAIN_TEXT, example_event, example_outcome, problem
 from app.api.problems import Problem
 from app.api.schemas import Outcome
 from app.chat.models import SLUG, SLUG_LENGTH
@@ -154,6 +154,8 @@ def _webhook(event_type: str, meaning: str) -> Json:
     """An event that Clerk sends to POST /webhooks/clerk, which the document describes as a path as well."""
     schema = {"$ref": _REFERENCE.format(model=Event.__name__)}
     event: Json = {"schema": schema, "examples": {event_type: {"value": example_event(event_type)}}}
+    answer = _answer(HTTPStatus.OK, Outcome)
+    answer["content"]["application/json"]["examples"] = {event_type: {"value": example_outcome(event_type)}}
     return {
         "post": {
             "tags": ["webhooks"],
@@ -162,7 +164,7 @@ def _webhook(event_type: str, meaning: str) -> Json:
             "operationId": "on" + event_type.title().replace(".", ""),
             "security": [],
             "requestBody": {"required": True, "content": {"application/json": event}},
-            "responses": {"200": _answer(HTTPStatus.OK, Outcome), "400": _problem(HTTPStatus.BAD_REQUEST, [])},
+            "responses": {"200": answer, "400": _problem(HTTPStatus.BAD_REQUEST, [])},
         }
     }
 

@@ -7,6 +7,7 @@ of the caller's own. Only the one spelling that is handed out is taken.
 import base64
 import re
 import struct
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,6 +22,10 @@ from app.errors import Fault, InvalidRequest
 from app.postgres.text import storable_text
 
 _PARAMETERS = 20
+# All that are read, of any route. Another name is the caller's own, and may be personal.
+NAMES = frozenset({"limit", "q", "cursor", "status", "include_inactive", "before"})
+# A byte that is no UTF-8, as surrogateescape has it.
+_undecoded = re.compile("[\udc80-\udcff]").search
 
 # Microseconds since 1970 and a UUID; a message's position.
 _SESSION = struct.Struct(">q16s")
@@ -41,11 +46,13 @@ class Query:
     """The query parameters of a request; InvalidRequest for one that cannot be used. Unknown ones are ignored."""
 
     def __init__(self, scope: Scope) -> None:
+        text = scope["query_string"].decode("ascii", "surrogateescape")
         try:
-            text = scope["query_string"].decode("ascii")
-            self._pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS)
+            self._pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=_PARAMETERS)
         except ValueError:
-            raise InvalidRequest("query") from None
+            raise InvalidRequest("query", Fault()) from None
+        if faults := list(_find_undecoded(self._pairs)):
+            raise InvalidRequest("query", *faults)
 
     def limit(self, *, default: int, maximum: int) -> int:
         text = self._get("limit")
@@ -99,6 +106,12 @@ class Query:
         if len(values) > 1:
             raise InvalidRequest(name, Fault("stands more than once", parameter=name))
         return values[0] if values else None
+
+
+def _find_undecoded(pairs: Iterable[tuple[str, str]]) -> Iterator[Fault]:
+    for name, value in pairs:
+        if _undecoded(name) or _undecoded(value):
+            yield Fault(parameter=name if name in NAMES else None)
 
 
 def decode_session_cursor(text: str, place: Fault) -> SessionCursor:

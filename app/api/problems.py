@@ -13,7 +13,8 @@ Absent = Annotated[Member | SkipJsonSchema[None], Field(default=None)]
 class FaultAnswer(BaseModel):
     """One place that cannot be used: a member of the body by its JSON pointer (RFC 6901), or a parameter by its name.
 
-    A member whose name the schema does not have is not named; the pointer leads to what it stands in.
+    A member whose name the schema does not have is not named; the pointer leads to what it stands in. A parameter
+    that no operation has, and a query string with too many of them, have neither.
     """
 
     detail: str
@@ -25,7 +26,7 @@ class Problem(BaseModel):
     """RFC 9457; no value of the request is in it.
 
     A caller who is let in, by a token or a signature, also gets `code`, the word that says why (x-codes lists them
-    all; new ones may come), and with a 422 `errors`, of which there are at most 20.
+    all; new ones may come), and `errors` with a 422 and with a 409 about the ids of messages, at most 20 of them.
     """
 
     type: Literal["about:blank"]

@@ -11,8 +11,10 @@ from app.chat.models import NewScenario
 
 
 class ScenarioRequest(BaseModel):
-    """The whole of a scenario; a member that is missing or null is empty, and `is_active` true.
+    """The whole of a scenario.
 
+    `description`, `system_prompt` and `model` are empty where they are missing or null. `name` must be there, a missing
+    `is_active` is true, and neither may be null.
     The chat backend sends `system_prompt` and `model` (Backboard's `model_name`) with each turn of a session.
     """
 

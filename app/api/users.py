@@ -108,7 +108,7 @@ class Users:
         """Replace them."""
         await self._set_preferences(request, merge=False)
 
-    @Operation(body=Preferences, answers={200: Preferences}, errors=_FINDING | {422: codes.DOCUMENT})
+    @Operation(body=Preferences, answers={200: Preferences}, errors=_FINDING | {422: codes.MERGED_DOCUMENT})
     async def merge_preferences(self, request: AuthenticatedRequest) -> None:
         """Replace the members that are named."""
         await self._set_preferences(request, merge=True)

@@ -1,6 +1,5 @@
 """The chat: a session is one conversation of one user, on exactly one Backboard thread."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from app.deadline import Deadline
-from app.errors import ServiceError
+from app.errors import Fault, ServiceError
 from app.users.models import User
 
 Status = Literal["active", "completed", "abandoned", "archived"]
@@ -17,8 +16,6 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 # What a scenario is named by, at most 64 characters of it.
 SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 SLUG_LENGTH = 64
-
-_EXPONENT = re.compile(r"[0-9.][eE][-+]?[0-9]+[],} ]").search
 
 
 class NewScenario(NamedTuple):
@@ -116,10 +113,17 @@ class Message(NamedTuple):
 
 
 class MessageIdConflict(ServiceError):
-    """Another message has this id: of another session, or with another role, content or metadata."""
+    """Other messages have these ids: of another session, or with another role, content or metadata.
+
+    `numbers` are the places of the new messages in what was to be appended, from 0.
+    """
 
     status = HTTPStatus.CONFLICT
     reason = "message_id_conflict"
+
+    def __init__(self, numbers: Sequence[int], *faults: Fault) -> None:
+        super().__init__(None, *faults)
+        self.numbers = numbers
 
 
 class MessagePage(NamedTuple):
@@ -160,11 +164,6 @@ class Append(NamedTuple):
     def length(self) -> int:
         """Characters in all."""
         return sum(len(message.content) + len(message.metadata or "") for message in self.messages)
-
-    @property
-    def has_exponent(self) -> bool:
-        """Whether metadata may hold a number that Postgres would write out, and then be too large."""
-        return any(_EXPONENT(message.metadata) for message in self.messages if message.metadata)
 
 
 class HistoryRequest(NamedTuple):

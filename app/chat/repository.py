@@ -140,8 +140,9 @@ def read_appended(rows: Rows, appends: Sequence[Append]) -> dict[UUID, list[Mess
 
 
 def _read_append(rows: Rows, append: Append) -> list[Message] | MessageIdConflict:
-    if any(is_conflict for *_, is_conflict in rows):
-        return MessageIdConflict()
+    conflicts = {row[0] for row in rows if row[-1]}
+    if conflicts:
+        return MessageIdConflict([number for number, one in enumerate(append.messages) if str(one.id) in conflicts])
     ids = {str(message.id) for message in append.messages if message.id}
     under_ids = {row[0]: row for row in rows if row[0] in ids}
     # The others come in the order in which they were sent.

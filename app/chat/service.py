@@ -117,14 +117,13 @@ class ChatService:
     ) -> list[Message]:
         """Add messages to a session, all or nothing, in their order; one that was stored before is answered as then.
 
-        Raises MessageIdConflict where an id stands for something else.
+        Raises MessageIdConflict where ids stand for something else.
         """
         append = Append(session_id, owner_id, messages, deadline)
         if append.length > BULK_LENGTH:
             with self._statements.outcome():
                 return _checked(await self._append_with(self._bulk.run, append))
-        if append.length > BATCHABLE_LENGTH or append.has_exponent:
-            # One that Postgres refuses would fail its neighbours' statement too, and they would be stored one by one.
+        if append.length > BATCHABLE_LENGTH:
             return _checked(await self._appends.submit_alone(append))
         return _checked(await self._appends.submit(append))
 

@@ -21,12 +21,12 @@ LONG_MS = 1000
 LOCK_MS = 800
 TURN_SECONDS = 3.0
 
-# Checks of the schema that a caller's document can fail, however short it was written.
-_TOO_LARGE = ("messages_metadata_check", "preferences_document_check")
+# Checks of the schema that a document fails when members are added to what is stored, and the place of the members.
+_FULL = {"messages_metadata_check": "#/metadata", "preferences_document_check": "#"}
 
 
 class Statements:
-    """Runs them; raises DatabaseUnavailable or a class below it, or InvalidRequest for a document that is too large."""
+    """Runs them; raises DatabaseUnavailable or a class below it, or InvalidRequest for a document that is full."""
 
     def __init__(self, query_pool: Pool, queries: Queries) -> None:
         self._query_pool = query_pool
@@ -70,12 +70,12 @@ class Statements:
 
     @contextmanager
     def outcome(self) -> Iterator[None]:
-        """Remember whether the database fails, and translate what a caller's document can violate."""
+        """Remember whether the database fails, and translate what a caller's members can violate."""
         try:
             yield
         except ConstraintViolated as error:
-            if error.constraint in _TOO_LARGE:
-                raise InvalidRequest("document_too_large", Fault(pointer="#")) from error
+            if error.constraint in _FULL:
+                raise InvalidRequest("document_full", Fault(pointer=_FULL[error.constraint])) from error
             raise
         except DatabaseUnavailable:
             self._is_failing = True

@@ -60,8 +60,9 @@ def parse(body: bytes, now: datetime) -> Event:
             return UserDeletedEvent(event_type, instance_id, read_clerk_id(data))
         case "session.created":
             if not isinstance(data, dict):
-                raise InvalidEvent("data", Fault(pointer="#/data"))
+                raise InvalidEvent("data", Fault("must be an object", "#/data"))
             # `data.id` is the session's id. Older deliveries carry no user.
             if (user := data.get("user")) is not None:
-                return UserUpsertedEvent(event_type, instance_id, read_profile(user, now, event_at))
+                profile = read_profile(user, now, event_at, pointer="#/data/user")
+                return UserUpsertedEvent(event_type, instance_id, profile)
     return IgnoredEvent(event_type, instance_id)

@@ -54,13 +54,13 @@ def usable_text(value: object, limit: int) -> str | None:
     return text if 0 < len(text) <= limit else None
 
 
-def read_clerk_id(data: object) -> str:
-    """The `id` of a User object; InvalidEvent when it is not exactly a Clerk user id."""
+def read_clerk_id(data: object, pointer: str = "#/data") -> str:
+    """The `id` of a User object at this place of an event; InvalidEvent when it is not exactly a Clerk user id."""
     if not isinstance(data, dict):
-        raise InvalidEvent("data", Fault(pointer="#/data"))
+        raise InvalidEvent("data", Fault("must be an object", pointer))
     clerk_id = data.get("id")
     if not isinstance(clerk_id, str) or not CLERK_ID.fullmatch(clerk_id):
-        raise InvalidEvent("clerk_id", Fault(pointer="#/data"))
+        raise InvalidEvent("clerk_id", Fault(pointer=pointer + "/id"))
     return clerk_id
 
 
@@ -72,9 +72,9 @@ def read_event_time(timestamp: object, now: datetime) -> datetime | None:
     return event_at if event_at is None or event_at <= now + MAX_CLOCK_SKEW else None
 
 
-def read_profile(data: Any, now: datetime, event_at: datetime | None = None) -> Profile:
-    """The profile in a User object; an unusable field other than the id counts as absent."""
-    clerk_id = read_clerk_id(data)
+def read_profile(data: Any, now: datetime, event_at: datetime | None = None, *, pointer: str = "#/data") -> Profile:
+    """The profile in a User object, at this place of an event; an unusable field other than the id counts as absent."""
+    clerk_id = read_clerk_id(data, pointer)
     updated_at = _read_timestamp(data.get("updated_at"))
     if updated_at is None or updated_at > now + MAX_CLOCK_SKEW:
         updated_at = EPOCH

@@ -10,10 +10,11 @@ class ServiceError(Exception):
     reason: str
     status: HTTPStatus
 
-    def __init__(self, reason: str | None = None) -> None:
+    def __init__(self, reason: str | None = None, *faults: "Fault") -> None:
         if reason is not None:
             self.reason = reason
         super().__init__(self.reason)
+        self.faults = faults
 
 
 class BadSignature(ServiceError):
@@ -27,7 +28,8 @@ class Fault(NamedTuple):
     """One place of a request that cannot be used: a member of the body or a parameter.
 
     `pointer` is a JSON pointer as a URI fragment (RFC 6901), `parameter` the name of a header or of a part of path or
-    query. `detail` says what is wrong, without a value of the request; empty, the meaning of the reason says it.
+    query; neither, where the place has no name of ours. `detail` says what is wrong, without a value of the request;
+    empty, the meaning of the reason says it.
     """
 
     detail: str = ""
@@ -40,10 +42,6 @@ class InvalidRequest(ServiceError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     reason = "shape"
-
-    def __init__(self, reason: str | None = None, *faults: Fault) -> None:
-        super().__init__(reason)
-        self.faults = faults
 
 
 class InvalidEvent(InvalidRequest):

@@ -98,7 +98,7 @@ def problem_of(error: Exception) -> Problem:
             return _unavailable(error)
         case InvalidRequest():
             # Only callers who are let in get as far as this, so they may know which part cannot be used.
-            return _problem(error, detail=_invalid(error))._replace(faults=error.faults)
+            return _problem(error, detail=_invalid(error))
         case TooManyRequests():
             wait = (b"retry-after", b"%d" % error.retry_after)
             # The body, if there is one, was not read.
@@ -116,7 +116,7 @@ def _problem(error: ServiceError, *, detail: str | None = None, headers: Headers
     # A mounted application may raise any status.
     status = error.status
     detail = detail or _DETAILS.get(status, f"{status.phrase}.")
-    return Problem(status, status.phrase, detail, headers or [], error.reason)
+    return Problem(status, status.phrase, detail, headers or [], error.reason, error.faults)
 
 
 def _invalid(error: InvalidRequest) -> str:

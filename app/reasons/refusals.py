@@ -37,6 +37,12 @@ REFUSALS: Mapping[str, Reason] = {
         _CALLER,
         "Keep less in it; several smaller requests do not help.",
     ),
+    "document_full": Reason(
+        "422",
+        "The metadata or preferences would be over 16 KiB with the members in the body; nothing was changed.",
+        _CALLER,
+        "Take members out first: of metadata with null, of preferences by a PUT of fewer.",
+    ),
     "too_many_values": Reason(
         "422",
         "The body has more than 50,000 values; an object or a list counts twice.",
@@ -87,11 +93,11 @@ REFUSALS: Mapping[str, Reason] = {
     # Requests and events.
     "json": Reason("422", "The body is not one JSON object in UTF-8 with unique keys and finite numbers.", _EVENT),
     "type": Reason("422", "The event has no type.", _EVENT),
-    "data": Reason("422", "The event's data is not an object.", _EVENT),
+    "data": Reason("422", "The event's data, or the user in it, is not an object.", _EVENT),
     "clerk_id": Reason("422", "The Clerk id is not user_ and 1 to 64 letters and digits.", _EVENT),
     "shape": Reason("422", "The body is not what this path takes.", _CALLER),
     "unstorable_text": Reason("422", "A text holds what Postgres cannot store, such as NUL.", _EVENT),
-    "query": Reason("422", "The query string cannot be decoded.", _CALLER),
+    "query": Reason("422", "The query string is not percent-encoded UTF-8, or has more than 20 parameters.", _CALLER),
     "limit": Reason("422", "`limit` is not a number in its range.", _CALLER),
     "q": Reason("422", "`q` is longer than 200 characters or stands more than once.", _CALLER),
     "cursor": Reason("422", "The cursor is malformed.", "Hand a cursor back as it came.", "Begin again without one."),

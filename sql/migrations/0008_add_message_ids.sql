@@ -36,7 +36,9 @@ $$;
 -- lags, as after a copy of the rows alone, the session's last position is gone on from.
 -- A message whose id is stored already, with all else the same, is not stored again: it comes back as it was stored. Where
 -- something differs, it comes back with is_conflict, and nothing is stored in its session. Of two rivals that store one id
--- in two sessions at the same time, the second violates messages_pkey.
+-- in two sessions at the same time, the second waits for the first and violates messages_pkey. So the rows are stored in
+-- the order of their ids: a transaction that waits for an id holds smaller ones and sessions, and sessions are waited for
+-- by transactions without ids only. No circle can come of it.
 CREATE FUNCTION add_messages(
     session_ids UUID [], owner_ids TEXT [], session_numbers INT [], ids UUID [], roles TEXT [], contents TEXT [],
     documents JSONB []
@@ -116,11 +118,14 @@ BEGIN
             (SELECT coalesce(max(position), 0) FROM messages WHERE session_id = sessions.id) AS last_position
     ),
 
+    -- A position is drawn when the rows stand in their order.
     message AS (
         SELECT
-            session.id AS session_id, session.last_active_at, session.last_position,
-            new.id, new.role, new.content, new.document,
-            row_number() OVER (PARTITION BY session.id ORDER BY new.number) AS place
+            session.id AS session_id, session.last_active_at, new.id, new.role, new.content, new.document, new.number,
+            greatest(
+                CASE WHEN may_draw THEN nextval(positions) END,
+                session.last_position + row_number() OVER (PARTITION BY session.id ORDER BY new.number)
+            ) AS position
         FROM session
         INNER JOIN unnest(places, ids, roles, contents, documents)
             WITH ORDINALITY AS new (session_number, id, role, content, document, number)
@@ -129,16 +134,16 @@ BEGIN
     )
 
     INSERT INTO messages (id, session_id, role, content, metadata, created_at, position)
-    SELECT
-        coalesce(id, gen_random_uuid()), session_id, role, content, document, last_active_at,
-        greatest(CASE WHEN may_draw THEN nextval(positions) END, last_position + place)
+    SELECT coalesce(id, gen_random_uuid()), session_id, role, content, document, last_active_at, position
     FROM message
+    ORDER BY id, number
     RETURNING id::TEXT, session_id::TEXT, metadata::TEXT, created_at, position, FALSE;
 END
 $$;
 
 -- Keeps the count of a session whose messages are deleted, by this code, by the code before it or by hand. The row is
--- written where there is no count as well, so that the next one who counts waits for this deletion.
+-- written where there is no count as well, so that the next one who counts waits for this deletion. A TRUNCATE leaves
+-- none to count.
 CREATE FUNCTION uncount_messages()
 RETURNS TRIGGER
 LANGUAGE plpgsql
@@ -147,6 +152,11 @@ SET enable_seqscan = OFF
 SET search_path FROM CURRENT
 AS $$
 BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE sessions SET message_count = 0 WHERE message_count <> 0;
+        RETURN NULL;
+    END IF;
+
     UPDATE sessions
     SET message_count = sessions.message_count - gone.number
     FROM (SELECT session_id, count(*) AS number FROM deleted GROUP BY session_id) AS gone
@@ -160,8 +170,13 @@ AFTER DELETE ON messages
 REFERENCING OLD TABLE AS deleted
 FOR EACH STATEMENT EXECUTE FUNCTION uncount_messages();
 
+CREATE TRIGGER messages_uncount_all
+AFTER TRUNCATE ON messages
+FOR EACH STATEMENT EXECUTE FUNCTION uncount_messages();
+
 -- migrate:down
 -- squawk-ignore-file ban-drop-column, ban-drop-function
+DROP TRIGGER messages_uncount_all ON messages;
 DROP TRIGGER messages_uncount ON messages;
 DROP FUNCTION uncount_messages();
 -- As 0004 made it.

@@ -45,6 +45,24 @@ ALTER TABLE sessions
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX sessions_scenario_slug_idx ON sessions (scenario_slug) WHERE scenario_slug IS NOT NULL;
 
+-- The code that is still running, or runs again after a rollback, knows no picture: it leaves the one in the row of a
+-- user that it deletes.
+CREATE FUNCTION clear_image_url()
+RETURNS TRIGGER
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.image_url := NULL;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER users_clear_image_url
+BEFORE UPDATE ON users
+FOR EACH ROW
+WHEN (new.deleted_at IS NOT NULL AND new.image_url IS NOT NULL)
+EXECUTE FUNCTION clear_image_url();
+
 -- As find_users, with the picture.
 CREATE FUNCTION lookup_users(clerk_ids TEXT [])
 RETURNS TABLE (
@@ -185,6 +203,8 @@ $$;
 DROP FUNCTION list_sessions(TEXT [], TEXT [], TIMESTAMPTZ [], UUID [], INT []);
 DROP FUNCTION update_users(TEXT [], TEXT [], TEXT [], TEXT [], TIMESTAMPTZ [], TIMESTAMPTZ [], TIMESTAMPTZ []);
 DROP FUNCTION lookup_users(TEXT []);
+DROP TRIGGER users_clear_image_url ON users;
+DROP FUNCTION clear_image_url();
 -- The nearest that the code before has.
 UPDATE sessions SET status = 'completed' WHERE status = 'archived';
 ALTER TABLE sessions

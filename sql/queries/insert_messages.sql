@@ -1,6 +1,6 @@
--- insert_messages: add messages to sessions, to each all of its messages or none, in the order given; a row for each. One
--- that was stored under its id before comes back as it was stored, in no order; is_conflict says that something else
--- stands under an id, and that nothing was stored in the session.
+-- insert_messages: add messages to sessions, to each all of its messages or none, in the order given; a row for each, and
+-- those without ids in that order. One that was stored under its id before comes back as it was stored; is_conflict says
+-- that something else stands under an id, and that nothing was stored in the session.
 -- No row for a session: there is none, it is another user's, its user is deleted, or another transaction holds it, which
 -- is not waited for.
 -- session_ids, owner_ids: one for each session; an owner as in find_session.

@@ -27,8 +27,8 @@ HASHES = {
     "0005_add_event_times.sql": "813170e71f12e7042580cc41951f6295f8a33ef2652b85a4ef69fda7be0c7576",
     "0006_index_unnormalized_messages.sql": "b8ce8ff01062c2f614f869d031a7d721d15c85ed72f3d5c5afd694c461f95263",
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
-    "0008_add_message_ids.sql": "75a76114836444e70baefcbe6afedf4e249d5d1efad84432e2818960fcf144bb",
-    "0009_add_scenarios.sql": "0a942b2915c84f64775c068d2e97be8a88e09287fda7bd1c63031b02ab6d9494",
+    "0008_add_message_ids.sql": "0e6f863a8e622d840200f8fc0208d5c6bd7ce20df0f4e750a0394828730eae6f",
+    "0009_add_scenarios.sql": "a0ca1405609f86926c1f74f936b6c5b11c423546df3d56197de939317f5952de",
     "0010_create_history.sql": "dd7ddabed9a460f600df45ff69de46461b4b9d847b34c966062db945b650eb87",
 }
 
