@@ -122,8 +122,9 @@ class MessageIdConflict(ServiceError):
     reason = "message_id_conflict"
 
     def __init__(self, numbers: Sequence[int], *faults: Fault) -> None:
-        super().__init__(None, *faults)
+        super().__init__()
         self.numbers = numbers
+        self.faults = faults
 
 
 class MessagePage(NamedTuple):

@@ -1,5 +1,6 @@
 """The root of all errors, and what a request is refused for: 400 to 429."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -9,12 +10,13 @@ class ServiceError(Exception):
 
     reason: str
     status: HTTPStatus
+    # The places of the request that are the reason, where they can be named.
+    faults: "Sequence[Fault]" = ()
 
-    def __init__(self, reason: str | None = None, *faults: "Fault") -> None:
+    def __init__(self, reason: str | None = None) -> None:
         if reason is not None:
             self.reason = reason
         super().__init__(self.reason)
-        self.faults = faults
 
 
 class BadSignature(ServiceError):
@@ -42,6 +44,10 @@ class InvalidRequest(ServiceError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     reason = "shape"
+
+    def __init__(self, reason: str | None = None, *faults: Fault) -> None:
+        super().__init__(reason)
+        self.faults = faults
 
 
 class InvalidEvent(InvalidRequest):

@@ -246,11 +246,15 @@ async def test_of_many_sessions_one_gets_the_message_of_an_id(two_backends: list
 def rival(database_url: str, session: Json, sent: Json) -> Iterator[psycopg.Connection[Any]]:
     """Another process that has stored the message in a session, and has not committed yet."""
     with psycopg.connect(database_url) as connection:
-        connection.execute(
-            "INSERT INTO messages (id, session_id, role, content) VALUES (%s, %s, 'user', 'hello')",
-            [sent["id"], session["id"]],
-        )
+        store_as_rival(connection, session, sent)
         yield connection
+
+
+def store_as_rival(connection: psycopg.Connection[Any], session: Json, sent: Json) -> None:
+    connection.execute(
+        "INSERT INTO messages (id, session_id, role, content) VALUES (%s, %s, 'user', 'hello')",
+        [sent["id"], session["id"]],
+    )
 
 
 @pytest.mark.parametrize("content", ["hello", "x" * 9_000])
@@ -267,6 +271,89 @@ async def test_a_rival_decides_by_its_commit(
         getattr(connection, ends)()
 
     assert (await appending).status_code == status
+
+
+# The lengths of a batch's messages: stored with others', by themselves, on another connection.
+@pytest.mark.parametrize("length", [5, 9_000, 40_000])
+async def test_a_batch_waits_for_an_id_without_holding_one_that_comes_later(
+    chat: Chat, session: Json, direct_url: str, database: Database, length: int
+) -> None:
+    """Whatever its order: else a rival that stores the same ids would wait for it in turn, and Postgres end one of both."""
+    other = (await chat.open(Person())).json()
+    low, high = sorted((message("x" * length), message("x" * length)), key=lambda one: str(one["id"]))
+    with rival(direct_url, other, low) as connection:
+        appending = asyncio.create_task(send(chat, session, high, low))
+        waiting = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%insert_mess%'"
+        await asyncio.to_thread(wait_until, lambda: database.execute(waiting).fetchall() != [])
+        # Less than what Postgres waits before it looks for a circle.
+        connection.execute(b"SET LOCAL lock_timeout = '300ms'")
+        store_as_rival(connection, other, high)
+        connection.commit()
+
+    answer = await appending
+    assert (answer.status_code, await history(chat, session)) == (409, [])
+
+
+async def test_so_does_one_statement_for_several_sessions(
+    chat: Chat, session: Json, direct_url: str, database: Database
+) -> None:
+    """Of which each may be another user's."""
+    others = [(await chat.open(Person())).json() for _ in range(2)]
+    low, high = sorted((message(), message()), key=lambda one: str(one["id"]))
+    append = (
+        "SELECT message_id FROM add_messages(%s::UUID[], '{NULL,NULL}', '{1,2}', %s::UUID[], '{user,user}',"
+        " '{x,x}', '{NULL,NULL}')"
+    )
+    values = [[session["id"], others[0]["id"]], [high["id"], low["id"]]]
+    with rival(direct_url, others[1], low) as connection, psycopg.connect(direct_url) as third:
+        appending = asyncio.create_task(asyncio.to_thread(third.execute, append, values))
+        waiting = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%add_messages%'"
+        await asyncio.to_thread(wait_until, lambda: database.execute(waiting).fetchall() != [])
+        connection.execute(b"SET LOCAL lock_timeout = '300ms'")
+        store_as_rival(connection, others[1], high)
+        connection.commit()
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await appending
+
+
+async def test_the_order_of_a_batch_is_not_that_of_its_ids(chat: Chat, session: Json) -> None:
+    """Nor do those without ids stand apart: in the history and in the answer all are in the order of the batch."""
+    ids = sorted((str(uuid4()) for _ in range(4)), reverse=True)
+    batch = [message(f"{place} with an id", id=one) for place, one in enumerate(ids)]
+    for place in (4, 2, 2, 0):
+        batch.insert(place, {"role": "user", "content": f"{place} without"})
+
+    answer = await send(chat, session, *batch)
+
+    sent = [one["content"] for one in batch]
+    assert [one["content"] for one in answer.json()["messages"]] == sent
+    assert await history(chat, session) == answer.json()["messages"]
+
+
+async def test_a_conflict_names_its_messages(chat: Chat, session: Json) -> None:
+    """Each by its pointer, and none of those that would do; a batch of one as a batch."""
+    stored = [message(str(number)) for number in range(4)]
+    other = (await chat.open(Person())).json()
+    for sent in stored:
+        await send(chat, session, sent)
+    changed = [one | {"content": "changed"} for one in stored]
+    batches = {
+        "one of a batch": (session, [message(), changed[0]], [1]),
+        "several": (session, [changed[2], message(), changed[0], stored[3], changed[1]], [0, 2, 4]),
+        "of another session": (other, [message(), *stored], [1, 2, 3, 4]),
+        "a batch of one": (session, [changed[0]], [0]),
+    }
+
+    answers = {
+        name: await chat.post(f"/sessions/{where['id']}/messages/batch", {"messages": messages})
+        for name, (where, messages, _) in batches.items()
+    }
+    alone = await send(chat, session, changed[1])
+
+    named = {name: [one["pointer"] for one in answer.json()["errors"]] for name, answer in answers.items()}
+    assert {answer.status_code for answer in [alone, *answers.values()]} == {409}
+    assert named == {name: [f"#/messages/{one}/id" for one in numbers] for name, (*_, numbers) in batches.items()}
+    assert alone.json()["errors"] == [{"pointer": "#/id", "detail": "belongs to another message"}]
 
 
 async def test_the_id_of_a_deleted_message_is_forgotten(chat: Chat, session: Json) -> None:
