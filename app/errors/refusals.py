@@ -5,13 +5,26 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 
+class Fault(NamedTuple):
+    """One place of a request that cannot be used: a member of the body or a parameter.
+
+    `pointer` is a JSON pointer as a URI fragment (RFC 6901), `parameter` the name of a header or of a part of path or
+    query; neither, where the place has no name of ours. `detail` says what is wrong, without a value of the request;
+    empty, the meaning of the reason says it.
+    """
+
+    detail: str = ""
+    pointer: str | None = None
+    parameter: str | None = None
+
+
 class ServiceError(Exception):
     """What the service knows how to answer; any other exception is a bug and is logged as one."""
 
     reason: str
     status: HTTPStatus
     # The places of the request that are the reason, where they can be named.
-    faults: "Sequence[Fault]" = ()
+    faults: Sequence[Fault] = ()
 
     def __init__(self, reason: str | None = None) -> None:
         if reason is not None:
@@ -24,19 +37,6 @@ class BadSignature(ServiceError):
 
     status = HTTPStatus.BAD_REQUEST
     reason = "signature"
-
-
-class Fault(NamedTuple):
-    """One place of a request that cannot be used: a member of the body or a parameter.
-
-    `pointer` is a JSON pointer as a URI fragment (RFC 6901), `parameter` the name of a header or of a part of path or
-    query; neither, where the place has no name of ours. `detail` says what is wrong, without a value of the request;
-    empty, the meaning of the reason says it.
-    """
-
-    detail: str = ""
-    pointer: str | None = None
-    parameter: str | None = None
 
 
 class InvalidRequest(ServiceError):

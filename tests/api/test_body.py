@@ -1,13 +1,19 @@
 """Bodies of the API that would keep the event loop, or that do not fit: refused in time, by the name of the member."""
 
 import json
+import math
+import random
+import struct
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from starlette.types import ASGIApp
 
+from app.api import pagination
 from app.api.body import MAX_VALUES
+from app.api.members import write_document
 from app.api.messages import BATCH_BYTES, MESSAGE_BYTES
 from app.api.openapi import document
 from app.http.requests import BODY_BYTES, LongInteger, parse_json
@@ -144,7 +150,7 @@ FAULTS: dict[str, tuple[str, Any, list[tuple[str, str]]]] = {
         ],
     ),
     "metadata of 17 KB": ("", USER | {"metadata": {"canary": "x" * 17_000}}, [("#/metadata", LARGE)]),
-    "metadata that grows": ("", USER | {"metadata": {"canary": [1e300] * 100}}, [("#", "over 16 KiB")]),
+    "metadata that grows": ("", USER | {"metadata": {"canary": [1e300] * 100}}, [("#/metadata", LARGE)]),
     "deep metadata": ("", USER | {"metadata": {"canary": json.loads("[" * 100 + "]" * 100)}}, [("#/metadata", DEEP)]),
     "keys that become one": (
         "",
@@ -161,6 +167,18 @@ FAULTS: dict[str, tuple[str, Any, list[tuple[str, str]]]] = {
         "/batch",
         {"messages": [USER, USER | {"metadata": {"a": "x" * 17_000}}]},
         [("#/messages/1/metadata", LARGE)],
+    ),
+    "metadata that grows, in a batch": (
+        "/batch",
+        {
+            "messages": [
+                USER,
+                USER | {"metadata": {"a": [-1e-300] * 100}},
+                USER,
+                USER | {"metadata": {"a": [1e16] * 900}},
+            ]
+        },
+        [("#/messages/1/metadata", LARGE), ("#/messages/3/metadata", LARGE)],
     ),
     "no batch": ("/batch", {"messages": []}, [("#/messages", "must have at least 1 item")]),
     "no list": ("/batch", {"messages": {"canary": 1}}, [("#/messages", "must be a list")]),
@@ -206,6 +224,10 @@ async def test_a_refused_title_is_explained(chat: Chat) -> None:
         ("/users/user_a/sessions?cursor=canary", "cursor", "cursor"),
         (f"/users/user_a/sessions?q={'canary' * 40}", "q", "q"),
         (f"/sessions/{SESSION}/messages?before=canary", "before", "cursor"),
+        ("/users/user_a/sessions?q=%ff", "q", "query"),
+        ("/users/user_a/sessions?q=a&canary=1&status=%ED%A0%80canary", "status", "query"),
+        ("/scenarios?include_inactive=%C3", "include_inactive", "query"),
+        (f"/sessions/{SESSION}/messages?before=canary%FE", "before", "query"),
         ("/users/canary/sessions", "clerk_id", "clerk_id"),
         ("/users/canary/stats", "clerk_id", "clerk_id"),
     ],
@@ -216,6 +238,50 @@ async def test_a_refusal_names_the_parameter(chat: Chat, path: str, parameter: s
     assert (problem["status"], problem["code"]) == (422, code)
     assert [one["parameter"] for one in problem["errors"]] == [parameter]
     assert "canary" not in str(problem)
+
+
+async def test_a_query_string_that_cannot_be_read_is_explained_without_a_name_of_the_callers(chat: Chat) -> None:
+    """A parameter that no route has, and too many of them; all that have a name are named."""
+    path = "/users/user_a/sessions?"
+    queries = ["canary=%ff", "%ff=canary", "&".join(["canary=1"] * 21), "q=%fe&canary=%ff&limit=%c3"]
+
+    answers = [await chat.get(path + query) for query in queries]
+
+    meaning = {"detail": "The query string is not percent-encoded UTF-8, or has more than 20 parameters."}
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(422, "query")}
+    assert [answer.json()["errors"] for answer in answers[:3]] == [[meaning]] * 3
+    assert answers[3].json()["errors"] == [meaning | {"parameter": "q"}, meaning, meaning | {"parameter": "limit"}]
+    assert all("canary" not in answer.text for answer in answers)
+
+
+def test_every_parameter_of_a_query_string_has_a_name_here() -> None:
+    paths = document(asgi.stranded_app().routes)["paths"]
+    parameters = [one for item in paths.values() for operation in item.values() if isinstance(operation, dict)
+                  for one in operation.get("parameters", ())]  # fmt: skip
+
+    assert {one["name"] for one in parameters if one["in"] == "query"} == pagination.NAMES
+
+
+def test_a_document_is_written_as_postgres_writes_it(database: psycopg.Connection[Any]) -> None:
+    """So the bound is known before Postgres is asked: numbers of every size, and texts that look like them."""
+    dice = random.Random(14)
+    numbers: list[Any] = [struct.unpack(">d", dice.randbytes(8))[0] for _ in range(600)]
+    numbers += [
+        sign * digits * 10.0**exponent for sign in (1, -1) for digits in (0, 1, 1.5) for exponent in range(-8, 20)
+    ]
+    numbers += [5e-324, 1.7976931348623157e308, -0.0, 0, 10**99, 1e22, 123456789012345680.0]
+    texts = ["1e+20", '"1e+20', '\\"1e+20, -0.0', "\\", "-0.0", "a\tb\x01\x1f\x7f", "\u00e9\U0001f600", "</\u2028"]
+    values = [one for one in numbers if isinstance(one, int) or math.isfinite(one)] + texts
+    documents = [{"a": [one]} for one in values] + [{one: {one: -0.0}} for one in texts]
+    written = [write_document(one) for one in documents]
+
+    rows = database.execute(
+        "SELECT document::JSONB::TEXT AS text FROM unnest(%s::TEXT[])"
+        " WITH ORDINALITY AS one (document, number) ORDER BY number",
+        [written],
+    ).fetchall()
+
+    assert [row["text"] for row in rows] == written
 
 
 async def test_preferences_nested_too_deeply_are_422(chat: Chat) -> None:

@@ -82,6 +82,14 @@ def delete_as_before(database: Database, session: Json) -> None:
     database.execute("DELETE FROM messages WHERE session_id = %s AND content = '2'", [session["id"]])
 
 
+def truncate(database: Database, session: Json) -> None:  # noqa: ARG001  # All sessions are emptied.
+    database.execute(b"TRUNCATE messages")
+
+
+def truncate_and_more(database: Database, session: Json) -> None:  # noqa: ARG001  # As above.
+    database.execute(b"TRUNCATE preferences, messages RESTART IDENTITY CASCADE")
+
+
 WAYS: dict[str, tuple[list[Change], int]] = {
     "never counted": ([never_counted], 3),
     "an append of the release before": ([append_as_before], 5),
@@ -90,6 +98,10 @@ WAYS: dict[str, tuple[list[Change], int]] = {
     "never counted, then an append": ([never_counted, append_as_before], 5),
     "never counted, then a deletion": ([never_counted, delete_as_before], 2),
     "a deletion, then never counted": ([delete_as_before, never_counted], 2),
+    "a truncated table": ([truncate], 0),
+    "one of several": ([truncate_and_more], 0),
+    "never counted, then truncated": ([never_counted, truncate], 0),
+    "truncated, then an append": ([truncate, append_as_before], 2),
 }
 
 

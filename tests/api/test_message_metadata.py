@@ -69,27 +69,35 @@ async def test_members_are_set_and_taken_out(chat: Chat, session: Json) -> None:
     assert answers == {name: merged for name, (_, _, merged) in MERGES.items()}
 
 
-UNUSABLE: dict[str, Any] = {
-    "nothing": {},
-    "no object": [],
-    "metadata null": {"metadata": None},
-    "metadata a list": {"metadata": []},
-    "metadata a text": {"metadata": "a"},
-    "another member": {"content": "a"},
-    "too large": {"metadata": {"a": "x" * 16_384}},
-    "too large together": {"metadata": {"more": "x" * 9_000}},
-    "too large when written out": {"metadata": {"a": [1e300] * 60}},
-    "too deep": {"metadata": {"a": json.loads("[" * 101 + "]" * 101)}},
+# With the code of each.
+UNUSABLE: dict[str, tuple[Any, str]] = {
+    "nothing": ({}, "shape"),
+    "no object": ([], "json"),
+    "metadata null": ({"metadata": None}, "shape"),
+    "metadata a list": ({"metadata": []}, "shape"),
+    "metadata a text": ({"metadata": "a"}, "shape"),
+    "another member": ({"content": "a"}, "shape"),
+    "too large": ({"metadata": {"a": "x" * 16_384}}, "document_too_large"),
+    "too large when written out": ({"metadata": {"a": [1e300] * 60}}, "document_too_large"),
+    "too large together": ({"metadata": {"more": "x" * 9_000}}, "document_full"),
+    "together when written out": ({"metadata": {"a": [1e300] * 30}}, "document_full"),
+    "with another taken out": ({"metadata": {"small": None, "more": "x" * 9_000}}, "document_full"),
+    "too deep": ({"metadata": {"a": json.loads("[" * 101 + "]" * 101)}}, "too_deep"),
 }
 
 
 async def test_what_cannot_be_merged_is_422(chat: Chat, session: Json) -> None:
-    """The bound of 16 KiB holds for what comes of it; nothing is changed."""
-    said = (await chat.say(session, "user", "hello", metadata={"kept": "x" * 9_000})).json()
+    """The bound of 16 KiB holds for what comes of it too, which has a code of its own; nothing is changed."""
+    said = (await chat.say(session, "user", "hello", metadata={"kept": "x" * 9_000, "small": 1})).json()
 
-    statuses = {name: (await chat.patch(path_of(said), body)).status_code for name, body in UNUSABLE.items()}
+    answers = {name: await chat.patch(path_of(said), body) for name, (body, _) in UNUSABLE.items()}
 
-    assert statuses == dict.fromkeys(UNUSABLE, 422)
+    assert {answer.status_code for answer in answers.values()} == {422}
+    assert {name: answer.json()["code"] for name, answer in answers.items()} == {
+        name: code for name, (_, code) in UNUSABLE.items()
+    }
+    places = {answer.json()["errors"][0]["pointer"] for answer in answers.values() if "document" in answer.text}
+    assert places == {"#/metadata"}
     assert (await chat.get(f"/sessions/{session['id']}/messages")).json()["messages"] == [said]
     makes_room = await chat.patch(path_of(said), {"metadata": {"kept": None, "more": "x" * 9_000}})
     assert makes_room.status_code == 200

@@ -148,6 +148,17 @@ def test_every_example_is_valid_and_has_every_member() -> None:
             assert set(value) == set(members), place
 
 
+def test_each_webhook_shows_what_such_an_event_is_answered() -> None:
+    examples = {
+        name: item["post"]["responses"]["200"]["content"]["application/json"]["examples"][name]["value"]["outcome"]
+        for name, item in DOCUMENT["webhooks"].items()
+    }
+
+    assert examples == {
+        "user.created": "created", "user.updated": "updated", "user.deleted": "deleted", "session.created": "updated",
+    }  # fmt: skip
+
+
 def test_schemas_of_answers_are_open_and_no_member_has_a_default() -> None:
     """A new member of an answer breaks no client, and a member that may be missing is not typed as null."""
     text = json.dumps(DOCUMENT)

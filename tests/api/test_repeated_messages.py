@@ -278,7 +278,7 @@ async def test_a_rival_decides_by_its_commit(
 async def test_a_batch_waits_for_an_id_without_holding_one_that_comes_later(
     chat: Chat, session: Json, direct_url: str, database: Database, length: int
 ) -> None:
-    """Whatever its order: else a rival that stores the same ids would wait for it in turn, and Postgres end one of both."""
+    """Whatever its order: else a rival that stores the same ids would wait in turn, and Postgres end one of both."""
     other = (await chat.open(Person())).json()
     low, high = sorted((message("x" * length), message("x" * length)), key=lambda one: str(one["id"]))
     with rival(direct_url, other, low) as connection:

@@ -336,6 +336,19 @@ async def test_a_search_by_post_that_cannot_be_read_is_422(chat: Chat) -> None:
         assert (await chat.post(f"/users/{Person().clerk_id}/sessions/search", body)).status_code == 422, body
 
 
+@pytest.mark.parametrize("cursor", ["", "x", "f" * 32, "A" * 31, "A" * 33, "ä", 7, {}])
+async def test_a_malformed_cursor_has_one_code(chat: Chat, cursor: Any) -> None:
+    """Whether its letters or its meaning are wrong, by POST as by GET."""
+    path = f"/users/{Person().clerk_id}/sessions"
+
+    posted = (await chat.post(path + "/search", {"q": "x", "cursor": cursor})).json()
+    asked = (await chat.get(path, params={"q": "x", "cursor": str(cursor)})).json()
+
+    assert (posted["code"], asked["code"]) == ("cursor", "cursor")
+    assert [one["pointer"] for one in posted["errors"]] == ["#/cursor"]
+    assert [one["parameter"] for one in asked["errors"]] == ["cursor"]
+
+
 async def test_deleting_a_session_deletes_its_row_messages_and_thread(
     chat: Chat, database: Database, backboard: Sandbox
 ) -> None:
@@ -502,6 +515,10 @@ async def test_preferences_have_at_most_16_kib(chat: Chat) -> None:
     long_number = await chat.raw("PUT", path, b'{"a": [' + b",".join([b"1e300"] * 100) + b"]}")
 
     assert [whole.status_code, half.status_code, other.status_code, long_number.status_code] == [422, 200, 422, 422]
+    assert [one.json()["code"] for one in (whole, other, long_number)] == [
+        "document_too_large", "document_full", "document_too_large",
+    ]  # fmt: skip
+    assert {one.json()["errors"][0]["pointer"] for one in (whole, other, long_number)} == {"#"}
     assert (await chat.get(path)).json() == half.json()
 
 

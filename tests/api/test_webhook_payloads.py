@@ -97,6 +97,29 @@ async def test_an_unusable_event_is_422(app: ASGIApp, log: Log, body: bytes, rea
     assert answer.header(b"webhook-delivery") is None
 
 
+PLACES: dict[str, tuple[bytes, str, str]] = {
+    "a malformed id": (named("bad"), "#/data/id", "is not user_"),
+    "no id": (event("user.updated", {}), "#/data/id", "is not user_"),
+    "of a deletion": (event("user.deleted", {"id": 7}), "#/data/id", "is not user_"),
+    "no data": (b'{"type": "user.created"}', "#/data", "must be an object"),
+    "data a number": (event("user.deleted", 5), "#/data", "must be an object"),
+    "session: data a list": (session([]), "#/data", "must be an object"),
+    "session: user a number": (session({"user": 5}), "#/data/user", "must be an object"),
+    "session: user without an id": (session({"user": {}}), "#/data/user/id", "is not user_"),
+    "session: another's id": (session({"user": {"id": "sess_1"}}), "#/data/user/id", "is not user_"),
+    "no type": (b"{}", "#/type", "has no type"),
+}
+
+
+@pytest.mark.parametrize(("body", "pointer", "words"), PLACES.values(), ids=PLACES.keys())
+async def test_an_unusable_event_says_where(app: ASGIApp, body: bytes, pointer: str, words: str) -> None:
+    answer = await ask(app, asgi.delivery(body), body)
+
+    (fault,) = answer.told()["errors"]
+    assert fault["pointer"] == pointer
+    assert words in fault["detail"]
+
+
 IGNORED: dict[str, bytes] = {
     "of Clerk": event("organization.created", {"id": "org_1"}),
     "invented": event("user.invented", user_data(Person())),

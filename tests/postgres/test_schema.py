@@ -27,7 +27,7 @@ HASHES = {
     "0005_add_event_times.sql": "813170e71f12e7042580cc41951f6295f8a33ef2652b85a4ef69fda7be0c7576",
     "0006_index_unnormalized_messages.sql": "b8ce8ff01062c2f614f869d031a7d721d15c85ed72f3d5c5afd694c461f95263",
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
-    "0008_add_message_ids.sql": "0e6f863a8e622d840200f8fc0208d5c6bd7ce20df0f4e750a0394828730eae6f",
+    "0008_add_message_ids.sql": "0ef241d2d040a39c81a0cdd03fe943b49e48217014dfb116f34b071d23576c40",
     "0009_add_scenarios.sql": "a0ca1405609f86926c1f74f936b6c5b11c423546df3d56197de939317f5952de",
     "0010_create_history.sql": "dd7ddabed9a460f600df45ff69de46461b4b9d847b34c966062db945b650eb87",
 }
@@ -394,6 +394,35 @@ def test_the_code_from_before_0009_goes_on(database: Database) -> None:
     ]
     database.execute(b"INSERT INTO sessions (user_id, thread_id) SELECT id, 'other' FROM users")
     assert database.execute(b"SELECT image_url FROM users").fetchall() == [{"image_url": "https://a"}]
+
+
+# What leaves a picture in the row of a deleted user, but for the trigger.
+LEAVING: dict[str, list[str]] = {
+    "the deletion of the code before 0009": [
+        "UPDATE users SET email = NULL, name = NULL, last_sign_in_at = NULL, deleted_at = coalesce(deleted_at, now())"
+    ],
+    "one by hand": ["UPDATE users SET deleted_at = now()"],
+    "a picture that comes after it": [
+        "UPDATE users SET deleted_at = now()",
+        "UPDATE users SET image_url = 'https://b'",
+    ],
+    "both at once": ["UPDATE users SET deleted_at = now(), image_url = 'https://b'"],
+}
+
+
+def test_no_row_of_a_deleted_user_keeps_a_picture(database: Database) -> None:
+    """Whichever code deletes the user; a live one keeps it."""
+    left = {}
+    for name, statements in LEAVING.items():
+        database.execute(b"INSERT INTO users (clerk_id, assistant_id, image_url) VALUES ('user_a', 'x', 'https://a')")
+        database.execute(b"UPDATE users SET updated_at = now()")
+        kept = database.execute(b"SELECT image_url FROM users").fetchall()
+        for statement in statements:
+            database.execute(statement.encode())
+        left[name] = (kept + database.execute(b"SELECT image_url FROM users").fetchall(),)
+        database.execute(b"DELETE FROM users")
+
+    assert left == dict.fromkeys(LEAVING, ([{"image_url": "https://a"}, {"image_url": None}],))
 
 
 @pytest.mark.parametrize("slug", ["", "A", "a_b", "-a", "a-", "a--b", "a b", "a\n", "\u00e9", "x" * 65])

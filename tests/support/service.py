@@ -125,6 +125,10 @@ async def _check(response: httpx.Response) -> None:
     assert_declared(response.request.method, response.request.url.path, response.status_code, response.content)
 
 
+# The path itself is what is refused; and Postgres does not say which text.
+_WITHOUT_PLACE = ("scenario_in_use", "unstorable_text")
+
+
 def assert_declared(method: str, path: str, status: int, body: bytes) -> None:
     """A problem has its request id, and a code only if the operation declares it for this status."""
     if not body.startswith(b'{"type":"about:blank"'):
@@ -135,9 +139,11 @@ def assert_declared(method: str, path: str, status: int, body: bytes) -> None:
     assert "code" in problem or "errors" not in problem
     if "code" in problem and status != HTTPStatus.INTERNAL_SERVER_ERROR:
         assert problem["code"] in _declared_codes(method, path).get(status, ()), (method, path, problem)
+    if problem.get("code") and status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT):
+        assert problem.get("errors") or problem["code"] in _WITHOUT_PLACE, problem
     for one in problem.get("errors", ()):
         assert one["detail"]
-        assert len(one) == 2, one
+        assert len(one) == (2 if problem["code"] != "query" else 1 + ("parameter" in one)), one
 
 
 def _declared_codes(method: str, path: str) -> Mapping[int, Sequence[str]]:
