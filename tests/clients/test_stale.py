@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.clients.__main__ import PYTHON, ROOT, STAMP, TYPESCRIPT, python_files, stamp
+from tools.clients.__main__ import PYTHON, STAMP, TYPESCRIPT, python_files, stamp
 from tools.clients.described import described, for_callers
+from tools.processes import ROOT
 
 DOCUMENT = described()
 OPERATIONS = {operation["operationId"] for operation in for_callers(DOCUMENT)}
@@ -26,4 +27,6 @@ def test_both_clients_have_every_operation() -> None:
     python = re.findall(r"^    async def ([a-z]\w+)\(", (PYTHON / "asynchronous.py").read_text(), re.MULTILINE)
 
     assert {*typescript} - {"constructor"} == OPERATIONS
-    assert {*python} - {"aclose"} == {re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", one) for one in OPERATIONS}
+    assert {*python} - {"aclose"} == {
+        re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", one) for one in OPERATIONS
+    }
