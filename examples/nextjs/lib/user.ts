@@ -1,0 +1,11 @@
+// Who is signed in. Without Clerk's secret key it is always the same user, so that the example runs offline.
+import { auth } from "@clerk/nextjs/server";
+
+const STAND_IN = "user_local";
+
+export const hasClerk = Boolean(process.env.CLERK_SECRET_KEY);
+
+/** The Clerk id of the request's user, null for a visitor. */
+export async function signedInUser(): Promise<string | null> {
+  return hasClerk ? (await auth()).userId : STAND_IN;
+}
