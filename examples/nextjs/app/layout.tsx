@@ -3,6 +3,8 @@ import type { ReactNode } from "react";
 import { hasClerk } from "@/lib/user";
 
 export const metadata = { title: "Chat" };
+// Whether there is a Clerk is known when it runs, not when it is built.
+export const dynamic = "force-dynamic";
 
 function SignedIn({ children }: { children: ReactNode }) {
   if (!hasClerk) return children;
