@@ -1,6 +1,8 @@
 """clients/python against the service; its synchronous half is generated from the other (test_stale.py)."""
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,11 +13,13 @@ from clerk_backboard_sync import AsyncClient, Client, Failure, NoAnswer, Problem
 from tests.support import factories
 from tests.support.factories import Person
 from tests.support.service import Service
-from tools.processes import ServerProcess
+from tools.clients.__main__ import PYTHON
+from tools.processes import ROOT, ServerProcess
 
 pytestmark = pytest.mark.anyio
 
 URL = "http://test"
+GENERATORS = ROOT / ".local" / "clients" / "bin" / "python"
 Answer = Callable[[], httpx.Response]
 
 
@@ -235,3 +239,16 @@ def test_the_synchronous_client_converses(lasting_server: ServerProcess, person:
         client.add_message(session["id"], {"role": "user", "content": "Canary"})
         assert [one["content"] for one in client.list_messages(session["id"])["messages"]] == ["Canary"]
     through.close()
+
+
+@pytest.mark.skipif(
+    not GENERATORS.exists(), reason="clients/python is not installed; .ci/run does that, in .local/clients"
+)
+def test_the_installed_package_has_every_module_and_its_types() -> None:
+    asked = "import importlib.metadata as m; print(*m.files('clerk-backboard-sync-client'))"
+    done = subprocess.run([str(GENERATORS), "-c", asked], capture_output=True, text=True, check=False)
+    if "PackageNotFoundError" in done.stderr:
+        pytest.skip("clients/python is not installed in .local/clients; .ci/run does that")
+
+    installed = {Path(name).name for name in done.stdout.split() if name.startswith("clerk_backboard_sync/")}
+    assert {path.name for path in PYTHON.iterdir() if path.is_file()} <= installed

@@ -1,7 +1,7 @@
 """python -m tests.examples.nextjs_build: install the packages of examples/nextjs and build it, in .local/nextjs.
 
-A copy, so that neither touches what a reader has installed and built in the example's folder; it needs npm, and once the
-network. A build stands until a file of the example or of clients/typescript changes.
+A copy, so that neither touches what a reader has installed and built in the example's folder; it needs npm, and once
+the network. A build stands until a file of the example or of clients/typescript changes.
 """
 
 import hashlib

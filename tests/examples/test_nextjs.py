@@ -1,9 +1,8 @@
 """examples/nextjs, built and started, with its stand-in for Clerk's session: a turn by its routes."""
 
-import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -13,8 +12,7 @@ import pytest
 from tests.examples import nextjs_build
 from tests.support import factories
 from tools.processes import ServerProcess, responds, start_http
-from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard import faults
+from tools.sandbox.backboard import Sandbox, faults
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("node") or not (nextjs_build.is_built() or nextjs_build.is_installed()),
@@ -25,11 +23,11 @@ PROMPT = "Be brief."
 
 
 @pytest.fixture
-def browser(start_server: Any, backboard: Sandbox, tmp_path: os.PathLike[str]) -> Iterator[httpx.Client]:
+def browser(start_server: Callable[..., ServerProcess], backboard: Sandbox) -> Iterator[httpx.Client]:
     """A client of the started example."""
     if not nextjs_build.is_built():
         nextjs_build.build()
-    server: ServerProcess = start_server()
+    server = start_server()
     variables = {
         "SERVICE_URL": server.url,
         "SERVICE_TOKEN": factories.TOKEN,

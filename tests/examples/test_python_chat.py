@@ -13,8 +13,7 @@ import pytest
 
 from tests.support import factories
 from tools.processes import ROOT, ServerProcess, free_port
-from tools.sandbox.backboard import Sandbox
-from tools.sandbox.backboard import faults
+from tools.sandbox.backboard import Sandbox, faults
 
 PROGRAM = ROOT / "examples" / "python" / "chat.py"
 

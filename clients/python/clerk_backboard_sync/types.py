@@ -180,7 +180,10 @@ class ScenarioRequest(TypedDict):
 
 
 class SearchSessionsRequest(TypedDict):
-    """As the parameters of the list: `q` is looked for in titles and messages, `status` narrows the list."""
+    """As the parameters of the list: `q` is looked for in titles and messages, `status` narrows the list.
+
+    Without `limit` a page has 20 sessions.
+    """
 
     q: str
     status: NotRequired[list[Literal["active", "completed", "abandoned", "archived"]] | None]

@@ -317,7 +317,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Figures of this process, in Prometheus' text format. */
+        /** Figures of this process and of all together, in Prometheus' text format. */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -695,26 +695,22 @@ export interface components {
             system_prompt?: string | null;
             /** Model */
             model?: string | null;
-            /**
-             * Is Active
-             * @default true
-             */
-            is_active: boolean;
+            /** Is Active */
+            is_active?: boolean;
         };
         /**
          * SearchSessionsRequest
          * @description As the parameters of the list: `q` is looked for in titles and messages, `status` narrows the list.
+         *
+         *     Without `limit` a page has 20 sessions.
          */
         SearchSessionsRequest: {
             /** Q */
             q: string;
             /** Status */
             status?: ("active" | "completed" | "abandoned" | "archived")[] | null;
-            /**
-             * Limit
-             * @default 20
-             */
-            limit: number;
+            /** Limit */
+            limit?: number;
             /** Cursor */
             cursor?: string | null;
         };
