@@ -155,6 +155,7 @@ FAILURES: dict[str, tuple[list[Any], dict[str, float], dict[str, Any]]] = {
         {"first_wait": 9, "seconds": 8},
         {"retry_after": None, "tries": 1},
     ),
+    "408 and 429": ([busy(408, retry_after="0"), busy(429), busy(503)], {"tries": 3}, {"status": 503}),
     "no address": ([refused] * 3, {"tries": 3}, {"tries": 3}),
     "a page of a proxy": (
         [busy(502, PAGE), busy(504, PAGE), busy(503, PAGE)],

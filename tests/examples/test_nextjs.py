@@ -34,6 +34,7 @@ def browser(start_server: Callable[..., ServerProcess], backboard: Sandbox) -> I
         "BACKBOARD_API_URL": backboard.url,
         "BACKBOARD_API_KEY": factories.API_KEY,
         "NEXT_TELEMETRY_DISABLED": "1",
+        "STAND_IN_USER": factories.Person().clerk_id,
     }
     scenario = {"name": "City trip", "system_prompt": PROMPT, "model": "m-1"}
     bearer = {"Authorization": f"Bearer {factories.TOKEN}"}

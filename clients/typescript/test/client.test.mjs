@@ -109,6 +109,7 @@ const FAILURES = {
   "tries run out": [[busy(), busy()], { retries: { tries: 2 } }, { status: 503, tries: 2 }, 2],
   "a wait that is too long": [[busy({ "Retry-After": "3600" })], {}, { status: 503, retryAfter: 3600, tries: 1 }, 1],
   "a date as Retry-After": [[busy({ "Retry-After": "Fri, 27 Nov 2026 21:00:00 GMT" })], { retries: { firstWait: 9, seconds: 8 } }, { status: 503, retryAfter: undefined }, 1],
+  "408 and 429": [[page(408), page(429), page(503)], { retries: { tries: 3 } }, { status: 503 }, 3],
   "no address": [[refused], { retries: { tries: 1 } }, { name: "NoAnswer", tries: 1 }, 1],
   "a page of a proxy": [[page(502), page(504), page(503)], { retries: { tries: 3 } }, { status: 503, code: undefined }, 3],
   "a page of another program": [[page(200)], {}, { name: "Problem", status: 200, tries: 1 }, 1],
@@ -132,6 +133,7 @@ test("a signal ends a call, its wait and its repetitions", async () => {
     const call = client.getUser(newUser(), { signal: leaving.signal });
     setImmediate(() => leaving.abort(new Error("left")));
     await assert.rejects(call, { message: "left" });
+    assert.equal(sent[0][1].signal.reason.message, "left");
     assert.equal(sent.length, 1);
   }
 });

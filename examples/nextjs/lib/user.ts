@@ -1,7 +1,8 @@
-// Who is signed in. Without Clerk's secret key it is always the same user, so that the example runs offline.
+// Who is signed in. Without Clerk's secret key it is always the same user, so that the example runs offline; what is built
+// for production takes that user from a variable only, so that a key that is missing lets no visitor in.
 import { auth } from "@clerk/nextjs/server";
 
-const STAND_IN = "user_local";
+const STAND_IN = process.env.STAND_IN_USER ?? (process.env.NODE_ENV === "production" ? null : "user_local");
 
 export const hasClerk = Boolean(process.env.CLERK_SECRET_KEY);
 
