@@ -1,5 +1,6 @@
 """examples/python, run as a reader runs it: a conversation goes on, whatever fails and stops meanwhile."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -7,9 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import MagicMock
 
 import psycopg
 import pytest
+from clerk_backboard_sync import NoAnswer
 
 from tests.support import factories
 from tools.processes import ROOT, ServerProcess, free_port
@@ -137,3 +140,20 @@ def test_a_mistake_is_a_sentence_that_names_the_variable(
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert "canary" not in done.stderr
+
+
+def test_a_message_keeps_its_id_until_it_is_answered() -> None:
+    """The service may have stored it although its answer was lost."""
+    specification = importlib.util.spec_from_file_location("chat", PROGRAM)
+    assert specification
+    assert specification.loader
+    program = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(program)
+    service = MagicMock()
+    lost = NoAnswer("lost")
+    lost.retry_after = 0
+    service.add_message.side_effect = [lost, lost, {}]
+    program.Conversation(service, MagicMock(), "user_1", "chat", None).say("Hello")
+
+    ids = {call.args[1]["id"] for call in service.add_message.call_args_list}
+    assert (service.add_message.call_count, len(ids)) == (3, 1)
