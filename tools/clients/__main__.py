@@ -56,11 +56,11 @@ def write_typescript(document: Json, folder: Path) -> None:
 
 
 def stamp(document: Json) -> str:
-    """What the TypeScript client is generated from: it tells without Node whether that has changed since."""
+    """Of what the TypeScript client is generated from and what came of it; it tells without Node if one has changed."""
     generators = re.findall(r'"(?:openapi-typescript|typescript)": .*', (GENERATORS / "package.json").read_text())
     texts = [json.dumps(document, sort_keys=True), *generators, (TYPESCRIPT / "tsconfig.json").read_text()]
-    sources = sorted(path for path in (TYPESCRIPT / "src").glob("*.ts") if path.name != "schema.ts")
-    texts += [f"{path.name}\n{path.read_text()}" for path in sources]
+    files = sorted(path for path in TYPESCRIPT.glob("*/*.[jt]s") if path.parent.name in {"src", "dist"})
+    texts += [f"{path.relative_to(TYPESCRIPT)}\n{path.read_text()}" for path in files]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest() + "\n"
 
 

@@ -41,9 +41,7 @@ export declare class Client {
     /** List or search sessions, newest activity first. */
     listSessions(clerkId: string, page?: Query<"listSessions">, options?: CallOptions): Promise<api.SessionPage>;
     /** Search them without the text in an address, which proxies log. */
-    searchSessions(clerkId: string, body: Omit<api.SearchSessionsRequest, "limit"> & {
-        limit?: number;
-    }, options?: CallOptions): Promise<api.SessionPage>;
+    searchSessions(clerkId: string, body: api.SearchSessionsRequest, options?: CallOptions): Promise<api.SessionPage>;
     getSession(sessionId: string, options?: CallOptions): Promise<api.SessionAnswer>;
     changeSession(sessionId: string, body: api.ChangeSessionRequest, options?: CallOptions): Promise<api.SessionAnswer>;
     /** Delete a session with its messages and its thread. */

@@ -98,7 +98,7 @@ export class Client {
   /** Search them without the text in an address, which proxies log. */
   searchSessions(
     clerkId: string,
-    body: Omit<api.SearchSessionsRequest, "limit"> & { limit?: number },
+    body: api.SearchSessionsRequest,
     options?: CallOptions,
   ): Promise<api.SessionPage> {
     return this.#call("POST", path("users", clerkId, "sessions", "search"), { ...options, body });
