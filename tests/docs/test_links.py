@@ -7,7 +7,9 @@ import pytest
 
 from tests.docs.pages import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    path for pattern in ("*.md", "docs/*.md", "clients/*/*.md", "examples/*/README.md") for path in ROOT.glob(pattern)
+)
 PAST = {"decisions.md", "performance.md"}
 
 
@@ -38,6 +40,6 @@ def test_every_link_leads_somewhere(file: Path) -> None:
 # Decisions and the ladder of performance.md tell of files as they were at the time.
 @pytest.mark.parametrize("file", [one for one in PAGES if one.name not in PAST], ids=lambda file: file.name)
 def test_every_path_in_the_text_exists(file: Path) -> None:
-    paths = re.findall(r"`((?:app|docs|sql|tests|tools)/[\w./]*)`", file.read_text())
+    paths = re.findall(r"`((?:app|clients|docs|examples|sql|tests|tools)/[\w./]*)`", file.read_text())
 
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [path for path in paths if not (ROOT / path).exists() and not (file.parent / path).exists()] == []

@@ -8,7 +8,7 @@ from app.__main__ import COMMANDS
 from tests.docs.pages import ROOT, page, section
 from tests.docs.test_links import PAGES
 
-SCRIPT = {"run", "test", "check", "bench", "chaos", "hostile", "migration", "screenshots", "help"}
+SCRIPT = {"run", "test", "check", "bench", "chaos", "hostile", "clients", "migration", "screenshots", "help"}
 
 
 @pytest.mark.parametrize(("name", "lines"), [("README.md", 160), ("CONTRIBUTING.md", 150)])

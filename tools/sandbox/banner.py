@@ -33,6 +33,7 @@ def print_banner(settings: Settings, parts: list[str]) -> None:
         print(f"  {line}")
     print(
         "\nNext, in a second terminal:\n"
+        "  a conversation, in the terminal or in the browser: docs/quickstart.md\n"
         "  ./dev trigger user.created\n"
         f"  curl -sS http://127.0.0.1:{port}/ensure-user -H 'Authorization: Bearer {token}' \\\n"
         "       -H 'Content-Type: application/json' -d '{\"clerk_id\": \"user_2abc\"}'\n",

@@ -1,0 +1,2 @@
+export { Client } from "./client.js";
+export { Failure, NoAnswer, Problem } from "./problems.js";
