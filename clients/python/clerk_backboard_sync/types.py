@@ -56,7 +56,8 @@ class EnsuredUser(TypedDict):
 class FaultAnswer(TypedDict):
     """One place that cannot be used: a member of the body by its JSON pointer (RFC 6901), or a parameter by its name.
 
-    A member whose name the schema does not have is not named; the pointer leads to what it stands in.
+    A member whose name the schema does not have is not named; the pointer leads to what it stands in. A parameter
+    that no operation has, and a query string with too many of them, have neither.
     """
 
     detail: str
@@ -134,7 +135,7 @@ class Problem(TypedDict):
     """RFC 9457; no value of the request is in it.
 
     A caller who is let in, by a token or a signature, also gets `code`, the word that says why (x-codes lists them
-    all; new ones may come), and with a 422 `errors`, of which there are at most 20.
+    all; new ones may come), and `errors` with a 422 and with a 409 about the ids of messages, at most 20 of them.
     """
 
     type: Literal["about:blank"]
@@ -167,8 +168,10 @@ class ScenarioPage(TypedDict):
 
 
 class ScenarioRequest(TypedDict):
-    """The whole of a scenario; a member that is missing or null is empty, and `is_active` true.
+    """The whole of a scenario.
 
+    `description`, `system_prompt` and `model` are empty where they are missing or null. `name` must be there, a missing
+    `is_active` is true, and neither may be null.
     The chat backend sends `system_prompt` and `model` (Backboard's `model_name`) with each turn of a session.
     """
 
