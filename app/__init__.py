@@ -16,4 +16,4 @@ http/                the server side and the client side of HTTP
 deadline, errors, log, log_format, metrics, reasons, settings
 """
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
