@@ -338,7 +338,7 @@ def test_an_outage_of_backboard_is_waited_out(clerk: Clerk, variables: dict[str,
     with backboard.refuse_connections():
         running = start(variables)
         said = running.folder / "stderr"
-        while "event=backfill_waits reason=backboard_down" not in said.read_text():
+        while not said.exists() or "event=backfill_waits reason=backboard_down" not in said.read_text():
             assert running.poll() is None
             time.sleep(0.05)
 
