@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.bench import __main__ as bench
-from tools.bench import load, peers, plot
+from tools.bench import load, paths, peers, plot
 from tools.bench.cores import Cores
 from tools.bench.figures import Figure, at_least, compared, interleaved
 from tools.bench.rig import Rig, Sizes
@@ -36,6 +36,8 @@ TINY = Sizes(
 def rig(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     """A rig that measures as little as possible, with the load generator that is always there."""
     monkeypatch.setattr(load, "generator", lambda: "tools/bench/client.py")
+    # Two of its paths once more, on a Postgres of their own.
+    monkeypatch.setattr(paths, "_without_sync", lambda *_: iter(()))
     here = Cores.here()
     # On all cores, because other tests run beside this one.
     everywhere = here.server | here.others

@@ -37,7 +37,7 @@ def test_a_short_campaign_keeps_every_promise() -> None:
     happened = dict(re.findall(r"of them (kill -9|database crashes|cut connections) +([0-9,]+)", done.stdout))
     assert int(happened["kill -9"]) >= 10
     assert int(happened["database crashes"]) >= 1
-    assert int(happened["cut connections"]) >= 30
+    assert int(happened["cut connections"]) >= 20
 
 
 def test_the_same_seed_makes_the_same_decisions() -> None:
