@@ -35,6 +35,7 @@ from app.postgres.queries import Queries
 from app.postgres.refusals import why_refused
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES, quote
 from app.postgres.search_path import is_unusable, mend_search_path
+from app.postgres.triggers import list_wrong_triggers, mend_triggers
 from app.reasons import meaning_of
 
 CONNECT_SECONDS = 10.0
@@ -190,12 +191,23 @@ async def _check_result(connection: Connection, migrations: list[Migration]) -> 
             f"Every migration was applied, but these tables are gone: {', '.join(sorted(lost))}. Restore them from a"
             " backup; `reset` makes them anew and drops the rest."
         )
-    (wrong,) = await execute(connection, list_wrong_functions(Queries.load()), seconds=QUERY_SECONDS)
-    if wrong:
-        raise MigrationError(
-            f"Every migration was applied, but these functions are gone, or others stand in their place:"
-            f" {', '.join(signature for signature, _ in wrong)}. {mend_functions([one for one, _ in wrong])}"
+    queries = Queries.load()
+    statements = list_wrong_functions(queries), list_wrong_triggers(queries)
+    functions, triggers = (
+        [row[0] for row in rows] for rows in await execute(connection, *statements, seconds=QUERY_SECONDS)
+    )
+    found = []
+    if functions:
+        found.append(
+            f"these functions are gone, or others stand in their place: {', '.join(functions)}."
+            f" {mend_functions(functions)}"
         )
+    if triggers:
+        found.append(
+            f"these triggers are gone, switched off or others: {', '.join(triggers)}. {mend_triggers(triggers)}"
+        )
+    if found:
+        raise MigrationError(f"Every migration was applied, but {' And '.join(found)}")
 
 
 @contextmanager

@@ -120,6 +120,7 @@ class Queries:
     list_user_messages: bytes
     list_users: bytes
     list_wrong_functions: bytes
+    list_wrong_triggers: bytes
     lock_process: bytes
     lock_imported_sessions: bytes
     lock_session: bytes

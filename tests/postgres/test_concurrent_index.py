@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.postgres import concurrent_index, functions, migrations
+from app.postgres import concurrent_index, functions, migrations, triggers
 from app.postgres.applied_migrations import MigrationError
 from app.postgres.migration_files import ConcurrentIndex, read_migrations
 from app.postgres.pipeline import Connection
@@ -160,11 +160,11 @@ async def test_messages_are_written_while_the_index_over_them_is_built(
 ) -> None:
     """A transaction that has written keeps the index waiting, and the writers that come behind it do not wait."""
     files = read_migrations()
-    for module in (migrations, functions):
+    for module in (migrations, functions, triggers):
         monkeypatch.setattr(module, "read_migrations", lambda: [one for one in files if one.version < "0006"])
     with temporary_database(database_url) as url:
         await migrations.migrate(url)
-        for module in (migrations, functions):
+        for module in (migrations, functions, triggers):
             monkeypatch.setattr(module, "read_migrations", lambda: files)
         with psycopg.connect(url) as writer, psycopg.connect(url, autocommit=True) as next_writer:
             writer.execute("DELETE FROM messages")
