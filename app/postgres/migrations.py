@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from app.errors import DatabaseUnavailable
 from app.postgres import concurrent_index
@@ -27,6 +28,7 @@ from app.postgres.applied_migrations import (
     list_applied,
     list_states,
 )
+from app.postgres.blockers import run_watched
 from app.postgres.functions import list_wrong_functions, mend_functions
 from app.postgres.migration_files import Migration, read_migrations, split
 from app.postgres.pipeline import Connection, execute
@@ -76,15 +78,14 @@ async def status(url: str) -> list[MigrationState]:
             return await list_states(connection)
 
 
-async def connect(url: str) -> Connection:
+async def connect(url: str, **parameters: str) -> Connection:
     """Connect, and retry for a while: in a release phase the database may just be starting."""
     give_up_at = monotonic() + CONNECT_SECONDS
     reported = ""
     while True:
         try:
-            return await psycopg.AsyncConnection.connect(
-                connection_string(url), autocommit=True, prepare_threshold=None
-            )
+            conninfo = make_conninfo(connection_string(url), **parameters)
+            return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.OperationalError as error:
             why = await why_refused(url)
             if monotonic() > give_up_at:
@@ -161,7 +162,14 @@ async def _apply(connection: Connection, migration: Migration, url: str) -> None
         return
     # A statement with values keeps its snapshot until the next one, and CREATE INDEX CONCURRENTLY waits for that.
     await connection.execute(NO_IDLE_LIMIT)
-    async with await connect(url) as another:
+    try:
+        await run_watched(url, lambda name: _apply_outside(migration, url, name))
+    except asyncio.CancelledError:
+        raise MigrationError(f"Stopped before the end of {migration.file}; the next run begins it again.") from None
+
+
+async def _apply_outside(migration: Migration, url: str, name: str) -> None:
+    async with await connect(url, application_name=name) as another:
         if index := migration.concurrent_index:
             await concurrent_index.build(another, index, migration.up)
         else:

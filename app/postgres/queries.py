@@ -84,6 +84,7 @@ class Queries:
     list_attempts: bytes
     list_columns: bytes
     list_defaults: bytes
+    list_blockers: bytes
     list_deleted_threads: bytes
     list_deliveries: bytes
     list_doubt_ages: bytes
