@@ -135,6 +135,7 @@ class Queries:
     record_process: bytes
     resolve_attempt: bytes
     resolve_deliveries: bytes
+    set_local_plans: bytes
     set_local_timeouts: bytes
     set_preferences: bytes
     set_scenario: bytes

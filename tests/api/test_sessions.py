@@ -349,6 +349,16 @@ async def test_a_malformed_cursor_has_one_code(chat: Chat, cursor: Any) -> None:
     assert [one["parameter"] for one in asked["errors"]] == ["cursor"]
 
 
+async def test_a_search_for_nothing_that_can_be_stored_is_422(chat: Chat) -> None:
+    """By either way; without a text all sessions are listed."""
+    person = Person()
+    await chat.open(person)
+    path = f"/users/{person.clerk_id}/sessions"
+    for text, by_post, by_get in (("\0", 422, 422), ("\0\0", 422, 422), ("\0x\0", 200, 200), ("", 422, 200)):
+        posted, got = await chat.post(f"{path}/search", {"q": text}), await chat.get(path, params={"q": text})
+        assert (posted.status_code, got.status_code) == (by_post, by_get), repr(text)
+
+
 async def test_deleting_a_session_deletes_its_row_messages_and_thread(
     chat: Chat, database: Database, backboard: Sandbox
 ) -> None:
