@@ -163,6 +163,12 @@ SPELLINGS = {
     "a vowel in two halves": ("\u0b95\u0bc6\u0bbe", "\u0b95\u0bca"),
     "the sign for \u00e5ngstr\u00f6m, in small letters": ("10 \u212b", "10 a\u030a"),
     "the sign for kelvin": ("300 \u212a", "300 k"),
+    "a dotted capital": ("\u0130stanbul", "istanbul"),
+    "a dotted capital, in two characters": ("I\u0307stanbul", "\u0130STANBUL"),
+    "a dotted capital, searched": ("ISTANBUL", "\u0130stanbul"),
+    "a sigma at the end": ("\u03bf\u03b4\u03cc\u03c2", "\u039f\u0394\u038c\u03a3"),
+    "a sharp s as a capital": ("STRA\u1e9eE", "stra\u00dfe"),
+    "a long s": ("\u017flang", "slang"),
     "wildcards among them": ("100% cafe\u0301_", "100% caf\u00e9_"),
 }
 
