@@ -112,7 +112,9 @@ async def test_deliveries_under_way_leave_memory_to_the_chat(app: ASGIApp, log: 
     ]
     await asyncio.sleep(0)
 
-    refused = await unfinished(app, SIGNATURE, SMALL_BYTES + 1, "/webhooks/clerk")
+    # One that is not refused would wait for the rest of its body.
+    async with asyncio.timeout(5):
+        refused = await unfinished(app, SIGNATURE, SMALL_BYTES + 1, "/webhooks/clerk")
     asgi.assert_refused(refused, log.line(), 503, "large_bodies")
     chat = await ask(app, asgi.HOST + asgi.JSON + asgi.BEARER, b" " * 100_000, b" ", path=MESSAGES)
     for one in waiting:
