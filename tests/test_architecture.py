@@ -128,7 +128,7 @@ def test_modules_import_each_other_without_circles() -> None:
     ("library", "allowed"),
     [
         ("svix", r"clerk\.signatures"),
-        ("httpx", r"http\.client|backboard\.(calls|client)|clerk\.(api|jwks)|commands\.trigger|settings"),
+        ("httpx", r"http\.client|backboard\.(calls|client)|clerk\.(api|jwks)|commands\.trigger|settings\.web_address"),
         ("jwt", r"clerk\.(session_tokens|jwks)"),
         ("cryptography", r"clerk\.jwks|settings\.keys"),
         ("psycopg", r"postgres\..*|commands\.psql|settings\.database_(address|options|url)"),
@@ -178,15 +178,22 @@ def test_the_settings_use_psycopg_only_to_parse_addresses() -> None:
 
 def test_the_settings_use_httpx_only_to_parse_addresses() -> None:
     """They import its parser, so that no client refuses an address later."""
-    used = set(re.findall(r"httpx\.(\w+)", (ROOT / "app" / "settings" / "__init__.py").read_text()))
+    used = set(re.findall(r"httpx\.(\w+)", (ROOT / "app" / "settings" / "web_address.py").read_text()))
 
     assert used == {"URL", "InvalidURL"}
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"app.commands.psql"}))
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"app.commands.psql", "app.settings.database_address"}))
 def test_only_the_settings_read_the_environment(name: str) -> None:
     """pydantic-settings does it for them."""
     assert uses_of_environment(TREES[name]) == []
+
+
+def test_of_what_libpq_reads_only_empty_variables_are_taken_out() -> None:
+    tree = TREES["app.settings.database_address"]
+    (function,) = (one for one in functions(tree) if one.name == "unset_empty_variables")
+
+    assert uses_of_environment(tree) == uses_of_environment(function)
 
 
 def test_psql_only_gets_the_environment_passed_on() -> None:

@@ -23,6 +23,7 @@ from app.postgres.pipeline import Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
 from app.postgres.schema import find_tables, read_tables
+from app.postgres.triggers import list_wrong_triggers
 
 CHECK_SECONDS = 1.0
 # The database is asked at most once in this time, however many clients ask.
@@ -70,9 +71,11 @@ class Health:
     _status: str = field(default="", init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _functions: Statement = field(init=False)
+    _triggers: Statement = field(init=False)
 
     def __post_init__(self) -> None:
         self._functions = list_wrong_functions(self.queries)
+        self._triggers = list_wrong_triggers(self.queries)
 
     def routes(self) -> list[Route]:
         return [
@@ -124,13 +127,17 @@ class Health:
     async def _check_schema(self) -> str:
         try:
             deadline = Deadline(CHECK_SECONDS)
-            versions, tables, wrong_functions = await self.query_pool.execute(
-                (self.queries.get_schema_version, {}), find_tables(self.queries), self._functions, deadline=deadline
+            versions, tables, *wrong = await self.query_pool.execute(
+                (self.queries.get_schema_version, {}),
+                find_tables(self.queries),
+                self._functions,
+                self._triggers,
+                deadline=deadline,
             )
         except (DatabaseUnavailable, DeadlineExceeded) as error:
             return error.reason
         version = versions[0][0]
-        if version == self.schema_version and wrong_functions:
+        if version == self.schema_version and any(wrong):
             return "schema_missing"
         if version == self.schema_version:
             return "database_rights" if any(table.lacks_rights for table in read_tables(tables)) else "ready"

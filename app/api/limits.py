@@ -98,14 +98,17 @@ class UserLimits(NamedTuple):
 
     @contextmanager
     def search(self, clerk_id: str | None) -> Iterator[None]:
-        """Take the token of a search, and more of them if it takes too long."""
+        """Take the token of a search, and more of them once it has taken too long.
+
+        Not before: a person who types has many under way, all but the last of which their client gives up. Those of one
+        user run one after the other, and few of them within the time for which one may wait.
+        """
         self.searches.take(clerk_id)
-        with self.searches.reserve(clerk_id, SLOW_SEARCH - 1) as reservation:
-            try:
-                yield
-            except DatabaseSlow:
-                reservation.used = SLOW_SEARCH - 1
-                raise
+        try:
+            yield
+        except DatabaseSlow:
+            self.searches.charge(clerk_id, SLOW_SEARCH - 1)
+            raise
 
 
 def build_user_limits(settings: Settings) -> UserLimits:

@@ -78,7 +78,7 @@ def _write_number(match: re.Match[str]) -> str:
 
 def _refuse(value: object) -> None:
     if isinstance(value, LongInteger):
-        raise PydanticCustomError("too_many_digits", "an integer may have at most 100 digits")
+        raise PydanticCustomError("too_many_digits", "an integer may have at most 309 digits")
     raise TypeError(type(value).__name__)
 
 

@@ -64,8 +64,9 @@ class Query:
 
     def search(self) -> str | None:
         """`q` without NUL, which stands in no stored text; None when it is missing or empty."""
-        text = storable_text(self._get("q") or "")
-        if len(text) > SEARCH_LENGTH:
+        given = self._get("q") or ""
+        text = storable_text(given)
+        if len(text) > SEARCH_LENGTH or (given and not text):
             raise InvalidRequest("q", Fault(parameter="q"))
         return text or None
 

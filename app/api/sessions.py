@@ -34,7 +34,7 @@ from app.clerk.users import Profile
 from app.deadline import Deadline
 from app.errors import Fault, InvalidRequest
 from app.http.answers import answer_found
-from app.http.requests import headers_named
+from app.http.requests import headers_named, while_connected
 from app.http.responses import answer_json, answer_nothing
 from app.users.service import UserService
 
@@ -123,7 +123,7 @@ class Sessions:
             sessions = await self.chat.list_sessions(wanted)
         else:
             with self.limits.search(request.owner_id):
-                sessions = await self._search(wanted, text, request.deadline)
+                sessions = await while_connected(request.receive, self._search(wanted, text, request.deadline))
         await self._answer_page(request, sessions, limit)
 
     @Operation(body=SearchSessionsRequest, answers={200: SessionPage}, errors=_SEARCHING)
@@ -138,7 +138,7 @@ class Sessions:
         after = None if body.cursor is None else pagination.decode_session_cursor(body.cursor, place)
         wanted = SessionsRequest(clerk_id, after, body.limit + 1, body.status)
         with self.limits.search(request.owner_id):
-            sessions = await self._search(wanted, body.q, request.deadline)
+            sessions = await while_connected(request.receive, self._search(wanted, body.q, request.deadline))
         await self._answer_page(request, sessions, body.limit)
 
     async def _search(self, wanted: SessionsRequest, text: str, deadline: Deadline) -> list[Session]:

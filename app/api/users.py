@@ -25,8 +25,11 @@ from app.api.body import read_body
 from app.api.limits import UserLimits
 from app.api.openapi import Operation
 from app.api.schemas import EnsuredUser, EnsureUserRequest, OwnUserRequest, Preferences, StatsAnswer
+from app.chat.models import Stats
 from app.chat.service import ChatService
 from app.clerk.users import Profile
+from app.deadline import Deadline
+from app.http.requests import while_connected
 from app.http.responses import HttpError, answer_json
 from app.users.models import User
 from app.users.service import UserService
@@ -84,8 +87,7 @@ class Users:
         """Figures of a user."""
         clerk_id = request.clerk_id()
         with self.limits.search(request.owner_id):
-            user = await self.users.find(clerk_id)
-            stats = await self.chat.stats(user.id, request.deadline)
+            user, stats = await while_connected(request.receive, self._stats(clerk_id, request.deadline))
         content = {
             "joined_at": user.created_at,
             "sessions": stats.sessions,
@@ -95,6 +97,10 @@ class Users:
             "last_activity_at": stats.last_at,
         }
         await answer_json(request.send, HTTPStatus.OK, content)
+
+    async def _stats(self, clerk_id: str, deadline: Deadline) -> tuple[User, Stats]:
+        user = await self.users.find(clerk_id)
+        return user, await self.chat.stats(user.id, deadline)
 
     @Operation(answers={200: Preferences}, errors=_FINDING)
     async def get_preferences(self, request: AuthenticatedRequest) -> None:

@@ -34,10 +34,14 @@ def _letters(text: str) -> Iterator[str]:
 
 
 def _letter_pattern(letter: str) -> str:
-    """One letter in all of its spellings; those of its other case too, since `~*` knows only pairs (K has two)."""
-    cases = {case for case in (letter, letter.lower(), letter.upper()) if len(case) == len(letter)}
+    """One letter in all of its spellings; those of its other cases too, since `~*` knows only pairs (S has two)."""
+    pair = {case for case in (letter, letter.lower(), letter.upper()) if len(case) == len(letter)}
+    others = {case + letter[1:] for case in _cases().get(letter[0].casefold(), ())}
+    cases = pair | others
+    if letter in _DOTTED:
+        cases.update(_DOTTED)
     spellings = {spelling for case in cases for spelling in _spellings(case)}
-    if spellings == cases:
+    if spellings == pair and not others:
         return re.escape(letter)
     return f"(?:{'|'.join(map(re.escape, sorted(spellings)))})"
 
@@ -65,6 +69,25 @@ def _wholes() -> dict[str, list[str]]:
         if parts and not parts.startswith("<"):
             wholes.setdefault(normalize("NFD", character), []).append(character)
     return wholes
+
+
+# The dotted capital of Turkish is another letter to Unicode's rules, and an i to the person who searches.
+_DOTTED = ("i", "I", "\u0130")
+
+
+# Their capital is two letters to Python, and Postgres finds the one from the other in one direction only.
+_SHARP_S = ["\u00df", "\u1e9e"]
+
+
+@cache
+def _cases() -> dict[str, list[str]]:
+    """The letters of which more than two are the same in any case, such as the small sigmas, by that in `casefold`."""
+    cases: dict[str, list[str]] = {"ss": _SHARP_S}
+    for character in map(chr, range(0x41, 0x1E944)):
+        folded = character.casefold()
+        if len(folded) == 1 and not combining(character):
+            cases.setdefault(folded, []).append(character)
+    return {folded: letters for folded, letters in cases.items() if len(letters) > 2 or letters is _SHARP_S}  # noqa: PLR2004
 
 
 @cache

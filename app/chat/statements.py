@@ -62,11 +62,13 @@ class Statements:
     async def send_long(self, statement: Statement, deadline: Deadline, *, user_id: UUID) -> list[Rows]:
         """Run a search or a count about a user: one at a time in this process, and one of each user in the queue.
 
-        So a user with many slow searches delays the others by one of them.
+        So a user with many slow searches delays the others by one of them. It reads no other user's messages, however
+        the planner weighs that.
         """
         turn = self._turns.setdefault(user_id, asyncio.Semaphore(1))
         async with _acquired(turn, deadline), _acquired(self._long_statement, deadline):
-            return await self.send_bounded(statement, deadline=deadline)
+            _, *rows = await self.send_bounded((self._queries.set_local_plans, {}), statement, deadline=deadline)
+            return rows
 
     @contextmanager
     def outcome(self) -> Iterator[None]:

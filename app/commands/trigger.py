@@ -16,6 +16,7 @@ import httpx
 from app.clerk.signatures import sign
 from app.commands.runtime import Echo, load_settings
 from app.settings import SenderSettings
+from app.settings.web_address import is_web_address
 
 SAMPLES = Path(__file__).parent / "samples"
 PATH = "/webhooks/clerk"
@@ -50,11 +51,7 @@ def trigger(
 
 def _server_of(url: str) -> str:
     """The server's address, also where the endpoint's is given, as Clerk's dashboard has it."""
-    try:
-        address = urlsplit(url)
-        is_usable = address.scheme in ("http", "https") and bool(httpx.URL(url).host) and address.port != 0
-    except (ValueError, httpx.InvalidURL):
-        is_usable = False
+    is_usable = is_web_address(url) and urlsplit(url).scheme in ("http", "https")
     if not is_usable or re.search(r"[?#@\\\s]", url):
         raise click.UsageError(
             "--url must be http:// or https://, the host and perhaps a port and a path, without ?, # and @, such as"

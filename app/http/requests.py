@@ -1,11 +1,12 @@
 """A request's headers, each with all of its values, and its JSON body, read under a cap and parsed strictly."""
 
+import asyncio
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
@@ -14,6 +15,8 @@ from app.errors import Fault, InvalidRequest
 from app.http.bodies import budget_of
 from app.http.memory import SMALL_BYTES
 from app.http.responses import CLOSE, HttpError
+
+Result = TypeVar("Result")
 
 HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 100
@@ -78,6 +81,28 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES, *, ow
             is_counted = True
 
 
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+    """What work returns; when the client leaves, it is cancelled and this raises ClientDisconnect.
+
+    For work that changes nothing and of which there is much, such as the searches of a person who types.
+    """
+    task, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_until_disconnect(receive))
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()
+        await asyncio.wait({task, leaving})
+
+
+async def _until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def announced_length(scope: Scope, cap: int) -> int:
     """How long the body will be, in bytes. Without an announcement as long as the cap, with a malformed one longer."""
     lengths = headers_named(scope, b"content-length")
@@ -92,8 +117,9 @@ def _is_json(media_type: bytes) -> bool:
 
 # The whitespace of JSON; str.strip() would take more.
 _WHITESPACE = " \t\n\r"
-# Of an integer. Python takes as long for one of 4,000 digits, and again to write it, as for 1,000 short ones.
-MOST_DIGITS = 100
+# Of an integer. Python takes as long for one of 4,000 digits, and again to write it, as for 1,000 short ones. Postgres
+# writes the largest number that is taken with an exponent, 1.797e308, with so many.
+MOST_DIGITS = 309
 
 
 class LongInteger:

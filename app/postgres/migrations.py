@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from app.errors import DatabaseUnavailable
 from app.postgres import concurrent_index
@@ -27,6 +28,7 @@ from app.postgres.applied_migrations import (
     list_applied,
     list_states,
 )
+from app.postgres.blockers import run_watched
 from app.postgres.functions import list_wrong_functions, mend_functions
 from app.postgres.migration_files import Migration, read_migrations, split
 from app.postgres.pipeline import Connection, execute
@@ -35,6 +37,7 @@ from app.postgres.queries import Queries
 from app.postgres.refusals import why_refused
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES, quote
 from app.postgres.search_path import is_unusable, mend_search_path
+from app.postgres.triggers import list_wrong_triggers, mend_triggers
 from app.reasons import meaning_of
 
 CONNECT_SECONDS = 10.0
@@ -75,15 +78,14 @@ async def status(url: str) -> list[MigrationState]:
             return await list_states(connection)
 
 
-async def connect(url: str) -> Connection:
+async def connect(url: str, **parameters: str) -> Connection:
     """Connect, and retry for a while: in a release phase the database may just be starting."""
     give_up_at = monotonic() + CONNECT_SECONDS
     reported = ""
     while True:
         try:
-            return await psycopg.AsyncConnection.connect(
-                connection_string(url), autocommit=True, prepare_threshold=None
-            )
+            conninfo = make_conninfo(connection_string(url), **parameters)
+            return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.OperationalError as error:
             why = await why_refused(url)
             if monotonic() > give_up_at:
@@ -160,7 +162,14 @@ async def _apply(connection: Connection, migration: Migration, url: str) -> None
         return
     # A statement with values keeps its snapshot until the next one, and CREATE INDEX CONCURRENTLY waits for that.
     await connection.execute(NO_IDLE_LIMIT)
-    async with await connect(url) as another:
+    try:
+        await run_watched(url, lambda name: _apply_outside(migration, url, name))
+    except asyncio.CancelledError:
+        raise MigrationError(f"Stopped before the end of {migration.file}; the next run begins it again.") from None
+
+
+async def _apply_outside(migration: Migration, url: str, name: str) -> None:
+    async with await connect(url, application_name=name) as another:
         if index := migration.concurrent_index:
             await concurrent_index.build(another, index, migration.up)
         else:
@@ -190,12 +199,23 @@ async def _check_result(connection: Connection, migrations: list[Migration]) -> 
             f"Every migration was applied, but these tables are gone: {', '.join(sorted(lost))}. Restore them from a"
             " backup; `reset` makes them anew and drops the rest."
         )
-    (wrong,) = await execute(connection, list_wrong_functions(Queries.load()), seconds=QUERY_SECONDS)
-    if wrong:
-        raise MigrationError(
-            f"Every migration was applied, but these functions are gone, or others stand in their place:"
-            f" {', '.join(signature for signature, _ in wrong)}. {mend_functions([one for one, _ in wrong])}"
+    queries = Queries.load()
+    statements = list_wrong_functions(queries), list_wrong_triggers(queries)
+    functions, triggers = (
+        [row[0] for row in rows] for rows in await execute(connection, *statements, seconds=QUERY_SECONDS)
+    )
+    found = []
+    if functions:
+        found.append(
+            f"these functions are gone, or others stand in their place: {', '.join(functions)}."
+            f" {mend_functions(functions)}"
         )
+    if triggers:
+        found.append(
+            f"these triggers are gone, switched off or others: {', '.join(triggers)}. {mend_triggers(triggers)}"
+        )
+    if found:
+        raise MigrationError(f"Every migration was applied, but {' And '.join(found)}")
 
 
 @contextmanager

@@ -84,6 +84,7 @@ class Queries:
     list_attempts: bytes
     list_columns: bytes
     list_defaults: bytes
+    list_blockers: bytes
     list_deleted_threads: bytes
     list_deliveries: bytes
     list_doubt_ages: bytes
@@ -120,6 +121,7 @@ class Queries:
     list_user_messages: bytes
     list_users: bytes
     list_wrong_functions: bytes
+    list_wrong_triggers: bytes
     lock_process: bytes
     lock_imported_sessions: bytes
     lock_session: bytes
@@ -133,6 +135,7 @@ class Queries:
     record_process: bytes
     resolve_attempt: bytes
     resolve_deliveries: bytes
+    set_local_plans: bytes
     set_local_timeouts: bytes
     set_preferences: bytes
     set_scenario: bytes

@@ -109,7 +109,7 @@ OUTAGES: Mapping[str, Reason] = {
     "database_error": Reason("503", "Postgres refused a statement.", "Look at the database's own log; report it."),
     "schema_missing": Reason(
         "503",
-        "A table, a column or a function is missing.",
+        "A table, a column, a function or a trigger is missing.",
         "Run `python -m app migrate`, which names what it cannot mend.",
     ),
     "schema_differs": Reason(

@@ -50,7 +50,7 @@ REFUSALS: Mapping[str, Reason] = {
         "Send less at a time, for instance several batches.",
     ),
     "too_deep": Reason("422", "The metadata or preferences in the body are nested more than 100 deep.", _CALLER),
-    "too_many_digits": Reason("422", "In metadata and preferences an integer may have at most 100 digits.", _CALLER),
+    "too_many_digits": Reason("422", "In metadata and preferences an integer may have at most 309 digits.", _CALLER),
     "large_bodies": Reason(
         "503",
         "Too many large bodies are under way at the same time.",
@@ -67,7 +67,7 @@ REFUSALS: Mapping[str, Reason] = {
     ),
     "client_disconnect": Reason(
         "499",
-        "The client disconnected before its answer; the work it asked for goes on.",
+        "The client disconnected before its answer; a search or a count ends, and other work goes on.",
         "Nothing; if there are many, give the client a timeout of 15 s or more.",
     ),
     # Callers.

@@ -17,12 +17,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings
 
-from app.settings.database_address import demand_tls, is_local
+from app.settings.database_address import demand_tls, is_local, unset_empty_variables
 from app.settings.database_options import check_options
 from app.settings.database_url import LAST_PORT, DatabaseUrl, read_database_url
 from app.settings.environment import QUOTES, Environment, UnusableEnvFile
 from app.settings.keys import SHORTEST_KEY_BYTES, read_public_key, read_signing_key
 from app.settings.sentry import read_dsn
+from app.settings.web_address import is_web_address
 
 # What platforms call the deployment that runs: Heroku, Render, Railway, Fly.
 RELEASE_VARIABLES = (
@@ -63,6 +64,7 @@ def _split(text: str) -> list[str]:
 
 def usable_database_url(url: SecretStr) -> DatabaseUrl:
     """The address as libpq takes it, with TLS; ValueError goes on from the name of what holds it."""
+    unset_empty_variables()
     address = read_database_url(url.get_secret_value())
     encrypted = demand_tls(address.get_secret_value())
     check_options(encrypted)
@@ -80,21 +82,10 @@ def _not_empty(secrets: list[SecretBytes]) -> list[SecretBytes]:
     return secrets
 
 
-def _is_url(text: str) -> bool:
-    """Whether httpx can use the address; urlsplit refuses some brackets and ports that httpx accepts at first."""
-    import httpx  # noqa: PLC0415  # Only an environment that sets an address pays for it; migrate and psql do not.
-
-    try:
-        # Both decode the host and the port only when they are read.
-        return text.isprintable() and " " not in text and urlsplit(text).port != 0 and bool(httpx.URL(text).host)
-    except (ValueError, httpx.InvalidURL):
-        return False
-
-
 def _api_url(text: str) -> str:
     if "\\" in text:
         raise ValueError("has a backslash: an address has slashes only")
-    if not _is_url(text):
+    if not is_web_address(text):
         raise ValueError("is not an address: look at the host, the port and for stray characters")
     url = urlsplit(text)
     host = url.hostname or ""

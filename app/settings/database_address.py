@@ -4,6 +4,7 @@ libpq is asked, so that no rule of its own is written down here a second time. N
 """
 
 import ipaddress
+import os
 from itertools import zip_longest
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -11,6 +12,12 @@ from psycopg.pq import PGconn
 
 # The modes of libpq that never fall back to plain text.
 TLS_MODES = ("require", "verify-ca", "verify-full")
+
+
+def unset_empty_variables() -> None:
+    """An empty PG* variable counts as unset, as the others do; libpq would refuse some, such as PGSSLMODE."""
+    for name in [name for name, value in os.environ.items() if name.startswith("PG") and not value]:
+        del os.environ[name]
 
 
 def resolve(address: str) -> dict[str, str]:
@@ -60,5 +67,5 @@ def demand_tls(address: str) -> str:
         return address
     if conninfo_to_dict(address).get("sslmode", "require") not in TLS_MODES:
         raise ValueError("must not turn TLS off (sslmode) for a database on another machine")
-    mode = resolve(address)["sslmode"]
+    mode = resolve(address).get("sslmode", "prefer")
     return make_conninfo(address, sslmode=mode if mode in TLS_MODES else "require")

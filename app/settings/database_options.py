@@ -15,6 +15,7 @@ from app.settings.database_address import resolve
 _NOWHERE = {"host": "/nonexistent", "hostaddr": "", "port": "1", "user": "x", "dbname": "x", "password": "x"}
 # What says where and who, and what has another check; sslcertmode has no default of its own.
 _PLACE = frozenset({*_NOWHERE, "service", "servicefile", "passfile", "connect_timeout"})
+_PROTOCOL_VERSIONS = {"min_protocol_version": "3.0", "max_protocol_version": "latest"}
 _CORRECT = "correct it or take it out"
 # PostgreSQL documentation, 32.1.2: what libpq takes beside some modes only.
 _NEEDS = {
@@ -32,6 +33,8 @@ def check_options(address: str) -> None:
         for option in pq.Conninfo.parse(b"")
         if (option.compiled or option.envvar) and option.keyword.decode() not in _PLACE
     } | {"sslcertmode": "allow"}
+    # They have no default of their own either, and libpq takes no empty one (PostgreSQL documentation, 32.1.2).
+    neutral |= {name: value for name, value in _PROTOCOL_VERSIONS.items() if name in neutral}
     as_ever = _answer(neutral)
 
     def is_taken(options: dict[str, str]) -> bool:

@@ -9,7 +9,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from app.settings.placeholders import has_placeholder
+from app.settings.placeholders import find_placeholder
 
 LAST_PORT = 65_535
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -93,7 +93,10 @@ def _check_characters(text: str) -> None:
         raise ValueError(f"has a % that encodes nothing: a % {_ENCODE} %25")
     if re.search(r"%00", text):
         raise ValueError("holds %00, which Postgres takes in no name and no password")
-    if has_placeholder(text) or re.search(r":(YOUR|DB)[-_]?PASSWORD@", text, re.IGNORECASE):
+    placeholder = find_placeholder(text)
+    if placeholder == "password":
+        raise ValueError("is still a placeholder in its password: give the password, and its $, if it has one, as %24")
+    if placeholder or re.search(r":(YOUR|DB)[-_]?PASSWORD@", text, re.IGNORECASE):
         raise ValueError("is still a placeholder in one of its parts: give the user, password, host and database")
     try:
         unquote_to_bytes(text).decode()

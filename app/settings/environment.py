@@ -17,6 +17,13 @@ from app.settings.placeholders import is_placeholder
 ENV_FILE = ".env"
 # Variables of our own words: a quote or a blank at their ends may be meant.
 FREE_TEXTS = ("assistant_system_prompt", "assistant_name_prefix", "service_tokens", "ops_tokens", "ops_view_tokens")
+# Variables with several values, between commas.
+LISTS = (
+    *("service_tokens", "ops_tokens", "ops_view_tokens", "clerk_webhook_signing_secret"),
+    "clerk_authorized_parties",
+)
+# What the platform calls a deployment or a machine; any name is a good one.
+LABELS = ("release", "dyno")
 # str.strip leaves these, which a browser or an editor puts round what is copied.
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 QUOTES = ("'", '"', "`", "\u201c", "\u201d", "\u2018", "\u2019")
@@ -119,9 +126,9 @@ class Environment(BaseSettings):
 
     @field_validator("service_tokens", "ops_tokens", "ops_view_tokens", mode="before", check_fields=False)
     @classmethod
-    def _no_placeholder(cls, value: object) -> object:
+    def _no_placeholder(cls, value: object, info: ValidationInfo) -> object:
         """The texts of our own words that are secrets."""
-        return _refuse_placeholders(value) if isinstance(value, str) else value
+        return _refuse_placeholders(value, info) if isinstance(value, str) else value
 
     @field_validator("*", mode="before")
     @classmethod
@@ -132,11 +139,12 @@ class Environment(BaseSettings):
         text = value.strip().strip(INVISIBLE).strip()
         if text.startswith(QUOTES) or text.endswith(QUOTES):
             raise ValueError("has a quote at its beginning or end, which counts as part of the value: take it out")
-        return _refuse_placeholders(text)
+        return text if info.field_name in LABELS else _refuse_placeholders(text, info)
 
 
-def _refuse_placeholders(text: str) -> str:
+def _refuse_placeholders(text: str, info: ValidationInfo) -> str:
     """ValueError for what a host, a shell, a template or a documentation has for a value, alone or in a list."""
-    if any(is_placeholder(part.strip()) for part in text.split(",")):
+    parts = text.split(",") if info.field_name in LISTS else [text]
+    if any(is_placeholder(part.strip()) for part in parts):
         raise ValueError("is still a placeholder: give the value that belongs there")
     return text

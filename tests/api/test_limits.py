@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -174,6 +174,19 @@ def test_a_search_that_takes_too_long_counts_as_many(clock: Clock, error: type[E
         pass
 
     assert [allowed(searches, user, 200) for user in ("user_a", "user_b")] == [100 - tokens, 99]
+
+
+def test_searches_under_way_count_as_one_each(clock: Clock) -> None:
+    """A person who types sends one for each key, and their client gives up all but the last."""
+    searches, other = UserLimit(120, 60, clock=clock), UserLimit(0, 60)
+    limits = UserLimits(reads=other, writes=other, sessions=other, messages=other, searches=searches)
+
+    with ExitStack() as typing:
+        for _ in range(16):
+            typing.enter_context(limits.search("user_a"))
+        typed = allowed(searches, "user_a", 200)
+
+    assert (typed, allowed(searches, "user_a", 200)) == (104, 0)
 
 
 Callers = tuple[Chat, Person, Chat, Person, Chat]
@@ -397,3 +410,17 @@ async def test_long_pages_of_the_history_count_as_several_reads(
 
     assert sorted(answer.status_code for answer in at_once) == [200] * 2 + [429] * 8
     assert polled == [200] * 20 + [429]
+
+
+@pytest.mark.anyio
+async def test_sixteen_searches_at_once_are_answered(variables: dict[str, str], issuer: ClerkIssuer) -> None:
+    """With the limits as they are by default."""
+    async with limited_service(variables, issuer) as callers:
+        chat, person, *_ = callers
+        await chat.open(person)
+        path = f"/users/{person.clerk_id}/sessions"
+        answers = await asyncio.gather(
+            *(chat.post(f"{path}/search", {"q": "lisbon in may go"[: n + 1]}) for n in range(16))
+        )
+
+    assert [answer.status_code for answer in answers] == [200] * 16

@@ -163,6 +163,12 @@ SPELLINGS = {
     "a vowel in two halves": ("\u0b95\u0bc6\u0bbe", "\u0b95\u0bca"),
     "the sign for \u00e5ngstr\u00f6m, in small letters": ("10 \u212b", "10 a\u030a"),
     "the sign for kelvin": ("300 \u212a", "300 k"),
+    "a dotted capital": ("\u0130stanbul", "istanbul"),
+    "a dotted capital, in two characters": ("I\u0307stanbul", "\u0130STANBUL"),
+    "a dotted capital, searched": ("ISTANBUL", "\u0130stanbul"),
+    "a sigma at the end": ("\u03bf\u03b4\u03cc\u03c2", "\u039f\u0394\u038c\u03a3"),
+    "a sharp s as a capital": ("STRA\u1e9eE", "stra\u00dfe"),
+    "a long s": ("\u017flang", "slang"),
     "wildcards among them": ("100% cafe\u0301_", "100% caf\u00e9_"),
 }
 
@@ -347,6 +353,16 @@ async def test_a_malformed_cursor_has_one_code(chat: Chat, cursor: Any) -> None:
     assert (posted["code"], asked["code"]) == ("cursor", "cursor")
     assert [one["pointer"] for one in posted["errors"]] == ["#/cursor"]
     assert [one["parameter"] for one in asked["errors"]] == ["cursor"]
+
+
+async def test_a_search_for_nothing_that_can_be_stored_is_422(chat: Chat) -> None:
+    """By either way; without a text all sessions are listed."""
+    person = Person()
+    await chat.open(person)
+    path = f"/users/{person.clerk_id}/sessions"
+    for text, by_post, by_get in (("\0", 422, 422), ("\0\0", 422, 422), ("\0x\0", 200, 200), ("", 422, 200)):
+        posted, got = await chat.post(f"{path}/search", {"q": text}), await chat.get(path, params={"q": text})
+        assert (posted.status_code, got.status_code) == (by_post, by_get), repr(text)
 
 
 async def test_deleting_a_session_deletes_its_row_messages_and_thread(

@@ -66,3 +66,27 @@ def test_a_text_is_found_as_it_was_written(text: str) -> None:
 def test_a_pattern_is_bounded(text: str) -> None:
     """By some forty characters for each that is searched."""
     assert len(search_pattern(text)) <= 40 * len(text)
+
+
+CASES = {
+    "i": "i\u0130I",
+    "sigma": "\u03c3\u03c2\u03a3",
+    "sharp s": "\u00df\u1e9e",
+    "k": "k\u212aK",
+    "s": "s\u017fS",
+    "theta": "\u03b8\u03d1\u0398\u03f4",
+    "micro": "\u00b5\u03bc\u039c",
+    "dz with a caron": "\u01c4\u01c5\u01c6",
+    "beta": "\u03b2\u03d0\u0392",
+    "s with a dot": "\u1e61\u1e9b\u1e60",
+    "a with a ring": "\u00e5\u212b\u00c5",
+}
+
+
+@pytest.mark.parametrize("letters", CASES.values(), ids=CASES)
+def test_every_case_of_a_letter_is_found(letters: str) -> None:
+    """Also where there are three, of which Postgres knows two."""
+    missed = [pair for pair in product(letters, repeat=2) if not finds(f"a{pair[0]}b", f"(a{pair[1]}b)")]
+
+    assert missed == []
+    assert not finds(f"a{letters[0]}", "ab")

@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from app.chat.models import SessionsRequest
+from app.chat.repository import SessionRepository
 from app.chat.statements import Statements
 from app.deadline import Deadline
 from app.postgres.pipeline import Statement
@@ -24,6 +26,31 @@ async def statements(database_url: str) -> AsyncIterator[Statements]:
     await pool.open()
     yield Statements(pool, Queries.load())
     await pool.close()
+
+
+REPOSITORY = SessionRepository(Queries.load())
+FIRST_PAGE = SessionsRequest("user_a", None, 21, None)
+
+
+@pytest.mark.ways("direct")  # What it sets stays with the connection.
+@pytest.mark.parametrize(
+    "statement",
+    [
+        REPOSITORY.search(uuid4(), "lisbon in may", FIRST_PAGE),
+        REPOSITORY.search(uuid4(), "ab", FIRST_PAGE),
+        (Queries.load().get_stats, {"user_id": uuid4()}),
+    ],
+    ids=["a search for words", "a search for two letters", "a count"],
+)
+async def test_the_messages_of_other_users_are_not_read(statements: Statements, statement: Statement) -> None:
+    """Also where the planner takes that for cheaper: it does not count what reading long texts costs."""
+    await statements.send((b"SET random_page_cost = 100000", {}), deadline=Deadline())
+    text, values = statement
+    ((*plan,),) = await statements.send_long((b"EXPLAIN " + text, values), Deadline(), user_id=uuid4())
+
+    scans = [line for (line,) in plan if "Scan" in line and " on messages" in line]
+    assert scans
+    assert not [line for line in scans if "Seq Scan" in line], plan
 
 
 async def test_a_user_with_many_slow_searches_delays_another_by_one_of_them(statements: Statements) -> None:

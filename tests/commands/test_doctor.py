@@ -20,7 +20,7 @@ from app.commands.doctor.command import examine
 from app.commands.doctor.positions import check_positions
 from app.http import client
 from app.postgres.applied_migrations import MigrationError
-from app.postgres.migration_files import newest
+from app.postgres.migration_files import newest, read_migrations
 from app.postgres.migrations import migrate
 from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.schema import MIGRATIONS_TABLE, TABLES
@@ -814,6 +814,40 @@ async def test_a_function_that_is_lost_or_another_is_named(ask: Ask, empty: str)
         assert "0004_create_functions.sql" in report.todos[0], what
         run_as_owner(empty, "DROP FUNCTION IF EXISTS find_users(TEXT), find_users(TEXT []), find_people CASCADE")
         run_as_owner(empty, made)
+
+
+TRIGGERS = {
+    "gone with its function": ("DROP FUNCTION uncount_messages() CASCADE", "is missing"),
+    "gone": ("DROP TRIGGER messages_uncount ON messages", "is missing"),
+    "switched off": ("ALTER TABLE messages DISABLE TRIGGER messages_uncount", "is switched off"),
+    "only for a replica": ("ALTER TABLE messages ENABLE REPLICA TRIGGER messages_uncount", "is switched off"),
+    "another's": (
+        "CREATE OR REPLACE TRIGGER messages_uncount AFTER INSERT ON messages EXECUTE FUNCTION uncount_messages()",
+        "is another one",
+    ),
+    "under another name": ("ALTER TRIGGER messages_uncount ON messages RENAME TO others", "is missing"),
+}
+
+
+async def test_a_trigger_that_is_lost_or_another_is_named(ask: Ask, empty: str) -> None:
+    """With DROP FUNCTION ... CASCADE it goes as well, and the counts of messages would be wrong without an error."""
+    await migrate(empty)
+    made = next(one.up.decode() for one in read_migrations() if one.version == "0008")
+    statements = "".join(re.findall(r"CREATE FUNCTION uncount_messages.*?\$\$;|CREATE TRIGGER.*?;", made, re.DOTALL))
+    statements = re.sub(r"CREATE (FUNCTION|TRIGGER)", r"CREATE OR REPLACE \1", statements)
+    for what, (change, fault) in TRIGGERS.items():
+        run_as_owner(empty, change)
+        report = await ask(DATABASE_URL=empty)
+        async with in_process(create_app(settings_of(environment(empty, "http://127.0.0.1:9/api")))) as service:
+            unready = (await service.client.get("/readyz")).json()["status"]
+        with pytest.raises(MigrationError, match=r"triggers .*messages_uncount on messages\b.* CREATE TRIGGER .*0008"):
+            await migrate(empty)
+
+        assert (report.code, set(report.states("schema")), unready) == (1, {"wrong"}, "schema_missing"), what
+        assert f"the trigger messages_uncount on messages {fault}" in report.text, what
+        assert "message_count = NULL" in report.todos[-1], what
+        run_as_owner(empty, f"ALTER TABLE messages ENABLE TRIGGER USER; {statements}")
+    assert await migrate(empty) == []
 
 
 @pytest.mark.ways("direct")  # A pooler keeps its own settings.

@@ -220,6 +220,13 @@ def test_a_response_of_another_program_is_printed_and_fails(status: int, answer:
             "http:/localhost",
         ),
         *("http://canary:canary@localhost", "http://localhost:99999", "http://localhost\\webhooks"),
+        *(
+            "http://my..host:8000",
+            "http://..",
+            "http://.canary",
+            f"http://{'a' * 300}.example.com",
+            "http://b\u00fc..de",
+        ),
     ],
 )
 def test_an_address_that_is_none_is_a_usage_error(url: str, receiver: Receiver) -> None:

@@ -101,3 +101,24 @@ async def test_a_sender_without_three_good_headers_gets_64_kib(app: ASGIApp, log
     larger = await ask(app, asgi.HOST + asgi.JSON + headers, b" " * 65_537)
 
     asgi.assert_refused(larger, log.line(), 413, "too_large")
+
+
+@pytest.mark.anyio
+async def test_deliveries_under_way_leave_memory_to_the_chat(app: ASGIApp, log: Log) -> None:
+    """Their senders are strangers until the body has been read: all of them together have a share."""
+    count = SHARE_BYTES // (256 * 1024)
+    waiting = [
+        asyncio.create_task(unfinished(app, SIGNATURE, SMALL_BYTES + 1, "/webhooks/clerk")) for _ in range(count)
+    ]
+    await asyncio.sleep(0)
+
+    # One that is not refused would wait for the rest of its body.
+    async with asyncio.timeout(5):
+        refused = await unfinished(app, SIGNATURE, SMALL_BYTES + 1, "/webhooks/clerk")
+    asgi.assert_refused(refused, log.line(), 503, "large_bodies")
+    chat = await ask(app, asgi.HOST + asgi.JSON + asgi.BEARER, b" " * 100_000, b" ", path=MESSAGES)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert chat.status == 422

@@ -1,14 +1,15 @@
 """Indexes that are built outside a transaction: beside writers, beside another build, and after one was broken off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from app.postgres import concurrent_index, functions, migrations
+from app.postgres import blockers, concurrent_index, functions, migrations, triggers
 from app.postgres.applied_migrations import MigrationError
 from app.postgres.migration_files import ConcurrentIndex, read_migrations
 from app.postgres.pipeline import Connection
@@ -160,11 +161,11 @@ async def test_messages_are_written_while_the_index_over_them_is_built(
 ) -> None:
     """A transaction that has written keeps the index waiting, and the writers that come behind it do not wait."""
     files = read_migrations()
-    for module in (migrations, functions):
+    for module in (migrations, functions, triggers):
         monkeypatch.setattr(module, "read_migrations", lambda: [one for one in files if one.version < "0006"])
     with temporary_database(database_url) as url:
         await migrations.migrate(url)
-        for module in (migrations, functions):
+        for module in (migrations, functions, triggers):
             monkeypatch.setattr(module, "read_migrations", lambda: files)
         with psycopg.connect(url) as writer, psycopg.connect(url, autocommit=True) as next_writer:
             writer.execute("DELETE FROM messages")
@@ -176,3 +177,72 @@ async def test_messages_are_written_while_the_index_over_them_is_built(
             applied = await migrating
 
     assert applied == [one.file for one in files if one.version >= "0006"]
+
+
+HOLDERS = {
+    "a snapshot": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1",
+    "a row that was written": "INSERT INTO things VALUES (2)",
+    "a lock on the table": "LOCK TABLE things IN SHARE UPDATE EXCLUSIVE MODE",
+    "a cursor": "DECLARE things_cursor CURSOR FOR SELECT 1",
+}
+
+
+def building(url: str) -> Callable[[str], Coroutine[None, None, None]]:
+    async def build(name: str) -> None:
+        async with connected(make_conninfo(url, application_name=name)) as connection:
+            await concurrent_index.build(connection, INDEX, BUILD)
+
+    return build
+
+
+@pytest.mark.parametrize("what", HOLDERS)
+async def test_it_says_what_the_build_waits_for(
+    what: str, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, with pid, state and name, and without the text of a query; then it goes on."""
+    monkeypatch.setattr(blockers, "LOOK_SECONDS", 0.05)
+    with psycopg.connect(url, application_name="evening shift") as holder:
+        pid = holder.info.backend_pid
+        holder.execute(HOLDERS[what])
+        task = asyncio.create_task(blockers.run_watched(url, building(url)))
+        said = ""
+        async with asyncio.timeout(10):
+            while not said:
+                await asyncio.sleep(0.02)
+                said = capsys.readouterr().err
+        holder.commit()
+        await task
+
+    assert said == f"Waiting for the process {pid} (idle in transaction, evening shift) ...\n"
+    assert capsys.readouterr().err == ""
+
+
+async def test_a_build_that_waits_for_too_long_is_ended(
+    url: str, rival: Rival, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the server too, and the error names what was in the way; the next run begins it again."""
+    monkeypatch.setattr(blockers, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(blockers, "WAIT_SECONDS", 0.0)
+    with psycopg.connect(url, application_name="evening shift") as holder:
+        holder.execute(HOLDERS["a snapshot"])
+        with pytest.raises(MigrationError, match=rf"{holder.info.backend_pid} \(idle in transaction, evening shift\)"):
+            await blockers.run_watched(url, building(url))
+        await until(rival, 0, WAITS)
+    await blockers.run_watched(url, building(url))
+
+    assert [valid for _, valid in rival.execute(VALID).fetchall()] == [True]
+
+
+async def test_a_build_that_is_stopped_says_that_the_next_run_begins_it_again(
+    database_url: str,
+) -> None:
+    """Of a file outside a transaction something may be left: an index that is not valid."""
+    with temporary_database(database_url) as url:
+        with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as looker:
+            holder.execute(HOLDERS["a snapshot"])
+            migrating = asyncio.create_task(migrations.migrate(url))
+            await until(looker, 1, WAITS)
+            migrating.cancel()
+            with pytest.raises(MigrationError, match=r"Stopped .* 0006_\w+\.sql; the next run begins it again"):
+                await migrating
+        assert (await migrations.migrate(url))[0][:4] == "0006"

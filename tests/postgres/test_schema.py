@@ -9,6 +9,7 @@ import pytest
 
 from app.postgres import migration_files
 from app.postgres.functions import read_functions
+from app.postgres.triggers import read_triggers
 from tests.support.databases import temporary_database
 
 FILES = {path.name: path.read_text() for path in sorted(migration_files.FOLDER.iterdir())}
@@ -288,6 +289,18 @@ def test_a_migration_outside_a_transaction_may_be_repeated() -> None:
 @every_migration
 def test_a_migration_has_a_statement_in_both_parts(name: str) -> None:
     assert all(re.search(r"^(?!--|SET LOCAL)\S", part, flags=re.MULTILINE) for part in parts(name))
+
+
+def test_every_trigger_of_the_schema_is_looked_at(database: Database) -> None:
+    """With its table, its function and when it fires: `doctor` and /readyz compare them with what stands."""
+    made = database.execute(
+        b"SELECT tgname, tgrelid::regclass::text AS place, tgfoid::regproc::text AS function, tgtype FROM pg_trigger"
+        b" WHERE NOT tgisinternal"
+    ).fetchall()
+
+    found = [(one.name, one.table, one.function, one.type) for one in read_triggers().values()]
+    assert found
+    assert sorted((row["tgname"], row["place"], row["function"], row["tgtype"]) for row in made) == sorted(found)
 
 
 def test_every_function_of_the_schema_is_looked_at(database: Database) -> None:

@@ -1,11 +1,13 @@
 """What an address leads to: the host, the service file and the PG* variables, as libpq itself reads them."""
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 from app.postgres.pool import CONNECT_SECONDS, connect_seconds, connection_string
 from app.settings import DatabaseSettings, load
@@ -172,3 +174,14 @@ def test_libpqs_variables_decide_where_the_address_has_no_host(monkeypatch: pyte
 def test_an_address_is_local_or_not(url: str, expected: bool) -> None:  # noqa: FBT001  # A parametrised case.
     """As libpq reads it, in all its forms."""
     assert is_on_this_machine(url) == expected
+
+
+def test_an_empty_variable_counts_as_unset(sslmode: Callable[..., object]) -> None:
+    """Libpq itself refuses some that are empty; the way in which the others are read leaves them out too."""
+    empty = {option.envvar.decode(): "" for option in Conninfo.parse(b"") if option.envvar}
+    libpqs = {name: value for name, value in empty.items() if name.startswith("PG")}
+    assert {"PGSSLMODE", "PGSSLNEGOTIATION", "PGCHANNELBINDING", "PGTARGETSESSIONATTRS"} <= libpqs.keys()
+
+    assert sslmode("postgresql://db.canary.example/app", **libpqs) == "require"
+    assert sslmode("postgresql://localhost/app", **libpqs) is None
+    assert not libpqs.keys() & os.environ.keys()

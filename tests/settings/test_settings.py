@@ -304,7 +304,18 @@ def test_a_preview_refuses_the_prefix_of_production(
 PLACEHOLDERS = [
     *("${{Postgres.DATABASE_URL}}", "${DATABASE_URL}", "$DATABASE_URL", "{{ canary }}", "%CANARY%", "$(cat canary)"),
     *("********", "\u2022\u2022\u2022\u2022\u2022\u2022\u2022\u2022", "<your-url>", "<canary>", "[your-key]"),
-    *("changeme", "CHANGE_ME", "change-me-change-me", "replace_me", "your-api-key-here", "xxxxxxxxxxxxxxxx", "..."),
+    *(
+        "changeme",
+        "CHANGE_ME",
+        "change-me-change-me",
+        "replace_me",
+        "your-api-key-here",
+        "my-key",
+        "your_secret_here",
+        "your key",
+        "xxxxxxxxxxxxxxxx",
+        "...",
+    ),
     *("undefined", "null", "None", "TODO"),
 ]
 SECRETS = [
@@ -336,6 +347,8 @@ def test_a_placeholder_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> 
         ("OPS_TOKENS", "changemechangeme"),
         ("OPS_VIEW_TOKENS", "a-token-of-16-letters,changemechangeme"),
         ("CLERK_ISSUER", "https://<canary>/"),
+        ("CLERK_SECRET_KEY", "sk_test_your_key"),
+        ("DATABASE_URL", "postgresql://app@db-1,${PGHOST}/app"),
         ("DATABASE_URL", "postgresql://<user>:<password>@<host>/app"),
         ("DATABASE_URL", "postgresql://app:${PGPASSWORD}@localhost/app"),
         ("DATABASE_URL", "postgresql://app:********@localhost/app"),
@@ -362,6 +375,16 @@ def test_a_placeholder_in_a_part_of_a_value_is_named(name: str, value: str, monk
         ("BACKBOARD_API_KEY", "xK$A{b}<c>-your-null"),
         ("SERVICE_TOKENS", "$ecret-token-of-24-letters"),
         ("CLERK_ISSUER", "https://your-voice.clerk.accounts.dev"),
+        ("DATABASE_URL", "postgresql://app:$e,cret-1@db-1,my-pg-1:5433/app?options=-csearch_path%3Dmy_app,none"),
+        ("DATABASE_URL", "postgresql://app:x:$ecret@localhost/app"),
+        ("DATABASE_URL", "postgresql://app:a,null,b@localhost/app"),
+        ("DATABASE_URL", "postgresql://my-db"),
+        ("BACKBOARD_API_KEY", "my-staging-7Q"),
+        ("BACKBOARD_API_URL", "https://my-proxy"),
+        ("CLERK_API_URL", "https://my-clerk"),
+        ("RELEASE", "my-release"),
+        ("RELEASE", "none"),
+        ("DYNO", "my-web-1"),
         ("ASSISTANT_SYSTEM_PROMPT", "${{name}}"),
         ("ASSISTANT_NAME_PREFIX", "<me>"),
     ],
@@ -370,6 +393,29 @@ def test_what_only_resembles_a_placeholder_is_taken(name: str, value: str, monke
     monkeypatch.setenv(name, value)
 
     load(Settings)
+
+
+@pytest.mark.parametrize("password", ["$ecret", "${PGPASSWORD}", "$PGPASSWORD", "$(cat canary)"])
+def test_a_password_that_looks_like_a_variable_is_told_how_it_is_written(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be one all the same."""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://app:{password}@localhost/app".replace(" ", ""))
+    (problem,) = problems()
+    assert "is still a placeholder in its password" in problem
+    assert "%24" in problem
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:%24ecret@localhost/app")
+    load(Settings)
+
+
+@pytest.mark.parametrize("name", ["BACKBOARD_API_URL", "CLERK_API_URL", "CLERK_ISSUER"])
+@pytest.mark.parametrize("host", ["api..example.com", "..", ".example.com", "a" * 64, f"{'a' * 300}.example.com"])
+def test_a_host_that_no_socket_takes_is_refused(host: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, f"https://{host}/v1")
+
+    (problem,) = problems()
+    assert problem.startswith(f"{name} is not an address")
 
 
 @pytest.mark.parametrize(

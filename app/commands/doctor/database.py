@@ -12,6 +12,7 @@ from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool, connect_seconds
 from app.postgres.queries import Queries
 from app.postgres.refusals import why_refused
+from app.postgres.triggers import list_wrong_triggers, mend_triggers
 from app.reasons import REASONS, meaning_of
 from app.settings import ConfigurationError, DatabaseSettings, Settings, load
 
@@ -134,19 +135,22 @@ async def _check_schema(report: Report, ask: Ask) -> bool:
         todo = "Deploy the newer code; migrations do not go back."
         report.wrong("schema", f"version {version} is newer than this code's {newest()}", todo)
     else:
-        return await _check_functions(report, ask)
+        return await _check_routines(report, ask)
     return False
 
 
-async def _check_functions(report: Report, ask: Ask) -> bool:
-    """Check that the functions of the schema stand, of which its version says nothing."""
-    wrong = await ask(list_wrong_functions(Queries.load()))
-    for signature, is_missing in wrong:
+async def _check_routines(report: Report, ask: Ask) -> bool:
+    """Check that the functions and triggers of the schema stand, of which its version says nothing."""
+    functions = await ask(list_wrong_functions(Queries.load()))
+    triggers = await ask(list_wrong_triggers(Queries.load()))
+    for signature, is_missing in functions:
         what = "is missing" if is_missing else "is another one than the migrations made"
         report.wrong("schema", f"the function {signature} {what}", mend_functions([signature]))
-    if not wrong:
+    for trigger, fault in triggers:
+        report.wrong("schema", f"the trigger {trigger} {fault}", mend_triggers([trigger]))
+    if not functions and not triggers:
         report.ok("schema", f"version {newest()}, as this code expects")
-    return not wrong
+    return not functions and not triggers
 
 
 async def _check_rows(report: Report, ask: Ask) -> None:
