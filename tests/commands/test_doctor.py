@@ -734,7 +734,17 @@ POSITIONS = {
         "ALTER TABLE messages ALTER COLUMN position SET MAXVALUE 2147483647;"
         " SELECT setval(pg_get_serial_sequence('messages', 'position'), 2147483647)"
     ),
+    "is one of INTEGER": (
+        "ALTER SEQUENCE messages_position_seq AS INTEGER;"
+        " SELECT setval(pg_get_serial_sequence('messages', 'position'), 2147483647)"
+    ),
+    "counts down": "ALTER SEQUENCE messages_position_seq INCREMENT BY -1 MINVALUE -100",
     "is lost": "ALTER TABLE messages ALTER COLUMN position DROP IDENTITY",
+    "is a default's, at its end": (
+        "ALTER TABLE messages ALTER COLUMN position DROP IDENTITY; CREATE SEQUENCE own AS INTEGER MAXVALUE 50"
+        " OWNED BY messages.position; ALTER TABLE messages ALTER COLUMN position SET DEFAULT nextval('own')"
+    ),
+    "is a default's, and no column's": ("ALTER SEQUENCE own OWNED BY NONE; SELECT setval('own', 40)"),
 }
 
 
