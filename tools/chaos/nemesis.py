@@ -29,7 +29,7 @@ class Nemesis:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._over = asyncio.Event()
-        self._vanishing = Vanishing(cluster)
+        self._vanishing = Vanishing(cluster, in_storm=True)
 
     async def run(self, seconds: float) -> None:
         """Break things for so long; returns when everything that was broken works again."""
