@@ -30,8 +30,9 @@ class Count(NamedTuple):
 
 
 class Try(NamedTuple):
-    """A request that belongs into the history: the fields of its closing line, and when it ended."""
+    """A request that belongs into the history: its row's id, when it ended, and the fields of its closing line."""
 
+    id: str
     ended_at: float
     fields: Fields
 
@@ -89,8 +90,7 @@ def _columns_of_tries(tries: Sequence[Try]) -> dict[str, Any]:
     lines = [attempt.fields for attempt in tries]
     columns = {column: [clean(line.get(field)) for line in lines] for column, field in _FIELDS.items()}
     return columns | {
-        # An ensure-user comes from no delivery, and its request is known by its own id.
-        "svix_ids": [line.get("svix_id") or line["request_id"] for line in lines],
+        "svix_ids": [attempt.id for attempt in tries],
         "types": [clean(line.get("type")) if "svix_id" in line else "ensure_user" for line in lines],
         "times": [datetime.fromtimestamp(attempt.ended_at, UTC) for attempt in tries],
     }

@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from secrets import token_hex
 from time import monotonic, time
 from typing import Any
 
@@ -98,7 +99,8 @@ class History:
             if not is_notable:
                 return
             self._tries.popleft()
-        self._tries.append(Try(time(), fields))
+        # Callers choose the ids of their requests, so two users may have the same; an ensure-user gets one of ours.
+        self._tries.append(Try(fields.get("svix_id") or f"ensure_{token_hex(12)}", time(), fields))
 
     def start(self) -> None:
         """Begin to write, in a task of its own."""

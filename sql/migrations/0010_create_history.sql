@@ -8,7 +8,7 @@ SET LOCAL statement_timeout = '300s';
 -- One row for each verified delivery, however often Clerk's sender tries it, and one for each ensure-user that made a
 -- user or failed. Never a body, an e-mail or a name. Deleted after OPS_RETENTION_DAYS.
 CREATE TABLE deliveries (
-    -- Svix's message id; of an ensure-user, its request id.
+    -- Svix's message id; of an ensure-user, ensure_ and an id that is drawn for it.
     svix_id TEXT NOT NULL,
     -- Clerk's type of the event, or ensure_user; NULL where the body was no usable event.
     type TEXT,

@@ -120,9 +120,25 @@ async def test_what_becomes_a_row_and_what_is_only_counted(
 
     kept = rows(database)
     assert bool(kept) is is_kept
-    assert all((svix_id, row["type"]) == (line["request_id"], "ensure_user") for svix_id, row in kept.items())
+    assert all((row["request_id"], row["type"]) == (line["request_id"], "ensure_user") for row in kept.values())
     counts = database.execute(b"SELECT event, number, seconds FROM outcome_counts WHERE slot > 'epoch'").fetchall()
     assert counts == [{"event": line["event"], "number": 1, "seconds": 0.25}]
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False], ids=["one write", "a write for each"])
+async def test_a_failure_does_not_heal_by_another_users_success_under_the_same_request_id(
+    in_one_batch: bool, history: History, database: Database  # noqa: FBT001
+) -> None:  # fmt: skip
+    """The caller chooses X-Request-Id, and may send one for all of its users."""
+    same = "the-same-request-id/for-all"
+    first = ensured(503, reason="backboard_down", request_id=same)
+    second = ensured(201, "created", request_id=same, clerk_id="user_b")
+    for batch in [[first, second]] if in_one_batch else [[first], [second]]:
+        await write(history, *batch)
+
+    found = {row["clerk_id"]: (row["status"], row["resolved_at"], row["tries"]) for row in rows(database).values()}
+    assert found == {"user_a": (503, None, 1), "user_b": (201, None, 1)}
+    assert {row["request_id"] for row in rows(database).values()} == {same}
 
 
 async def test_counts_add_up_over_writes_and_processes(pool: Pool, settings: Any, database: Database) -> None:

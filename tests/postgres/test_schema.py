@@ -30,7 +30,7 @@ HASHES = {
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
     "0008_add_message_ids.sql": "0ef241d2d040a39c81a0cdd03fe943b49e48217014dfb116f34b071d23576c40",
     "0009_add_scenarios.sql": "a0ca1405609f86926c1f74f936b6c5b11c423546df3d56197de939317f5952de",
-    "0010_create_history.sql": "dd7ddabed9a460f600df45ff69de46461b4b9d847b34c966062db945b650eb87",
+    "0010_create_history.sql": "09be75d3c3e7cc2086513ad6b0f1e524adc15272273436b634e144a0818dd0ef",
 }
 
 # Type, whether NULL is allowed, default.

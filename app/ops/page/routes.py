@@ -60,7 +60,7 @@ def build_page(settings: Settings, queries: Queries, commands: UserCommands, wri
         act("/ops/users/{clerk_id}/repair", user_views.repair),
         act("/ops/users/{clerk_id}/erase", user_views.erase),
         get("/ops/deliveries", views.deliveries),
-        get("/ops/deliveries/{svix_id}", views.delivery),
+        get("/ops/deliveries/{svix_id:path}", views.delivery),
         get("/ops/doubts", views.doubts),
         get("/ops/processes", views.processes),
         get("/ops/data/{table}", views.data),

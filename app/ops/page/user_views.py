@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -161,5 +162,5 @@ class UserViews:
 def _link(subject: Subject) -> str:
     """Where a hit leads: to its user, where there is one."""
     if subject.kind == "delivery" or subject.clerk_id is None:
-        return f"/ops/deliveries/{subject.id}"
+        return f"/ops/deliveries/{quote(subject.id)}"
     return f"/ops/users/{subject.clerk_id}"

@@ -69,6 +69,20 @@ async def test_a_delivery_without_a_user_leads_to_itself_and_several_users_to_a_
     assert "Nothing found" in none.text
 
 
+@pytest.mark.parametrize("svix_id", ["a/b", "a//b", "a?b", "a#b", "a%2Fb", "a b"])
+async def test_the_link_of_a_delivery_leads_to_it(svix_id: str, post: Any, get: Any, database: Any) -> None:
+    """Whatever its id is; also when it is found by the id of its request."""
+    deliver(database, svix_id, clerk_id=None, request_id="request/1")
+
+    found = [await post("/ops/find", {"q": word}) for word in (svix_id, "request/1")]
+    pages = [await get(answer.headers["location"]) for answer in found]
+    listed = re.search(r'<a class="id short" href="([^"]+)"', (await get("/ops/deliveries")).text)
+    assert listed
+    pages.append(await get(unescape(listed[1])))
+
+    assert [f'<h1 class="id">{svix_id}</h1>' in page.text for page in pages] == [True] * 3
+
+
 async def test_a_half_made_user_is_repaired_and_the_page_says_so(
     opened: Service, database: Any, backboard: Any
 ) -> None:
