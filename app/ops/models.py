@@ -149,14 +149,26 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an operator has done; `clerk_id` is None where it was about no user, or the user was erased."""
+    """What an operator has done; `clerk_id` is None where it was about no user, or the user was erased.
+
+    `ended_at` is None while it is under way, and stays so where its process was killed.
+    """
 
     id: int
     at: datetime
+    ended_at: datetime | None
     who: str
     action: str
     clerk_id: str | None
     result: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What became of an action, in a sentence; after `is_erased` nothing may remember the user."""
+
+    text: str
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ SECONDS = 3.0
 SILENT_SECONDS = 30
 CHART_HOURS = 24
 PAGE_SIZE = 50
+UNDER_WAY = "under way"
 # Of a user's page.
 MOST_ENTRIES = 200
 
@@ -177,9 +178,9 @@ async def ask(pool: Pool, queries: Queries, *statements: Statement) -> list[Rows
     return rows[2:-1]
 
 
-def record_action(queries: Queries, who: str, action: str, clerk_id: str | None, result: str) -> Statement:
-    """The statement that remembers what an operator has done; `who` is cut to 200 characters."""
-    values = {"who": storable_text(who)[:200], "action": action, "clerk_id": clerk_id, "result": result}
+def record_action(queries: Queries, who: str, action: str, clerk_id: str | None) -> Statement:
+    """The statement that remembers what an operator begins; `who` is cut to 200 characters."""
+    values = {"who": storable_text(who)[:200], "action": action, "clerk_id": clerk_id, "result": UNDER_WAY}
     return queries.insert_action, values
 
 

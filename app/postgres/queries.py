@@ -139,6 +139,7 @@ class Queries:
     set_local_timeouts: bytes
     set_preferences: bytes
     set_scenario: bytes
+    update_action: bytes
     update_assistant: bytes
     update_message: bytes
     update_imported_user: bytes

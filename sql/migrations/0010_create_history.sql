@@ -86,7 +86,9 @@ CREATE TABLE processes (
 -- What operators have done. Deleted after 90 days.
 CREATE TABLE actions (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
+    -- When it began, and when it ended; NULL while it is under way, and of one that its process did not survive.
     at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    ended_at TIMESTAMPTZ,
     -- The name that the operator gave.
     who TEXT NOT NULL,
     -- sync, repair or erase.

@@ -1,4 +1,5 @@
 -- count_user_data: how many rows of each kind belong to a user. Always one row.
+-- An erasure under way, which may be the one that asks, does not count as an action.
 -- clerk_id: the user's Clerk id.
 WITH person AS (
     SELECT id
@@ -18,4 +19,7 @@ SELECT
         AS deleted_threads,
     (SELECT count(session_id) FROM session_attempts WHERE clerk_id = %(clerk_id)s) AS session_attempts,
     (SELECT count(svix_id) FROM deliveries WHERE clerk_id = %(clerk_id)s) AS deliveries,
-    (SELECT count(id) FROM actions WHERE clerk_id = %(clerk_id)s) AS actions;
+    (
+        SELECT count(id) FROM actions
+        WHERE clerk_id = %(clerk_id)s AND NOT (action = 'erase' AND ended_at IS NULL)
+    ) AS actions;

@@ -2,7 +2,7 @@
 -- clerk_id: only what was about this user; NULL for all.
 -- before_id: the last id of the page before; NULL for the first page.
 -- page_size: the number of rows in a page.
-SELECT id, at, who, action, clerk_id, result
+SELECT id, at, ended_at, who, action, clerk_id, result
 FROM actions
 WHERE (%(clerk_id)s::TEXT IS NULL OR clerk_id = %(clerk_id)s::TEXT)
     AND (%(before_id)s::BIGINT IS NULL OR id < %(before_id)s::BIGINT)

@@ -4,7 +4,7 @@
 -- page_size: the number of rows in a page.
 SELECT ARRAY[page.id::TEXT] AS key, row_to_json(page)::TEXT AS document
 FROM (
-    SELECT id, at, who, action, clerk_id, result
+    SELECT id, at, ended_at, who, action, clerk_id, result
     FROM actions
     WHERE (%(word)s::TEXT IS NULL OR clerk_id = %(word)s::TEXT OR id::TEXT = %(word)s::TEXT)
         AND (%(after)s::TEXT [] IS NULL OR id < (%(after)s::TEXT [])[1]::BIGINT)

@@ -270,9 +270,9 @@ async def test_a_doubt_older_than_an_hour_is_a_finding(reads: OpsReads, database
 async def test_an_action_is_listed_with_its_operator(reads: OpsReads, pool: Pool) -> None:
     async with pool.connection() as connection:
         for number in range(3):
-            await execute(connection, record_action(QUERIES, "an operator", "sync", "user_a", str(number)), seconds=3)
+            await execute(connection, record_action(QUERIES, f"operator {number}", "sync", "user_a"), seconds=3)
 
     first = await reads.actions(page_size=2)
     second = await reads.actions(before_id=first[-1].id, page_size=2)
 
-    assert [(one.who, one.result) for one in (*first, *second)] == [("an operator", str(n)) for n in (2, 1, 0)]
+    assert [(one.who, one.result) for one in (*first, *second)] == [(f"operator {n}", "under way") for n in (2, 1, 0)]

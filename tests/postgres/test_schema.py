@@ -30,7 +30,7 @@ HASHES = {
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
     "0008_add_message_ids.sql": "0ef241d2d040a39c81a0cdd03fe943b49e48217014dfb116f34b071d23576c40",
     "0009_add_scenarios.sql": "a0ca1405609f86926c1f74f936b6c5b11c423546df3d56197de939317f5952de",
-    "0010_create_history.sql": "09be75d3c3e7cc2086513ad6b0f1e524adc15272273436b634e144a0818dd0ef",
+    "0010_create_history.sql": "f0d7b2880dffb156b02fff3e72e4570d5bb468634e6b7ed6bfe0aca6e9516263",
 }
 
 # Type, whether NULL is allowed, default.
@@ -153,6 +153,7 @@ COLUMNS: dict[str, dict[str, tuple[str, bool, str | None]]] = {
     "actions": {
         "id": ("bigint", False, None),
         "at": ("timestamp with time zone", False, "now()"),
+        "ended_at": ("timestamp with time zone", True, None),
         "who": ("text", False, None),
         "action": ("text", False, None),
         "clerk_id": ("text", True, None),

@@ -13,7 +13,7 @@ from app.commands.reconcile.safety import check_clerk_key
 from app.commands.reconcile.threads import ThreadResult, finish_deletions
 from app.components import Components
 from app.deadline import Deadline
-from app.ops.models import DeliveryFilter
+from app.ops.models import ActionResult, DeliveryFilter
 from app.ops.reads import OpsReads
 from app.ops.words import plural
 from app.settings import Settings
@@ -41,7 +41,7 @@ _STATES = {
 
 
 class OneUser:
-    """Each answers with a sentence; ServiceError where something was down, and then it may be repeated."""
+    """Each says what became of it; ServiceError where something was down, and then it may be repeated."""
 
     def __init__(self, components: Components, settings: Settings) -> None:
         self._components = components
@@ -52,15 +52,15 @@ class OneUser:
     def can_ask_clerk(self) -> bool:
         return self._components.clerk is not None
 
-    async def sync(self, clerk_id: str) -> str:
+    async def sync(self, clerk_id: str) -> ActionResult:
         """Read the user from Clerk and ensure them, by the path of every sign-up and update."""
         if self._components.clerk is None:
-            return NO_CLERK_KEY
+            return ActionResult(NO_CLERK_KEY)
         profile = await self._components.clerk.get_user(clerk_id, Deadline())
         if profile is None:
-            return "Clerk knows no such user; nothing was changed."
+            return ActionResult("Clerk knows no such user; nothing was changed.")
         ensured = await self._components.provisioning.ensure(profile, Deadline())
-        return f"Clerk was asked, and the user is ensured: {ensured.outcome}."
+        return ActionResult(f"Clerk was asked, and the user is ensured: {ensured.outcome}.")
 
     async def ask_backboard(self, clerk_id: str) -> str:
         """Which assistants of the user's name there are, and whether the row's own is one; changes nothing."""
@@ -75,19 +75,19 @@ class OneUser:
         more = f", and {plural(others, 'more assistant')} of this user's name: press Repair" if others else ""
         return f"Backboard has the assistant of the row{more}."
 
-    async def erase(self, clerk_id: str) -> str:
+    async def erase(self, clerk_id: str) -> ActionResult:
         """Delete everything of the user, here and at Backboard, as `erase` does."""
         erasure = Erasure(self._components, clerk_id)
         before = await erasure.count()
         if before.is_empty:
-            return "There was nothing of this user, here or at Backboard."
+            return ActionResult("There was nothing of this user, here or at Backboard.", is_erased=True)
         await erasure.erase()
         after = await erasure.count()
         if after.is_empty:
-            return f"Erased: {_amounts(before)}. Nothing is left but the tombstone."
-        return f"Erased, but something is left: {_amounts(after)}. Erase again."
+            return ActionResult(f"Erased: {_amounts(before)}. Nothing is left but the tombstone.", is_erased=True)
+        return ActionResult(f"Erased, but something is left: {_amounts(after)}. Erase again.")
 
-    async def repair(self, clerk_id: str) -> str:
+    async def repair(self, clerk_id: str) -> ActionResult:
         """Reconcile this one user, as `reconcile --all --apply` would."""
         components = self._components
         tables = Tables(components.queries, components.query_pool, GRACE_PERIODS.min_age.total_seconds())
@@ -95,16 +95,16 @@ class OneUser:
             started_at = await tables.begin()
             drift = await self._examine(clerk_id, tables)
         except UnsafeToProceed as refusal:
-            return f"Refused, because it could do harm: {refusal}."
+            return ActionResult(f"Refused, because it could do harm: {refusal}.")
         if drift is None:
-            return f"Only Clerk can say whether this user exists. {NO_CLERK_KEY}"
+            return ActionResult(f"Only Clerk can say whether this user exists. {NO_CLERK_KEY}")
         repair = Repair(components, self._names, GRACE_PERIODS, started_at)
         await repair.repair(drift)
         failed = " It did not succeed; the log says why, and it may be repeated." if repair.failures else ""
         threads = await finish_deletions(components, GRACE_PERIODS, apply=True, clerk_id=clerk_id)
         found = _found(drift.findings) + _threads(threads) or ("" if failed else "Nothing had to be repaired.")
         left = await self._state(clerk_id)
-        return found + failed + (YOUNG if left.user is not None and left.tries is not None else "")
+        return ActionResult(found + failed + (YOUNG if left.user is not None and left.tries is not None else ""))
 
     async def _examine(self, clerk_id: str, tables: Tables) -> UserDrift | None:
         """What differs about the user; None where only Clerk could say. UnsafeToProceed."""

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app import log
 from app.deadline import Deadline
 from app.errors import InvalidRequest, NotFound, ServiceError
-from app.ops.models import Action, Subject
+from app.ops.models import Action, ActionResult, Subject
 from app.ops.page.rendering import Pages, answer_json, redirect
 from app.ops.page.requests import OpsRequest
 from app.ops.reads import OpsReads, record_action
@@ -26,15 +26,15 @@ LONGEST_RESULT = 500
 
 
 class UserCommands(Protocol):
-    """What can be done about one user; each says in a sentence what became of it, or raises ServiceError."""
+    """What can be done about one user; each says what became of it, or raises ServiceError."""
 
-    async def sync(self, clerk_id: str) -> str:
+    async def sync(self, clerk_id: str) -> ActionResult:
         """Read the user from Clerk and ensure them."""
 
-    async def repair(self, clerk_id: str) -> str:
+    async def repair(self, clerk_id: str) -> ActionResult:
         """Reconcile this one user."""
 
-    async def erase(self, clerk_id: str) -> str:
+    async def erase(self, clerk_id: str) -> ActionResult:
         """Delete everything of the user."""
 
     async def ask_backboard(self, clerk_id: str) -> str:
@@ -45,6 +45,9 @@ class UserCommands(Protocol):
         """Whether CLERK_SECRET_KEY is set."""
 
 
+Command = Callable[[str], Awaitable[ActionResult]]
+
+
 @dataclass(frozen=True, slots=True)
 class ActionLog:
     """Writes into actions, over a pool that may write; the page's own reads only."""
@@ -52,13 +55,22 @@ class ActionLog:
     queries: Queries
     pool: Pool
 
-    async def write(self, who: str, action: str, clerk_id: str | None, result: str) -> int:
-        """Remember what was done, and mark the failures that it has healed; returns its number."""
-        statement = record_action(self.queries, who, action, clerk_id, result[:LONGEST_RESULT])
-        heal = self.queries.resolve_deliveries
-        _, rows = await self.pool.execute((heal, {}), statement, deadline=Deadline())
+    async def begin(self, who: str, action: str, clerk_id: str) -> int:
+        """Remember what is going to be done, so that a kill does not hide it; returns its number."""
+        statement = record_action(self.queries, who, action, clerk_id)
+        (rows,) = await self.pool.execute(statement, deadline=Deadline())
         number: int = rows[0][0]
         return number
+
+    async def end(self, number: int, clerk_id: str, result: ActionResult) -> None:
+        """Remember what became of it, and mark the failures that it has healed."""
+        values = {
+            "id": number,
+            "clerk_id": None if result.is_erased else clerk_id,
+            "result": result.text[:LONGEST_RESULT],
+        }
+        heal, update = self.queries.resolve_deliveries, self.queries.update_action
+        await self.pool.execute((heal, {}), (update, values), deadline=Deadline())
 
 
 class UserViews:
@@ -69,10 +81,10 @@ class UserViews:
         self._reads = reads
         self._commands = commands
         self._actions = actions
-        self._tasks: set[asyncio.Task[int]] = set()
+        self._tasks: set[asyncio.Task[ActionResult]] = set()
 
     async def close(self) -> None:
-        """Let what is under way end; a kill does no harm, and its outcome stands in the log then."""
+        """Let what is under way end; a kill does no harm, and leaves it under way in actions."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
 
@@ -101,7 +113,7 @@ class UserViews:
             "operator": request.operator,
             "page": page,
             "backboard": asked,
-            "done": await self._done(query.get("done")),
+            "done": await self._done(query.get("done"), clerk_id),
             "can_ask_clerk": self._commands.can_ask_clerk,
         }
         return self._pages.render(request.scope, "user.html", context)
@@ -122,27 +134,32 @@ class UserViews:
             raise InvalidRequest("ops_confirm")
         return await self._act(request, "erase", self._commands.erase)
 
-    async def _act(self, request: OpsRequest, action: str, command: Callable[[str], Awaitable[str]]) -> Response:
+    async def _act(self, request: OpsRequest, action: str, command: Command) -> Response:
         clerk_id = request.clerk_id()
-        task = asyncio.create_task(self._run(request.operator.name, action, clerk_id, command))
+        number = await self._actions.begin(request.operator.name, action, clerk_id)
+        task = asyncio.create_task(self._run(number, clerk_id, command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
-        number = task.result() if task.done() else 0
+        result = task.result() if task.done() else None
         if request.wants_json:
-            return answer_json({"action": await self._reads.action(number) if number else None})
+            return answer_json({"action": await self._reads.action(number)})
+        if result is not None and result.is_erased:
+            # Nothing says any more that the action was about this user.
+            return redirect("/ops/actions")
         return redirect(f"/ops/users/{clerk_id}?done={number}")
 
-    async def _run(self, who: str, action: str, clerk_id: str, command: Callable[[str], Awaitable[str]]) -> int:
+    async def _run(self, number: int, clerk_id: str, command: Command) -> ActionResult:
         try:
             result = await command(clerk_id)
         except ServiceError as error:
-            result = f"failed: {REASONS[error.reason].meaning} {REASONS[error.reason].remedy}".strip()
+            known = REASONS[error.reason]
+            result = ActionResult(f"failed: {known.meaning} {known.remedy}".strip())
         except Exception as error:  # noqa: BLE001  # What the operator did is remembered, and the log has the bug.
             log.exception(error)
-            result = "failed: a bug; the log has the line"
-        # After an erasure nothing here holds the id but the tombstone.
-        return await self._actions.write(who, action, None if action == "erase" else clerk_id, result)
+            result = ActionResult("failed: a bug; the log has the line")
+        await self._actions.end(number, clerk_id, result)
+        return result
 
     async def _ask_backboard(self, clerk_id: str) -> str:
         try:
@@ -150,13 +167,12 @@ class UserViews:
         except ServiceError as error:
             return f"Backboard gave no answer: {REASONS[error.reason].meaning}"
 
-    async def _done(self, word: str | None) -> Action | str | None:
-        """The action that the page comes from, or a sentence for one that is not finished."""
+    async def _done(self, word: str | None, clerk_id: str) -> Action | None:
+        """The action that the page comes from, if it was about this user."""
         if word is None or not (word.isascii() and word.isdigit() and len(word) <= 18):  # noqa: PLR2004  # Of bigint.
             return None
-        if word == "0":
-            return "It is still under way; its outcome will stand in the timeline and under Actions."
-        return await self._reads.action(int(word))
+        action = await self._reads.action(int(word))
+        return action if action is not None and action.clerk_id == clerk_id else None
 
 
 def _link(subject: Subject) -> str:

@@ -142,9 +142,10 @@ async def erase(walk: Walk, database: Any) -> None:
     await walk.page.get_by_text("Erase everything of this user").click()
     await walk.page.get_by_label("Type the id to go on").fill("user_a")
     await walk.page.get_by_role("button", name="Erase").click()
-    await walk.page.wait_for_url("**/ops/users/user_a?done=*")
+    await walk.page.wait_for_url("**/ops/actions")
 
     assert "Nothing is left but the tombstone." in await walk.text()
+    await walk.open("/users/user_a")
     assert "nothing brings them back" in await walk.text()
     assert not database.execute(b"SELECT id FROM users WHERE clerk_id = 'user_a'").fetchall()
 

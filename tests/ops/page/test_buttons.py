@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from app.application import create_app
+from app.commands.ops.one_user import OneUser
 from app.errors import DatabaseUnavailable
+from app.ops.models import ActionResult
 from app.ops.reads import ask, record_action
 from tests.ops.conftest import QUERIES
 from tests.ops.page.conftest import ON_PAGE, TOKEN, TOKENS
@@ -200,8 +202,8 @@ async def test_an_erasure_needs_the_id_and_leaves_the_tombstone_alone(
     text = await press(opened, path, {"confirm": person.clerk_id})
 
     assert (wrong.status_code, "typed" in wrong.text) == (422, True)
-    assert "erase: Erased: 1 users, 1 assistants. Nothing is left but the tombstone." in text
-    assert "nothing brings them back" in text
+    assert "Erased: 1 users, 1 assistants. Nothing is left but the tombstone." in text
+    assert person.clerk_id not in text
     assert [(who, action, clerk_id) for who, action, clerk_id, _ in actions(database)] == [("on call", "erase", None)]
 
 
@@ -236,11 +238,52 @@ async def test_a_failure_is_told_with_its_remedy(opened: Service, database: Any,
     assert "erase: failed: " in erased
     assert "repair: failed: " in repaired
     assert "Backboard gave no answer" in asked.text
-    assert len(actions(database)) == 2
+    assert [row[1:3] for row in actions(database)] == [("erase", "user_a"), ("repair", "user_a")]
+    again = await press(opened, "/ops/users/user_a/erase", {"confirm": "user_a"})
+    assert "Nothing is left but the tombstone." in again
+    assert {row[2] for row in actions(database)} == {None}
+
+
+async def test_an_action_is_remembered_before_it_ends(
+    opened: Service, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a kill in the middle does not hide who began what."""
+    sign_up(database, email=None)
+    seen: list[Any] = []
+
+    async def look(_: Any, clerk_id: str) -> ActionResult:
+        page = await opened.client.get(f"/ops/users/{clerk_id}", auth=("on call", TOKEN))
+        seen.extend((*actions(database), "by on call: under way" in page.text))
+        return ActionResult("looked")
+
+    monkeypatch.setattr(OneUser, "repair", look)
+    text = await press(opened, "/ops/users/user_a/repair")
+
+    assert seen == [("on call", "repair", "user_a", "under way"), True]
+    assert "repair: looked" in text
+    assert actions(database) == [("on call", "repair", "user_a", "looked")]
+
+
+async def test_the_outcome_of_an_action_stands_on_no_other_users_page(get: Any, database: Any) -> None:
+    for clerk_id in ("user_a", "user_b"):
+        sign_up(database, clerk_id, email=None)
+    database.execute(
+        b"INSERT INTO actions (who, action, clerk_id, result)"
+        b" VALUES ('x', 'sync', 'user_a', 'forgery'), ('x', 'erase', NULL, 'forgery')"
+    )
+    numbers = [row["id"] for row in database.execute(b"SELECT id FROM actions ORDER BY id").fetchall()]
+
+    shown = {
+        (clerk_id, number): '<p class="panel done"' in (await get(f"/ops/users/{clerk_id}?done={number}")).text
+        for clerk_id in ("user_a", "user_b")
+        for number in (*numbers, 0)
+    }
+
+    assert [place for place, is_shown in shown.items() if is_shown] == [("user_a", numbers[0])]
 
 
 async def test_the_page_reads_with_a_transaction_that_can_write_nothing(pool: Any, database: Any) -> None:
     with pytest.raises(DatabaseUnavailable):
-        await ask(pool, QUERIES, record_action(QUERIES, "on call", "sync", None, "forged"))
+        await ask(pool, QUERIES, record_action(QUERIES, "on call", "sync", None))
 
     assert actions(database) == []
