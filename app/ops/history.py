@@ -57,6 +57,7 @@ class History:
         self.process = process
         # Entries that never came into the tables.
         self.lost = 0
+        self._lost_at: datetime | None = None
         # Of all processes, by the last refresh, and when that was on the monotonic clock.
         self.last_events: Sequence[EventAge] = ()
         self.refreshed_at: float | None = None
@@ -95,7 +96,7 @@ class History:
 
     def _keep(self, fields: Fields, *, is_notable: bool) -> None:
         if len(self._tries) >= QUEUE_LENGTH:
-            self.lost += 1
+            self._lose(1)
             if not is_notable:
                 return
             self._tries.popleft()
@@ -153,7 +154,7 @@ class History:
         counts, self._counts = self._counts, {}
         slot = slot_of(time())
         if len(self._slots) >= MOST_COUNTS:
-            self.lost += int(sum(number for number, _ in counts.values()))
+            self._lose(int(sum(number for number, _ in counts.values())))
         else:
             add_counts(
                 self._slots,
@@ -165,8 +166,13 @@ class History:
             self._tries.clear()
             self._slots = {}
 
+    def _lose(self, number: int) -> None:
+        if number:
+            self.lost += number
+            self._lost_at = datetime.now(UTC)
+
     def _drop(self) -> None:
-        self.lost += self._batch.size if self._batch else 0
+        self._lose(self._batch.size if self._batch else 0)
         self._batch = None
 
     async def _write(self) -> None:
@@ -199,6 +205,7 @@ class History:
             "pools": json.dumps({name: dict(stats()) for name, stats in self._pool_stats.items()}),
             "breaker": self._breaker(),
             "lost": self.lost,
+            "lost_at": self._lost_at,
             "writes": self._batch.number if self._batch else self._number,
         }
         return self._queries.record_process, values

@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from app.users.models import User
-
 FAILURE = 500
 
 DoubtKind = Literal["sign_up", "deletion", "second_assistant", "session", "thread"]
@@ -87,6 +85,17 @@ class FailureGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Deliveries that were refused for one reason: 422 for verified events, 400 for those of an unknown sender."""
+
+    status: int
+    reason: str | None
+    number: int
+    since: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class EventAge:
     """When the last delivery of a type came, to any process."""
 
@@ -144,6 +153,7 @@ class Process:
     pools: Mapping[str, Mapping[str, int]]
     breaker: str
     lost: int
+    lost_at: datetime | None
     is_silent: bool
 
 
@@ -182,22 +192,27 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong: what, since when, who is hurt, and what to do."""
+    """Something that is wrong: what, since when, who is hurt, and what to do; `until` of a cause that is over."""
 
     what: str
     hurts: str
     todo: str
     since: datetime | None = None
     reason: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Whether all is well, and the figures behind it. `sign_ups` are those of 24 hours, as the chart."""
+    """Whether all is well, and the figures behind it. `sign_ups` are those of 24 hours, as the chart.
+
+    `news` are sentences about what is over, or hurts no user.
+    """
 
     sentence: str
     is_well: bool
     findings: Sequence[Finding]
+    news: Sequence[str]
     failing: int
     people_failing: int
     failures: Sequence[FailureGroup]
@@ -206,54 +221,3 @@ class Overview:
     processes: Sequence[Process]
     sign_ups: int
     chart: Sequence[OutcomeCount]
-
-
-@dataclass(frozen=True, slots=True)
-class UserFacts:
-    """What stands about a user beside their row: tombstone, attempt row, and what belongs to them."""
-
-    deleted_at: datetime | None
-    tries: int | None
-    first_at: datetime | None
-    last_at: datetime | None
-    resolved_at: datetime | None
-    sessions: int
-    messages: int
-    active_at: datetime | None
-    open_sessions: int
-    open_threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class SessionTimes:
-    """When a session began and ended; nothing of what was said."""
-
-    id: UUID
-    status: str
-    created_at: datetime
-    ended_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
-    """Something that happened to a user; `id` leads to it, a delivery's for instance."""
-
-    at: datetime
-    kind: Literal["delivery", "attempt", "row", "session", "deletion", "action"]
-    text: str
-    id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UserPage:
-    """All about one user. `user` is None without a row; `verdict` says in words whether they can chat."""
-
-    clerk_id: str
-    verdict: str
-    can_chat: bool
-    user: User | None
-    facts: UserFacts
-    deliveries: Sequence[Delivery]
-    sessions: Sequence[SessionTimes]
-    actions: Sequence[Action]
-    timeline: Sequence[TimelineEntry]

@@ -21,13 +21,12 @@ from app.ops.models import (
     OutcomeCount,
     Overview,
     Process,
-    SessionTimes,
+    Refusal,
     Subject,
-    UserFacts,
-    UserPage,
 )
 from app.ops.timeline import timeline
-from app.ops.words import DOUBTS, findings, reason_of, sentence, user_verdict
+from app.ops.user_models import SessionTimes, UserFacts, UserPage
+from app.ops.words import DOUBTS, findings, news, reason_of, sentence, user_verdict
 from app.postgres.pipeline import Rows, Statement, execute
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -57,21 +56,24 @@ class OpsReads:
     async def overview(self) -> Overview:
         """Whether all is well, and the figures behind it."""
         queries = self._queries
-        failing, failures, events, doubts, processes, chart = await self._ask(
+        failing, failures, refused, events, doubts, processes, chart = await self._ask(
             (queries.count_failing, {}),
             (queries.list_failures, {}),
+            (queries.list_refusals, {}),
             (queries.list_last_events, {}),
             (queries.list_doubt_ages, {}),
             (queries.list_processes, {"silent_seconds": SILENT_SECONDS}),
             (queries.list_outcomes, {"hours": CHART_HOURS}),
         )
         groups, ages, all_processes = _groups(failures), _ages(doubts), _processes(processes)
-        found, last_events = findings(groups, ages, all_processes), [EventAge(*row) for row in events]
+        found = findings(groups, [Refusal(*row) for row in refused], ages, all_processes)
+        last_events, now = [EventAge(*row) for row in events], datetime.now(UTC)
         counts = [OutcomeCount(*row) for row in chart]
         return Overview(
-            sentence=sentence(found, last_events, datetime.now(UTC)),
+            sentence=sentence(found, last_events, now),
             is_well=not found,
             findings=found,
+            news=news(all_processes, now),
             failing=failing[0][0],
             people_failing=failing[0][1],
             failures=groups,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from app.ops.models import Action, Delivery, SessionTimes, TimelineEntry, UserFacts
+from app.ops.models import Action, Delivery
+from app.ops.user_models import SessionTimes, TimelineEntry, UserFacts
 from app.users.models import User
 
 

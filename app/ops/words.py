@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from app.ops.models import (
     Delivery,
@@ -12,13 +12,16 @@ from app.ops.models import (
     FailureGroup,
     Finding,
     Process,
-    UserFacts,
+    Refusal,
 )
+from app.ops.user_models import UserFacts
 from app.reasons import REASONS, Reason
 from app.users.models import User
 
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
+# The status of a verified event that is no usable one.
+UNUSABLE = 422
 
 _RECONCILE = "`python -m app reconcile`, and with --apply if its table is right."
 # What a doubt is about, and whether it heals by itself.
@@ -31,6 +34,15 @@ DOUBTS: dict[DoubtKind, Reason] = {
     "session": Reason("", "A thread may have been made that no session names.", "Heals at the user's next session."),
     "thread": Reason("", "The session is deleted here, and not yet at Backboard.", f"Needs repair: {_RECONCILE}"),
 }
+# The answer that this is written into came from Postgres, so these are over.
+_OVER = {
+    "database_down": "Postgres could not be reached",
+    "database_slow": "Postgres did not answer in time",
+    "database_full": "Postgres was out of disk, memory or connections",
+    "database_missing": "The database did not exist",
+    "database_refused": "Postgres refused the user or the password",
+}
+_QUESTIONS = {"signature": "Is the signing secret right?", "stale": "Is this machine's clock right?"}
 _UNKNOWN_REASON = Reason("", "The answer was an error that has no reason.", "Look for level=error in the log.")
 
 
@@ -94,7 +106,10 @@ def _heals(kind: DoubtKind) -> str:
 
 
 def findings(
-    failures: Sequence[FailureGroup], doubts: Sequence[DoubtAge], processes: Sequence[Process]
+    failures: Sequence[FailureGroup],
+    refusals: Sequence[Refusal],
+    doubts: Sequence[DoubtAge],
+    processes: Sequence[Process],
 ) -> list[Finding]:
     """What is wrong, what hurts most first."""
     alive = [process for process in processes if not process.is_silent]
@@ -104,12 +119,19 @@ def findings(
     if not failures and any(process.breaker != "closed" for process in alive):
         down = reason_of("backboard_down")
         found.append(Finding("Backboard fails", "new users wait, existing ones are served", down.remedy))
+    found += [_refusal(refusal) for refusal in refusals]
     found += [_doubt(age) for age in doubts if age.number and (age.oldest_seconds or 0) >= HOUR_SECONDS]
-    lost = sum(process.lost for process in alive)
-    if lost:
-        todo = "Nothing for the users; the log has what is missing."
-        found.append(Finding(f"The history lacks {plural(lost, 'entry', 'entries')}", "the figures are too low", todo))
     return found
+
+
+def news(processes: Sequence[Process], now: datetime) -> list[str]:
+    """Sentences about what is over, or hurts no user: for an hour, that the history has lost something."""
+    recent = [one for one in processes if one.lost_at and now - one.lost_at < timedelta(seconds=HOUR_SECONDS)]
+    if not recent:
+        return []
+    lost = plural(sum(one.lost for one in recent), "entry", "entries")
+    last = clock(max(one.lost_at for one in recent if one.lost_at), now)
+    return [f"The history lacks {lost}, the last of {last}: its figures are too low, and users miss nothing."]
 
 
 def _not_running(processes: Sequence[Process]) -> Finding:
@@ -125,7 +147,23 @@ def _failure(group: FailureGroup) -> Finding:
     if not group.people:
         hurts = f"{plural(group.deliveries, 'delivery fails', 'deliveries fail')}"
     todo = group.remedy or "Nothing; Clerk's next try heals it."
+    if group.reason in _OVER:
+        hurts += " until Clerk's next try"
+        return Finding(_OVER[group.reason], hurts, todo, group.since, group.reason, until=group.last_at)
     return Finding(group.meaning.removesuffix("."), hurts, todo, group.since, group.reason)
+
+
+def _refusal(refusal: Refusal) -> Finding:
+    known, is_one = reason_of(refusal.reason), refusal.number == 1
+    why = known.meaning.removesuffix(".")
+    if refusal.status == UNUSABLE:
+        what = f"{plural(refusal.number, 'event')} of Clerk's could not be used: {why}"
+        hurts = "the person in it waits" if is_one else "the people in them wait"
+        return Finding(what, hurts, known.remedy, refusal.since, refusal.reason)
+    refused = f"{plural(refusal.number, 'delivery was', 'deliveries were')} refused, and none was accepted since"
+    hurts = f"if Clerk sent {'it' if is_one else 'them'}, everyone who signs up waits"
+    todo = f"{_QUESTIONS.get(refusal.reason or '', '')} {known.remedy}".strip()
+    return Finding(f"{refused}: {why}", hurts, todo, refusal.since, refusal.reason)
 
 
 def _doubt(age: DoubtAge) -> Finding:
@@ -144,6 +182,8 @@ def sentence(found: Sequence[Finding], last_events: Sequence[EventAge], now: dat
         return f"All is well. {_last_event(min(ages, default=None))}"
     first, *others = found
     since = f"Since {clock(first.since, now)}: " if first.since else ""
+    if first.since and first.until:
+        since = f"From {clock(first.since, now)} to {clock(first.until, now)}: "
     more = f" And {plural(len(others), 'more thing is', 'more things are')} wrong." if others else ""
     return f"{since}{first.what}. {first.hurts[0].upper()}{first.hurts[1:]}. {first.todo}{more}"
 

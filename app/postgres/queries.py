@@ -98,6 +98,7 @@ class Queries:
     list_outcome_totals: bytes
     list_outcomes: bytes
     list_processes: bytes
+    list_refusals: bytes
     list_refused_functions: bytes
     list_scenarios: bytes
     list_rows_of_actions: bytes

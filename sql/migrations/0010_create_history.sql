@@ -40,6 +40,7 @@ CREATE INDEX deliveries_last_at_svix_id_idx ON deliveries (last_at DESC, svix_id
 CREATE INDEX deliveries_type_last_at_idx ON deliveries (type, last_at DESC);
 CREATE INDEX deliveries_reason_last_at_idx ON deliveries (reason, last_at DESC) WHERE reason IS NOT NULL;
 CREATE INDEX deliveries_failing_idx ON deliveries (last_at DESC) WHERE status >= 500 AND resolved_at IS NULL;
+CREATE INDEX deliveries_unusable_idx ON deliveries (last_at DESC) WHERE status = 422;
 CREATE INDEX deliveries_request_id_idx ON deliveries (request_id);
 
 -- Every request of every process, in slots of five minutes. The slot of 1970 holds the totals of all time, which are
@@ -77,6 +78,8 @@ CREATE TABLE processes (
     breaker TEXT NOT NULL,
     -- How many tries and counts never came into these tables.
     lost BIGINT NOT NULL,
+    -- When the last of them was lost; NULL while none is.
+    lost_at TIMESTAMPTZ,
     -- The number of the last write that was committed, so that none is repeated.
     writes BIGINT NOT NULL,
     CONSTRAINT processes_pkey PRIMARY KEY (id),

@@ -4,7 +4,7 @@
 -- page_size: the number of rows in a page.
 SELECT ARRAY[page.id::TEXT] AS key, row_to_json(page)::TEXT AS document
 FROM (
-    SELECT id, host, release, version, started_at, seen_at, last_event_at, breaker, lost, writes, pools
+    SELECT id, host, release, version, started_at, seen_at, last_event_at, breaker, lost, lost_at, writes, pools
     FROM processes
     WHERE (%(word)s::TEXT IS NULL OR id = %(word)s::TEXT OR host = %(word)s::TEXT)
         AND (%(after)s::TEXT [] IS NULL OR id > (%(after)s::TEXT [])[1])

@@ -1,9 +1,12 @@
 -- record_process: refreshes the row of this process. Returns no row.
--- id, host, release, version, started_at, last_event_at, pools, breaker, lost, writes: as the columns.
-INSERT INTO processes (id, host, release, version, started_at, last_event_at, pools, breaker, lost, writes)
+-- id, host, release, version, started_at, last_event_at, pools, breaker, lost, lost_at, writes: as the columns.
+INSERT INTO processes (
+    id, host, release, version, started_at, last_event_at, pools, breaker, lost, lost_at, writes
+)
 VALUES (
     %(id)s, %(host)s, %(release)s, %(version)s, %(started_at)s::TIMESTAMPTZ, %(last_event_at)s::TIMESTAMPTZ,
-    %(pools)s::JSONB, %(breaker)s, %(lost)s::BIGINT, %(writes)s::BIGINT
+    %(pools)s::JSONB, %(breaker)s, %(lost)s::BIGINT, %(lost_at)s::TIMESTAMPTZ,
+    %(writes)s::BIGINT
 )
 ON CONFLICT ON CONSTRAINT processes_pkey
 DO UPDATE SET
@@ -12,4 +15,5 @@ DO UPDATE SET
     pools = excluded.pools,
     breaker = excluded.breaker,
     lost = excluded.lost,
+    lost_at = excluded.lost_at,
     writes = excluded.writes;

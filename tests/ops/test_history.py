@@ -238,7 +238,9 @@ async def test_a_full_queue_keeps_the_newest_failures(
 
     assert set(rows(database)) == {"c", "d", "f"}
     assert (history.lost, counted(database, "")) == (3, 4)
-    assert database.execute(b"SELECT lost FROM processes").fetchall() == [{"lost": 3}]
+    assert database.execute(b"SELECT lost, lost_at <= now() AS is_timed FROM processes").fetchall() == [
+        {"lost": 3, "is_timed": True}
+    ]
 
 
 async def test_what_can_never_be_written_is_dropped_and_counted(history: History, database: Database) -> None:

@@ -47,7 +47,6 @@ async def test_the_overview_says_when_the_last_event_came(reads: OpsReads, datab
         ("UPDATE processes SET seen_at = now() - interval '31 seconds'", "Since "),
         ("UPDATE processes SET breaker = 'open'", "Backboard fails. New users wait, existing ones are served. "),
         ("UPDATE processes SET breaker = 'probing'", "Backboard fails. New users wait, existing ones are served. "),
-        ("UPDATE processes SET lost = 1", "The history lacks 1 entry. "),
     ],
 )
 async def test_the_processes_may_be_what_is_wrong(
@@ -59,6 +58,84 @@ async def test_the_processes_may_be_what_is_wrong(
 
     assert not overview.is_well
     assert overview.sentence.startswith(sentence)
+
+
+@pytest.mark.parametrize(("age", "is_said"), [("1 minute", True), ("59 minutes", True), ("61 minutes", False)])
+async def test_what_the_history_lacks_is_news_for_an_hour(
+    age: str, is_said: bool, reads: OpsReads, database: Database  # noqa: FBT001
+) -> None:  # fmt: skip
+    """No user misses anything, so all is well."""
+    database.execute(f"UPDATE processes SET lost = 3, lost_at = now() - interval '{age}'".encode())
+
+    overview = await reads.overview()
+
+    assert overview.is_well
+    assert [one.partition(",")[0] for one in overview.news] == ["The history lacks 3 entries"] * is_said
+
+
+REFUSED = "INSERT INTO outcome_counts VALUES (now() - interval '{0}', '{1}', '', '{2}', {3}, 3, 0.1)"
+SECRET = (
+    "3 deliveries were refused, and none was accepted since: No signature matches a signing secret. If Clerk sent them"
+)
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (("20 minutes", "webhook", "signature", 400), SECRET),
+        (
+            ("1 minute", "webhook", "stale", 400),
+            "3 deliveries were refused, and none was accepted since: The signature",
+        ),
+        (("61 minutes", "webhook", "signature", 400), None),
+        (("20 minutes", "webhook", "headers", 400), None),
+        (("20 minutes", "ensure_user", "token", 401), None),
+        # A verified event came ten minutes ago.
+        (("40 minutes", "webhook", "signature", 400), None),
+    ],
+    ids=["signature", "clock", "long ago", "scanner", "caller", "an event since"],
+)
+async def test_all_is_not_well_while_deliveries_are_refused(
+    refused: tuple[Any, ...], said: str | None, reads: OpsReads, database: Database
+) -> None:
+    """But a forged one among real ones is no finding."""
+    database.execute(REFUSED.format(*refused).encode())
+    deliver(database, "msg_1", minutes=30)
+    deliver(database, "x", type="ensure_user", outcome="created", minutes=0)
+
+    overview = await reads.overview()
+
+    assert (overview.is_well, len(overview.findings)) == (said is None, int(said is not None))
+    assert said is None or said in overview.sentence
+    assert said != SECRET or "Is the signing secret right? If Clerk sent it, compare CLERK_WEBHOOK" in overview.sentence
+
+
+@pytest.mark.parametrize("reason", ["clerk_id", "data", "type", "json"])
+async def test_an_event_that_cannot_be_used_is_a_finding_for_a_day(
+    reason: str, reads: OpsReads, database: Database
+) -> None:
+    """The person in it waits; a later try that is usable ends it."""
+    for number, minutes in enumerate((60 * 25, 30, 10)):
+        unusable = {"status": 422, "outcome": None, "reason": reason, "clerk_id": None, "type": None}
+        deliver(database, f"msg_{number}", minutes=minutes, **unusable)
+
+    before = await reads.overview()
+    database.execute(b"UPDATE deliveries SET status = 200, outcome = 'exists' WHERE svix_id <> 'msg_0'")
+    after = await reads.overview()
+
+    (finding,) = before.findings
+    assert finding.what.startswith("2 events of Clerk's could not be used: ")
+    assert (finding.hurts, finding.reason) == ("the people in them wait", reason)
+    assert (before.is_well, after.is_well) == (False, True)
+
+
+async def test_an_outage_of_postgres_that_is_over_is_told_as_past(reads: OpsReads, database: Database) -> None:
+    """What says so comes from Postgres."""
+    fail(database, "msg_1", "database_down", first_at=LONG_AGO, last_at=LONG_AGO)
+
+    assert (await reads.overview()).sentence.startswith(
+        "From 3 May 2025 to 3 May 2025: Postgres could not be reached. 1 person waits until Clerk's next try. "
+    )
 
 
 async def test_a_long_silence_is_said(reads: OpsReads, database: Database) -> None:

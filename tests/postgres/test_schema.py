@@ -30,7 +30,7 @@ HASHES = {
     "0007_drop_unread_indexes.sql": "30eaf7b1065c5c01061dfa985a2e6b6c42e4fd295e4813ea8a3e397cffb98ece",
     "0008_add_message_ids.sql": "0ef241d2d040a39c81a0cdd03fe943b49e48217014dfb116f34b071d23576c40",
     "0009_add_scenarios.sql": "a0ca1405609f86926c1f74f936b6c5b11c423546df3d56197de939317f5952de",
-    "0010_create_history.sql": "f0d7b2880dffb156b02fff3e72e4570d5bb468634e6b7ed6bfe0aca6e9516263",
+    "0010_create_history.sql": "a8736bca7f90ea64a0fc230496cc1e1afd3729203409df62a351125e66dc9163",
 }
 
 # Type, whether NULL is allowed, default.
@@ -148,6 +148,7 @@ COLUMNS: dict[str, dict[str, tuple[str, bool, str | None]]] = {
         "pools": ("jsonb", False, None),
         "breaker": ("text", False, None),
         "lost": ("bigint", False, None),
+        "lost_at": ("timestamp with time zone", True, None),
         "writes": ("bigint", False, None),
     },
     "actions": {

@@ -29,6 +29,7 @@ def _lines(overview: Overview) -> Iterator[str]:
     yield overview.sentence
     for finding in overview.findings[1:]:
         yield f"Also: {finding.what}. {finding.hurts[0].upper()}{finding.hurts[1:]}. {finding.todo}"
+    yield from overview.news
     yield ""
     yield f"{'sign-ups':18}{overview.sign_ups} in 24 hours"
     yield f"{'failing':18}{plural(overview.failing, 'delivery', 'deliveries')} of {_people(overview)}"

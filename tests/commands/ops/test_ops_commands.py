@@ -37,7 +37,10 @@ def test_status_says_what_is_wrong_whom_it_hurts_and_what_to_do(seeded: dict[str
     well = run(seeded, "status")
 
     assert (code, errors, well[0]) == (1, "", 0)
-    assert "Postgres did not answer in time. 1 person waits. `python -m app doctor`" in output.splitlines()[0]
+    assert (
+        "Postgres did not answer in time. 1 person waits until Clerk's next try. `python -m app doctor`"
+        in output.splitlines()[0]
+    )
     assert (as_json["is_well"], as_json["sentence"]) == (False, output.splitlines()[0])
     assert well[1].splitlines()[0].startswith("All is well. Last event 10 minutes ago.")
 
