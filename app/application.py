@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> Starlette:
     # A redirect to a path with a slash would name the host that the request claimed.
     app.router.redirect_slashes = False
     # In the place of Starlette's own middleware: every error is answered in one way.
-    app.middleware_stack = RequestMiddleware(_dispatcher(app.router), metrics, recording.history.record)
+    app.middleware_stack = _middleware(app.router, metrics, recording, page)
     return app
 
 
@@ -100,6 +100,11 @@ def _webhooks(settings: Settings, components: Components, last_event: LastEvent)
         deletion=components.deletion,
         instance_id=settings.clerk_instance_id,
     )
+
+
+def _middleware(router: Router, metrics: Metrics, recording: Recording, page: "OpsPage | None") -> RequestMiddleware:
+    problem_headers = page.problem_headers if page is not None else None
+    return RequestMiddleware(_dispatcher(router), metrics, recording.history.record, problem_headers)
 
 
 def _dispatcher(router: Router) -> ASGIApp:

@@ -5,7 +5,8 @@ Pure ASGI, because Starlette's BaseHTTPMiddleware costs more than everything els
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from random import getrandbits
 from time import monotonic
@@ -39,13 +40,28 @@ def _forget(fields: Fields, seconds: float) -> None:
     """Where no history is kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProblemHeaders:
+    """What problem documents carry more at a path and below it; without a path, nothing."""
+
+    path: str = ""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def of(self, path: str) -> list[tuple[bytes, bytes]]:
+        """The headers of a request's path."""
+        return list(self.headers) if path == self.path or path.startswith(f"{self.path}/") else []
+
+
 class RequestMiddleware:
     """The outermost layer; nothing below it turns an error into a response or writes a closing line."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, record: Record = _forget) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, record: Record = _forget, problem_headers: "ProblemHeaders | None" = None
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._record = record
+        self._problem_headers = problem_headers or ProblemHeaders()
         self._deadline = ResponseDeadline()
         self._bodies = BodyBudget()
         self._answers = AnswerBudget()
@@ -57,7 +73,7 @@ class RequestMiddleware:
         started = monotonic()
         head_bytes = index_headers(scope)
         scope[BODIES], scope[ANSWERS] = self._bodies, self._answers
-        response = ResponseRecorder(scope, send, self._deadline)
+        response = ResponseRecorder(scope, send, self._deadline, self._problem_headers)
         fields = log.start_request(response.request_id)
         trace_id = take_trace(scope)
         if trace_id is not None:
@@ -135,8 +151,9 @@ class ResponseDeadline:
 class ResponseRecorder:
     """`send` with the headers that every response carries; remembers the status for the log."""
 
-    def __init__(self, scope: Scope, send: Send, deadline: ResponseDeadline) -> None:
+    def __init__(self, scope: Scope, send: Send, deadline: ResponseDeadline, problem_headers: "ProblemHeaders") -> None:
         self._scope = scope
+        self._problem_headers = problem_headers
         self._send = send
         self._deadline = deadline
         self.request_id = _request_id(scope)
@@ -173,7 +190,8 @@ class ResponseRecorder:
         problem = problem_of(error)
         body = problem.body(self.request_id, is_admitted=ADMITTED in self._scope)
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
-        start = {"type": "http.response.start", "status": problem.status, "headers": headers + problem.headers}
+        headers += problem.headers + self._problem_headers.of(self._scope["path"])
+        start = {"type": "http.response.start", "status": problem.status, "headers": headers}
         self._start(start)
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})

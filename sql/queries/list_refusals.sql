@@ -3,6 +3,7 @@
 SELECT status, reason, count(svix_id) AS number, min(first_at) AS since, max(last_at) AS last_at
 FROM deliveries
 WHERE status = 422
+    AND resolved_at IS NULL
     AND last_at > now() - interval '1 day'
 GROUP BY status, reason
 UNION ALL

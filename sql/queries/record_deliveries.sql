@@ -3,6 +3,8 @@
 -- processes come in any order, so the order in here says which one holds, and the same decides within a batch.
 -- svix_ids: one for each try, the same as often as it was tried.
 -- types, clerk_ids, times, statuses, outcomes, reasons, assistant_ids, secrets: one for each try.
+-- Of an erased user nothing but the tombstone may come back: a try that ended before the tombstone, and is written
+-- after the row is gone, counts for no user and has healed.
 -- durations, backboard_times, db_times, request_ids: the same; the first three in milliseconds.
 INSERT INTO deliveries (
     svix_id, first_at, last_at, tries, resolved_at, type, clerk_id, status, outcome, reason, assistant_id, secret,
@@ -14,10 +16,14 @@ SELECT DISTINCT ON (attempt.svix_id)
     max(attempt.at) OVER delivery,
     count(attempt.svix_id) OVER delivery,
     CASE
+        WHEN max(attempt.status) OVER delivery >= 500 AND erased.clerk_id IS NOT NULL THEN erased.deleted_at
         WHEN max(attempt.status) OVER delivery >= 500
             THEN min(attempt.at) FILTER (WHERE attempt.status < 400) OVER delivery
     END,
-    attempt.type, attempt.clerk_id, attempt.status, attempt.outcome, attempt.reason, attempt.assistant_id,
+    attempt.type,
+    CASE WHEN erased.clerk_id IS NULL THEN attempt.clerk_id END,
+    attempt.status, attempt.outcome, attempt.reason,
+    CASE WHEN erased.clerk_id IS NULL THEN attempt.assistant_id END,
     attempt.secret, attempt.duration_ms, attempt.backboard_ms, attempt.db_ms, attempt.request_id
 FROM unnest(
     %(svix_ids)s::TEXT[], %(types)s::TEXT[], %(clerk_ids)s::TEXT[], %(times)s::TIMESTAMPTZ[], %(statuses)s::BIGINT[],
@@ -27,6 +33,10 @@ FROM unnest(
     svix_id, type, clerk_id, at, status, outcome, reason, assistant_id, secret,
     duration_ms, backboard_ms, db_ms, request_id
 )
+LEFT JOIN deleted_users AS erased
+    ON erased.clerk_id = attempt.clerk_id
+        AND erased.deleted_at >= attempt.at
+        AND NOT EXISTS (SELECT FROM users WHERE users.clerk_id = attempt.clerk_id)
 WINDOW delivery AS (PARTITION BY attempt.svix_id)
 ORDER BY
     attempt.svix_id,

@@ -294,6 +294,38 @@ async def test_a_bug_does_not_end_the_writer(history: History, database: Databas
     assert set(rows(database)) == {"msg_2"}
 
 
+@pytest.mark.parametrize(
+    ("rows_of_user", "is_known"),
+    [
+        ("INSERT INTO deleted_users VALUES ('user_a', now() + interval '1 second')", False),
+        # The user's deletion itself ends after its tombstone.
+        ("INSERT INTO deleted_users VALUES ('user_a', now() - interval '1 second')", True),
+        # Deleted at Clerk, and not erased.
+        (
+            (
+                "INSERT INTO deleted_users VALUES ('user_a', now() + interval '1 second');"
+                "INSERT INTO users (clerk_id, assistant_id, deleted_at) VALUES ('user_a', 'x', now())"
+            ),
+            True,
+        ),
+        ("INSERT INTO deleted_users VALUES ('user_b', now() + interval '1 second')", True),
+    ],
+    ids=["erased", "deleted without a row", "deleted", "another user"],
+)
+async def test_a_try_from_before_an_erasure_does_not_bring_the_id_back(
+    rows_of_user: str, is_known: bool, history: History, database: Database  # noqa: FBT001
+) -> None:  # fmt: skip
+    """The queue is written up to a second later, and after an outage much later."""
+    database.execute(rows_of_user.encode())
+    made = webhook("msg_1", outcome="created", assistant_id="assistant-of-user_a")
+    await write(history, made, failed("msg_2"), ensured(503, reason="backboard_down"))
+
+    found = rows(database).values()
+    assert {row["clerk_id"] for row in found} == ({"user_a"} if is_known else {None})
+    assert ("user_a" in str(found)) is is_known
+    assert {row["resolved_at"] is None for row in found if row["status"] == 503} == {is_known}
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_random_deliveries_with_failures_and_redeliveries(
     seed: int, pool: Pool, settings: Any, database: Database, monkeypatch: pytest.MonkeyPatch

@@ -138,6 +138,30 @@ async def test_an_outage_of_postgres_that_is_over_is_told_as_past(reads: OpsRead
     )
 
 
+async def test_an_erasure_leaves_type_and_time_of_the_last_event(
+    reads: OpsReads, pool: Pool, database: Database
+) -> None:
+    """And nothing of the user; what failed does not go on failing."""
+    deliver(database, "msg_1", minutes=3, outcome="created", assistant_id="a-of-user_a", request_id="r-user_a")
+    deliver(database, "msg_2", minutes=5)
+    fail(database, "msg_3", "backboard_down", minutes=9, type="user.updated")
+    deliver(database, "msg_4", minutes=8, type="session.created")
+    deliver(database, "msg_5", minutes=7, type="session.created", clerk_id="user_b")
+    deliver(database, "msg_6", minutes=1, type=None, status=422, outcome=None)
+    before = (await reads.overview()).last_events
+
+    erase = (QUERIES.delete_user_deliveries, {"clerk_id": "user_a"})
+    async with pool.connection() as connection:
+        await execute(connection, erase, seconds=3)
+
+    after = await reads.overview()
+    left = database.execute(b"SELECT * FROM deliveries WHERE svix_id <> 'msg_5'").fetchall()
+    assert [(one.type, one.last_at) for one in after.last_events] == [(one.type, one.last_at) for one in before]
+    assert (after.failing, after.findings) == (0, [])
+    assert sorted(row["type"] for row in left) == ["user.created", "user.updated"]
+    assert not any(word in str(left) for word in ("user_a", "msg_"))
+
+
 async def test_a_long_silence_is_said(reads: OpsReads, database: Database) -> None:
     """A quiet weekend is no fault, and looks like an endpoint that Clerk has disabled."""
     deliver(database, "msg_1", minutes=60 * 49)

@@ -11,6 +11,7 @@ from app.commands.ops.reading import print_json, read
 from app.ops.models import Delivery, DeliveryFilter
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST = timedelta(days=36_525)
 
 
 class Age(click.ParamType[timedelta]):
@@ -22,7 +23,10 @@ class Age(click.ParamType[timedelta]):
         match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
         if match is None:
             self.fail("is a number and s, m, h or d, such as 2h", param, ctx)
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        age = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if age > _LONGEST:
+            self.fail("is over a hundred years", param, ctx)
+        return age
 
 
 @click.command()

@@ -7,8 +7,8 @@ import click
 
 from app import log
 from app.commands.ops.reading import print_json, read
-from app.ops.models import UserPage
 from app.ops.reads import OpsReads
+from app.ops.user_models import UserPage
 
 
 @click.command()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from starlette.routing import Route
 
+from app.http.middleware import ProblemHeaders
 from app.ops.page.access import Access
 from app.ops.page.endpoint import Endpoint, Handler, route
-from app.ops.page.rendering import Pages
+from app.ops.page.rendering import HEADERS, Pages
 from app.ops.page.user_views import ActionLog, UserCommands, UserViews
 from app.ops.page.views import Views
 from app.ops.reads import OpsReads
@@ -27,6 +28,7 @@ class OpsPage:
     routes: list[Route]
     pool: Pool
     user_views: UserViews
+    problem_headers: ProblemHeaders
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -64,8 +66,10 @@ def build_page(settings: Settings, queries: Queries, commands: UserCommands, wri
         get("/ops/doubts", views.doubts),
         get("/ops/processes", views.processes),
         get("/ops/data/{table}", views.data),
+        route("/ops/data/{table}", Endpoint(access, pages, views.find_rows, acts=False), "POST"),
         get("/ops/actions", views.actions),
         get("/ops/static/{name}", views.static),
         get("/ops/{path:path}", views.missing),
     ]
-    return OpsPage(routes, pool, user_views)
+    strict = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+    return OpsPage(routes, pool, user_views, ProblemHeaders("/ops", strict))

@@ -1,8 +1,9 @@
 """The pages that only look: overview, deliveries, doubts, processes, the tables, actions, and the static files."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.responses import FileResponse, Response
 
@@ -95,13 +96,28 @@ class Views:
 
     async def data(self, request: OpsRequest) -> Response:
         """The rows of one table."""
-        query, table = request.query(), request.path("table")
+        query = request.query()
         word = query.get("q")
+        if word is not None and "@" in word:
+            # Addresses are kept by routers and browsers, so none may have an e-mail in it.
+            raise InvalidRequest("ops_filter")
+        return await self._rows(request, word, query)
+
+    async def find_rows(self, request: OpsRequest) -> Response:
+        """The rows of one table with an id; what may be an e-mail comes into no address."""
+        word = (await request.form()).get("q")
+        if word is not None and "@" in word:
+            return await self._rows(request, word, {})
+        more = f"?{urlencode({'q': word})}" if word else ""
+        return redirect(f"/ops/data/{quote(request.path('table'))}{more}")
+
+    async def _rows(self, request: OpsRequest, word: str | None, query: Mapping[str, str]) -> Response:
+        table = request.path("table")
         found = await self._tables.rows(table, word, read_cursor(query.get("cursor")))
         following = found.following and write_cursor(found.following)
         if request.wants_json:
             return answer_json({"table": table, "rows": found.rows, "next_cursor": following})
-        more = {name: value for name, value in (("q", word), ("cursor", following)) if value}
+        more = {name: value for name, value in (("q", query.get("q")), ("cursor", following)) if value}
         return self._show(
             request,
             "data.html",

@@ -85,7 +85,9 @@ def test_events_are_listed_newest_first(options: list[str], found: list[str], se
     assert [word for line in output.splitlines() for word in line.split() if word.startswith("msg_")] == found
 
 
-@pytest.mark.parametrize("since", ["2", "h", "2 h", "-1h", "2w", "\u0662h", "", "9999999d"])
+@pytest.mark.parametrize(
+    "since", ["2", "h", "2 h", "-1h", "2w", "\u0662h", "", "9999999d", "999999d", "739000d", "36526d"]
+)
 def test_an_age_that_cannot_be_read_is_wrong_usage(since: str) -> None:
     with pytest.raises(click.UsageError):
         Age().convert(since, None, None)

@@ -7,6 +7,7 @@ import pytest
 
 from app.http.requests import index_headers
 from app.ops.page.access import clean_name, is_private
+from app.ops.page.rendering import HEADERS
 from tests.ops.page.conftest import ON_PAGE, TOKEN, VIEW_TOKEN
 from tests.support import asgi, factories
 
@@ -27,6 +28,41 @@ async def test_without_a_token_there_is_no_page(app: Any) -> None:
     ]
 
     assert [(answer.status, answer.header(b"www-authenticate")) for answer in answers] == [(404, None)] * 4
+
+
+# Method, path, headers more: each is refused, by the guard, the router, a handler or the middleware.
+REFUSED: list[tuple[str, str, dict[str, str], int]] = [
+    ("GET", "/ops", {"Authorization": "Basic ===="}, 401),
+    ("GET", "/ops", {"X-Forwarded-Proto": "http"}, 403),
+    ("POST", f"{USER}/sync", {"Sec-Fetch-Site": "cross-site"}, 403),
+    ("GET", "/ops/nonsense", {}, 404),
+    ("GET", "/ops/users/user_unknown", {}, 404),
+    ("POST", "/ops", {}, 405),
+    ("DELETE", "/ops/deliveries", {}, 405),
+    ("POST", "/ops/nonsense", {}, 405),
+    ("POST", "/ops/find", {"Content-Type": "text/plain"}, 415),
+    ("GET", "/ops/deliveries?status=none", {}, 422),
+    ("GET", "/ops", {"X-Long": "x" * 40_000}, 431),
+]
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_every_refusal_has_the_headers_of_the_page(opened: Any, accept: str) -> None:
+    for method, path, headers, status in REFUSED:
+        auth = {"Authorization": basic(f"on call:{TOKEN}")}
+        answer = await opened.client.request(method, path, headers=auth | {"Accept": accept} | headers)
+
+        assert answer.status_code == status, path
+        for name, value in HEADERS.items():
+            assert answer.headers.get_list(name) == [value], (path, name)
+
+
+async def test_no_other_path_has_the_headers_of_the_page(opened: Any) -> None:
+    for path in ("/", "/opsx", "/users/ops/", "/sessions"):
+        answer = await opened.client.get(path)
+
+        assert answer.status_code >= 400
+        assert "content-security-policy" not in answer.headers
 
 
 PASSWORDS = [

@@ -88,6 +88,7 @@ async def test_an_operator_finds_reads_repairs_and_erases(
     async with running(chromium) as browser:
         walk = await begin(browser, server.url)
         await find_by_email_and_read(walk)
+        await ask_once(walk)
         await repair(walk)
         await follow_a_bar(walk)
         await erase(walk, database)
@@ -117,13 +118,23 @@ async def find_by_email_and_read(walk: Walk) -> None:
     assert "the row was made" in timeline
 
 
+async def ask_once(walk: Walk) -> None:
+    """Neither a refresh nor a reload asks Backboard again, and the answer stays."""
+    await walk.page.get_by_role("link", name="Ask Backboard now").click()
+    await walk.page.get_by_text("Backboard has the assistant of the row.").wait_for()
+    await walk.page.evaluate("refresh()")
+
+    assert walk.page.url.endswith("/ops/users/user_a")
+    assert "Backboard has the assistant of the row." in await walk.text()
+
+
 async def repair(walk: Walk) -> None:
     await walk.open()
     await walk.page.get_by_role("link", name="backboard_error").first.click()
     await walk.page.get_by_role("link", name="user_b").click()
     assert "Half-made: create sent" in await walk.text()
     await walk.page.get_by_role("button", name="Repair").click()
-    await walk.page.wait_for_url("**/ops/users/user_b?done=*")
+    await walk.page.get_by_role("status").wait_for()
 
     assert "repair: No row, or no assistant at Backboard: repaired." in await walk.text()
     assert "Has an assistant and can chat" in await walk.text()

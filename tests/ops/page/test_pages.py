@@ -213,6 +213,25 @@ async def test_every_table_is_shown_to_its_last_row_and_found_by_an_id(get: Any,
         assert (await get(f"/ops/data/{table}")).status_code == 200
 
 
+async def test_no_e_mail_comes_into_the_address_of_a_table(get: Any, post: Any, rows: Any) -> None:
+    """Whatever is typed into the field; an id leads to an address that can be kept."""
+    for number in range(PAGE_SIZE + 1):
+        deliver(rows, f"many_{number:03}", clerk_id="user_a")
+    words = ["a@example.com", "A@EXAMPLE.COM ", "@", "user_a"]
+    answers = [await post("/ops/data/deliveries", {"q": word}) for word in words]
+
+    assert [(one.status_code, one.headers.get("location")) for one in answers] == [
+        *[(200, None)] * 3,
+        (303, "/ops/data/deliveries?q=user_a"),
+    ]
+    assert "There are no rows with this id" in answers[0].text
+    for answer in (*answers[:3], await get("/ops/data/deliveries?q=user_a")):
+        assert re.findall(r'<form class="search" method="post"', answer.text)
+        assert not re.findall(r'href="[^"]*(?:@|%40)', answer.text)
+    for word in ("a@example.com", "a%40example.com"):
+        assert (await get(f"/ops/data/users?q={word}")).status_code == 422
+
+
 async def test_a_table_covers_what_users_have_written(get: Any, rows: Any) -> None:
     (user,) = rows.execute(b"SELECT id FROM users").fetchall()
     (session,) = rows.execute(

@@ -24,6 +24,11 @@ function isInUse(element) {
   return isSelected || element.querySelector("details[open]") || (focus !== document.body && element.contains(focus));
 }
 
+// What was asked or done once belongs neither into a refresh nor into a reload.
+const address = new URL(window.location.href);
+for (const name of ["ask", "done"]) address.searchParams.delete(name);
+window.history.replaceState(null, "", address);
+
 async function refresh() {
   const response = await fetch(window.location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
   if (!response.ok || response.redirected) return;
