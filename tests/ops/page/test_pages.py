@@ -113,9 +113,16 @@ async def test_the_overview_begins_with_a_sentence_and_groups_failures_by_reason
 
 
 async def test_all_is_well_without_a_failure(get: Any, database: Any) -> None:
+    """And what the history has lost is said beside it."""
     deliver(database, "msg_1", minutes=3)
+    database.execute(b"UPDATE processes SET lost = 2, lost_at = now() - interval '5 minutes' WHERE id = '1'")
 
-    assert "All is well. " in re.sub(r"<[^>]+>", "", (await get("/ops")).text)
+    text, as_json = (await get("/ops")).text, (await get("/ops", headers=JSON)).json()
+
+    assert "All is well. " in re.sub(r"<[^>]+>", "", text)
+    assert as_json["is_well"]
+    (news,) = as_json["news"]
+    assert f'<p class="quiet">{news}</p>' in text
 
 
 async def test_a_bar_leads_to_its_deliveries(get: Any, rows: Any) -> None:
