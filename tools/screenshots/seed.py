@@ -113,7 +113,7 @@ def _fill_user(connection: psycopg.Connection[Any], now: datetime, assistant_id:
             ],
         )
     connection.execute(
-        b"INSERT INTO actions (at, who, action, clerk_id, result) VALUES (%s, 'on-call', 'sync', %s,"
+        b"INSERT INTO actions (at, ended_at, who, action, clerk_id, result) VALUES (%s, now(), 'on-call', 'sync', %s,"
         b" 'Clerk was asked, and the user is ensured: exists.')",
         [now - timedelta(minutes=55), WELL],
     )
