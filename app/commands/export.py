@@ -106,7 +106,7 @@ class Export:
         await self._print_document("assistants", assistant_id)
         try:
             for memory in await retry_reads(lambda: self._backboard.list_memories(assistant_id, Deadline())):
-                self._print("backboard_memory", json.dumps(memory, ensure_ascii=False))
+                self._print("backboard_memory", _json(memory))
         except AssistantUnavailable as error:
             self.missing.append(f"the memories of assistant {assistant_id} ({meaning_of(error)})")
         try:
@@ -124,8 +124,13 @@ class Export:
             self.missing.append(f"the {kind.removesuffix('s')} {id_} ({meaning_of(error)})")
             return
         if document is not None:
-            self._print(f"backboard_{kind.removesuffix('s')}", json.dumps(document, ensure_ascii=False))
+            self._print(f"backboard_{kind.removesuffix('s')}", _json(document))
 
     def _print(self, kind: str, document: str) -> None:
         self.counts[kind] += 1
         click.echo(f'{{"kind": "{kind}", "document": {document}}}')
+
+
+def _json(document: Any) -> str:
+    """Half a surrogate pair, which Backboard hands on and UTF-8 cannot hold, stays the escape that it came as."""
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()

@@ -102,6 +102,20 @@ async def test_all_memories_are_shown_page_by_page(
     assert len({document["content"] for kind, document in documents(stdout) if kind == "backboard_memory"}) == 230
 
 
+async def test_half_an_emoji_from_backboard_ends_nothing(
+    service: Service, variables: dict[str, str], backboard: Sandbox
+) -> None:
+    """UTF-8 cannot hold it, and JSON can, as an escape."""
+    person = Person()
+    await service.ensure(person)
+    backboard.remember(backboard.alive()[0].id, "half \ud83d", "whole \U0001f600")
+
+    code, stdout, _ = run(variables, "export", person.clerk_id)
+
+    memories = {document["content"] for kind, document in documents(stdout) if kind == "backboard_memory"}
+    assert (code, memories) == (0, {"half \ud83d", "whole \U0001f600"})
+
+
 @pytest.mark.parametrize("command", ["export", "erase"])
 async def test_an_address_that_is_not_one_users_needs_the_id(
     variables: dict[str, str], database: Database, command: str

@@ -3,6 +3,7 @@
 import ast
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -405,3 +406,17 @@ def test_a_name_that_a_migration_cannot_have_makes_no_file(dev: Any, words: list
         dev.make_migration(words)
 
     assert list(dev.MIGRATIONS.iterdir()) == []
+
+
+def test_a_linked_venv_is_never_emptied(dev: Any, tmp_path: Path) -> None:
+    """It may be another checkout's."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept").write_text("")
+    shutil.rmtree(dev.VENV)
+    dev.VENV.symlink_to(other)
+
+    with pytest.raises(SystemExit, match="is a link"):
+        dev.make_venv(0)
+
+    assert (other / "kept").exists()
