@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 Database = psycopg.Connection[dict[str, Any]]
 
-HISTORIES = int(os.environ.get("HISTORIES", "1000"))
+HISTORIES = int(os.environ.get("HISTORIES", "500"))
 SEED = int(os.environ.get("SEED", "20261125"))
 # In parts, each with a seed of its own, so that they can run in parallel.
 PARTS = 2
