@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from app.commands.importing.names import COLUMN_NAMES, NEEDED, SPARE, TABLE_NAMES, TYPES, VALUES
+from app.postgres.foreign_tables import UNREADABLE
 
 SKIP = "skip"
 # Of a message: any other column may become a member of its metadata, `--map Message.tokens=metadata.tokens`.
@@ -137,16 +138,18 @@ def _map_columns(
     kind: str, table: str, types: Mapping[str, str], choices: Choices, problems: list[str]
 ) -> TableMapping:
     columns = _find_columns(kind, table, types, choices)
+    hidden = _unreadable(kind, table, types, choices)
+    problems += dict.fromkeys(hidden.values())
     if missing := NEEDED[kind] - columns.keys():
         problems.append(f"{table} lacks {', '.join(sorted(missing))}: --map {table}.COLUMN={min(missing)}")
     for column, name in columns.items():
         words, wanted = TYPES.get(column, ("", (types[name],)))
-        if types[name] not in wanted:
+        if types[name] not in (*wanted, UNREADABLE):
             problems.append(f"{table}.{name} is {types[name]} and not {words}: --map {table}.{name}=skip, or a view")
     members: dict[str, str] = {}
     left_out: list[str] = []
     for name in types:
-        if name in columns.values():
+        if name in columns.values() or name in hidden:
             continue
         ours = choices.get(table, name)
         member = MEMBER.fullmatch(ours or "") if kind == "message" else None
@@ -160,6 +163,18 @@ def _map_columns(
         else:
             problems.append(f"--map {table}.{name}={ours}: a {kind} has {', '.join(COLUMN_NAMES[kind])}")
     return TableMapping(kind, table, columns, types, members, tuple(left_out))
+
+
+def _unreadable(kind: str, table: str, types: Mapping[str, str], choices: Choices) -> dict[str, str]:
+    """What says that a column may not be read, by its name; one line for a table of which nothing may be read."""
+    if set(types.values()) == {UNREADABLE}:
+        line = f"{table} may not be read by this role: GRANT SELECT, or --map {table}=skip"
+        return dict.fromkeys(types, line)
+    return {
+        name: f"{table}.{name} may not be read by this role: GRANT SELECT, or --map {table}.{name}=skip"
+        for name, type_ in types.items()
+        if type_ == UNREADABLE and choices.get(table, name) != SKIP and plain(name) not in SPARE[kind]
+    }
 
 
 def _is_member_of_document(kind: str, columns: Mapping[str, str]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from app.commands.importing.mapping import Choices, TableMapping, UnclearMapping, map_tables, map_values, plain
 from app.commands.importing.models import ForeignMessage, ForeignSession, ForeignUser
-from app.postgres.foreign_tables import ForeignTable, list_tables, literal, read_all
+from app.postgres.foreign_tables import ForeignTable, hides_rows, list_tables, literal, read_all
 from app.postgres.pipeline import Rows, Statement
 from app.postgres.pool import Pool
 from app.postgres.queries import Queries
@@ -38,6 +38,10 @@ class Table:
 
     def document(self, column: str) -> str:
         return f"{self.native(column)}::JSONB" if self.mapping.has(column) else "NULL::JSONB"
+
+    def rows(self, *more: str) -> str:
+        """Its rows with the columns that may be read, and more; `t.*` would need the right to read them all."""
+        return f"SELECT {', '.join([*self.table.readable(), *more])} FROM {self.table.quoted} AS t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class PrismaSource:
             f"{table.text('deleted_at')} IS NOT NULL",
         ]
         order, document = table.native("id"), f"{self._preferences()} AS {_DOCUMENT}"
-        page = f"SELECT t.*, {document} FROM {table.table.quoted} AS t {condition} ORDER BY {order} LIMIT {PAGE_SIZE}"
+        page = f"{table.rows(document)} {condition} ORDER BY {order} LIMIT {PAGE_SIZE}"
         columns.append(_fitting("t." + _DOCUMENT))
         return f"SELECT {', '.join(columns)} FROM ({page}) AS t ORDER BY {order}"
 
@@ -129,14 +133,14 @@ class PrismaSource:
             return self.users_table.document("preferences")
         column = table.mapping.columns["user"]
         theirs = self.users_table.native("clerk_id" if plain(column).startswith("clerk") else "id")
-        document = "to_jsonb(t)" + "".join(
+        document = "to_jsonb(t.*)" + "".join(
             f" - {literal(name)}::TEXT"
             for name in table.table.types
             if name == column or plain(name) in ("id", "createdat", "updatedat")
         )
         if table.mapping.has("document"):
             document = table.document("document")
-        chosen = f"SELECT {document} AS document, {table.native('user')} AS user_key FROM {table.table.quoted} AS t"
+        chosen = f"SELECT {document} AS document, {table.native('user')} AS user_key FROM ({table.rows()}) AS t"
         return f"(SELECT p.document FROM ({chosen}) AS p WHERE p.user_key = {theirs} LIMIT 1)"
 
     async def sessions(self) -> AsyncIterator[list[ForeignSession]]:
@@ -174,7 +178,7 @@ class PrismaSource:
         ]
         order = [table.native(one) for one in ("session", "order") if table.mapping.has(one)]
         order += [table.time("created_at"), table.native("id")]
-        rows_with_document = f"SELECT t.*, {self._metadata(table)} AS {_DOCUMENT} FROM {table.table.quoted} AS t"
+        rows_with_document = table.rows(f"{self._metadata(table)} AS {_DOCUMENT}")
         select = f"SELECT {', '.join(columns)} FROM ({rows_with_document}) AS t ORDER BY {', '.join(order)}"
         async for rows in read_pages(self.pool, (select.encode(), {})):
             yield [ForeignMessage(*row) for row in rows]
@@ -200,6 +204,16 @@ def _fitting(document: str) -> str:
     return f"CASE WHEN {fits} THEN {document}::TEXT END, coalesce({document}, 'null') <> 'null' AND NOT ({fits})"
 
 
+async def _hidden(pool: Pool, tables: list[Table]) -> list[str]:
+    """The tables of which this role may not see every row."""
+    return [
+        f"{table.mapping.name} may hide rows from this role (row-level security), or what a view needs: read it as its"
+        " owner, or as a role with BYPASSRLS"
+        for table in tables
+        if await hides_rows(pool, table.table, table.mapping.columns["id" if table.mapping.has("id") else "user"])
+    ]
+
+
 async def open_source(pool: Pool, queries: Queries, schema: str, choices: Choices) -> PrismaSource:
     """Find out which tables and columns hold what; UnclearMapping names what cannot be mapped."""
     found = await list_tables(pool, queries, schema)
@@ -208,7 +222,7 @@ async def open_source(pool: Pool, queries: Queries, schema: str, choices: Choice
     mapped = map_tables({name: table.types for name, table in found.items()}, choices)
     tables = {kind: Table(found[mapping.name], mapping) for kind, mapping in mapped.items()}
     values: dict[str, Mapping[str | None, str]] = {}
-    problems: list[str] = []
+    problems = await _hidden(pool, list(tables.values()))
     for kind, column in (("message", "role"), ("session", "status")):
         if kind in tables and tables[kind].mapping.has(column):
             table = tables[kind]

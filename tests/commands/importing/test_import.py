@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from app.commands.importing.command import Place, import_tables
 from app.commands.importing.mapping import Choices, UnclearMapping
@@ -433,3 +434,68 @@ async def test_a_file_names_users_and_assistants(
     assert (code, "missing: user_b" in stdout) == (1, True)
     assert [row["assistant_id"] for row in rows(database, "users")] == [assistant.id]
     assert backboard.alive()[0].name == person.assistant_name
+
+
+@pytest.fixture
+def reader(theirs: psycopg.Connection[Any], direct_url: str) -> Iterator[str]:
+    """The address of a role that may read the tables of camel_case, unless a test takes the right away."""
+    make_tables(theirs, "camel_case", SCHEMA)
+    theirs.execute(f"CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA {SCHEMA} TO reader".encode())
+    theirs.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO reader".encode())
+    yield make_conninfo(direct_url, user="reader")
+    theirs.execute(b"DROP OWNED BY reader; DROP ROLE reader")
+
+
+@pytest.mark.parametrize(
+    ("change", "maps", "line"),
+    [
+        ('REVOKE SELECT ON "Message" FROM reader', "Message", "Message may not be read by this role"),
+        (
+            ('REVOKE SELECT ON "User" FROM reader; GRANT SELECT (id, "clerkId", "backboardAssistantId") ON "User"'
+            " TO reader"),
+            "User.email User.name User.preferences User.createdAt",
+            r"User\.email may not be read by this role: GRANT SELECT, or --map User\.email=skip",
+        ),
+        (f"REVOKE USAGE ON SCHEMA {SCHEMA} FROM reader", "", "User may not be read by this role"),
+        ('ALTER TABLE "Session" ENABLE ROW LEVEL SECURITY', "", "Session may hide rows from this role"),
+        (
+            'ALTER TABLE "User" ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON "User" USING (true)',
+            "", "User may hide rows from this role",
+        ),
+        (
+            ('ALTER TABLE "Session" ENABLE ROW LEVEL SECURITY; ALTER TABLE "Session" RENAME TO hidden;'
+            ' CREATE VIEW "Session" WITH (security_invoker) AS SELECT * FROM hidden;'
+            ' GRANT SELECT ON "Session" TO reader'),
+            "", "Session may hide rows from this role",
+        ),
+    ],
+    ids=["a table", "columns", "the schema", "no policy", "a policy", "under a view"],
+)  # fmt: skip
+async def test_what_the_role_may_not_read_is_named(
+    theirs: psycopg.Connection[Any], variables: dict[str, str], reader: str, change: str, maps: str, line: str
+) -> None:
+    """It would stay behind without a word; a table or a column may be left out by --map."""
+    theirs.execute(change.encode())
+    settings, place = settings_of(variables), Place(reader, SCHEMA)
+
+    with pytest.raises(UnclearMapping, match=line):
+        await import_tables(settings, place, Choices(()), dry_run=True)
+    if maps:
+        choices = Choices(tuple(f"{one}=skip" for one in maps.split()))
+        assert (await import_tables(settings, place, choices, dry_run=True)).is_complete
+
+
+@pytest.mark.parametrize("table", ["User", "Preferences"])
+async def test_a_column_may_have_any_name(
+    theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox, table: str
+) -> None:
+    """Also that of an alias in our statements."""
+    make_tables(theirs, "camel_case", SCHEMA)
+    theirs.execute(b'ALTER TABLE "User" DROP COLUMN preferences')
+    theirs.execute(b'CREATE TABLE "Preferences" ("userId" TEXT, theme TEXT)')
+    theirs.execute(f'ALTER TABLE "{table}" ADD COLUMN t TEXT'.encode())
+    add_user(theirs, Person().clerk_id, backboard.make_assistant("helper").id)
+    theirs.execute(b'INSERT INTO "Preferences" ("userId", theme) SELECT id, \'dark\' FROM "User"')
+
+    assert (await run(*["User.t=skip"] * (table == "User"))).is_complete
+    assert rows(database, "preferences")[0]["document"]["theme"] == "dark"
