@@ -153,7 +153,9 @@ def _map_columns(
             continue
         ours = choices.get(table, name)
         member = MEMBER.fullmatch(ours or "") if kind == "message" else None
-        if member:
+        if member and member[1] in members:
+            problems.append(f"--map {table}.{name}={ours}: {members[member[1]]} becomes the same member")
+        elif member:
             members[member[1]] = name
         elif ours == SKIP or plain(name) in SPARE[kind] or _is_member_of_document(kind, columns):
             left_out.append(name)

@@ -49,6 +49,21 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str, words: str
         read_csv(written(tmp_path, f"clerk_id,assistant_id\nuser_a,{ID}\n{line}\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'clerk_id,assistant_id\nuser_a,{ID}\nuser_b,"{OTHER}\nuser_c,{OTHER}\n', 3),
+        (f"clerk_id,assistant_id\nuser_a,{ID}\nuser_b,{'x' * 131_073}\n", 3),
+        (f'clerk_id,assistant_id\n\n"user_a"b,{ID}\n', 3),
+        (f'clerk_id,"assistant_id\nuser_a,{ID}\n', 1),
+    ],
+    ids=["a quote that is not closed", "a large field", "text behind a quote and an empty line", "a quote in the header"],
+)
+def test_what_is_no_csv_is_named_by_its_line(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(UnclearMapping, match=f"^line {line}: is not CSV"):
+        read_csv(written(tmp_path, text))
+
+
 @pytest.mark.parametrize("text", ["", "user_a,x\n", "clerk_id;assistant_id\n", "clerk_id\nuser_a\n"])
 def test_a_file_without_a_header_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UnclearMapping, match="line 1"):

@@ -148,6 +148,14 @@ def test_a_choice_for_a_column_that_we_do_not_have_is_a_problem() -> None:
     assert "a user has id, clerk_id" in problems(tables(User=(*USER, "plan")), "User.plan=level")
 
 
+def test_two_columns_cannot_be_one_member() -> None:
+    """One of them would stay behind."""
+    found = tables(User=USER, Session=SESSION, Message=(*MESSAGE, "tokens", "cost"))
+    chosen = ("Message.tokens=metadata.number", "Message.cost=metadata.number")
+
+    assert "--map Message.cost=metadata.number: tokens becomes the same member" in problems(found, *chosen)
+
+
 def test_the_id_is_the_clerk_id_where_no_other_column_is() -> None:
     columns = mapped(tables(User=("id", "assistantId")))["user"].columns
 
