@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from app.commands.importing.mapping import SKIP
+from app.commands.importing.mapping import SKIP, Words
 from app.commands.importing.models import ForeignMessage, ForeignSession, Summary, new_id, usable_uuid
 from app.commands.importing.patience import Patience
 from app.components import Components
@@ -27,8 +27,8 @@ class ChatImport:
         patience: Patience,
         *,
         clerk_ids: Mapping[str, str],
-        roles: Mapping[str | None, str],
-        statuses: Mapping[str | None, str],
+        roles: Words,
+        statuses: Words,
         shared_threads: Mapping[str, str],
         dry_run: bool = False,
     ) -> None:
@@ -63,7 +63,12 @@ class ChatImport:
         if why is not None:
             self._left_out.add(session.key)
             self._summary.left_out[why] += 1
-        return why is None
+            return False
+        if session.status is not None and self._statuses.get(session.status) is None:
+            self._left_out.add(session.key)
+            self._summary.miss(f"sessions with the status {self._statuses.undecided(session.status)}", session.key)
+            return False
+        return True
 
     async def _write_sessions(self, clerk_id: str, sessions: list[ForeignSession]) -> None:
         threads = [self._thread(session) for session in sessions]
@@ -85,16 +90,30 @@ class ChatImport:
                 for session, state in zip(sessions, states, strict=True)
             ],
         }
-        *_, written, here = await self._run(
+        *_, written, anyones, here = await self._run(
             (self._queries.lock_sessions, user),
             (self._queries.lock_user, user),
             (self._queries.insert_imported_sessions, values),
+            (self._queries.lock_imported_sessions, {"session_ids": values["session_ids"], "owner_id": None}),
             (self._queries.lock_imported_sessions, {"session_ids": values["session_ids"], "owner_id": clerk_id}),
         )
         self._summary.sessions.new += sum(is_new for _, is_new in written)
         self._summary.sessions.here += len(here)
-        found = {session_id for (session_id,) in here}
-        self._left_out |= {one.key for one in sessions if new_id("session", one.key) not in found}
+        self._miss_absent(sessions, anyones=anyones, here=here)
+
+    def _miss_absent(self, sessions: list[ForeignSession], *, anyones: Rows, here: Rows) -> None:
+        """Name the sessions that could not be written, and leave out their messages."""
+        for session in sessions:
+            row = (new_id("session", session.key),)
+            if row not in here:
+                is_taken = row in anyones
+                self._left_out.add(session.key)
+                self._summary.miss(
+                    "sessions whose id another user's session has here"
+                    if is_taken
+                    else "sessions of users deleted here",
+                    session.key,
+                )
 
     def _thread(self, session: ForeignSession) -> str | None:
         """The thread, unless another session has it: the deletion of one would empty the other."""
@@ -120,12 +139,17 @@ class ChatImport:
 
     def _is_said(self, message: ForeignMessage) -> bool:
         why = None
-        if message.session_key is None or message.session_key in self._left_out:
+        if not message.has_session:
+            why = "messages of a session that does not exist"
+        elif message.session_key is None or message.session_key in self._left_out:
             why = "messages of sessions that were not taken over"
-        elif self._roles[message.role] == SKIP:
+        elif self._roles.get(message.role) == SKIP:
             why = "messages with a role that was skipped"
         elif message.content is None:
             why = "messages without content"
+        elif self._roles.get(message.role) is None:
+            self._summary.miss(f"messages with the role {self._roles.undecided(message.role)}", message.key)
+            return False
         elif message.drops_metadata:
             self._summary.left_out["metadata that is no object or too large"] += 1
         if why is not None:
@@ -140,7 +164,7 @@ class ChatImport:
         values = {
             "message_ids": [new_id("message", message.key) for message in messages],
             "session_ids": session_ids,
-            "roles": [self._roles[message.role] for message in messages],
+            "roles": [self._roles.get(message.role) for message in messages],
             "contents": [message.content for message in messages],
             "documents": [message.metadata for message in messages],
             "created_ats": [message.created_at for message in messages],

@@ -184,10 +184,31 @@ def _is_member_of_document(kind: str, columns: Mapping[str, str]) -> bool:
     return kind == "preferences" and "document" not in columns
 
 
+class Words:
+    """Our word for each value of a column, or skip; also for a value that came after they were mapped."""
+
+    def __init__(self, mapped: Mapping[str | None, str], table: TableMapping | None, column: str) -> None:
+        self._mapped = mapped
+        self._known = known_words(table.kind, column) if table else {}
+        self._place = f"{table.name}.{table.columns.get(column)}" if table else ""
+
+    def get(self, value: str | None) -> str | None:
+        return self._mapped.get(value) or self._known.get((value or "").lower())
+
+    def undecided(self, value: str | None) -> str:
+        """What decides about a value that has no meaning here."""
+        return f"{value!r}, which came during the run and has no meaning here: --map {self._place}.{value or ''}=..."
+
+
+def known_words(kind: str, column: str) -> dict[str, str]:
+    """Our word for the usual ones."""
+    return {word: ours for ours, theirs in VALUES[kind, column].items() for word in theirs}
+
+
 def map_values(table: TableMapping, column: str, found: list[str | None], choices: Choices) -> Mapping[str | None, str]:
     """Our word, or skip, for each value that stands in a column of theirs; UnclearMapping for the others."""
     known = VALUES[table.kind, column]
-    words = {word: ours for ours, theirs in known.items() for word in theirs}
+    words = known_words(table.kind, column)
     values: dict[str | None, str] = {}
     problems: list[str] = []
     for value in found:

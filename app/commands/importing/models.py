@@ -73,6 +73,8 @@ class ForeignMessage(NamedTuple):
     # Whether there is metadata that is no object, or larger than we store.
     drops_metadata: bool
     created_at: datetime | None
+    # Whether its session exists there; without foreign keys it may not.
+    has_session: bool = True
 
 
 def new_id(kind: str, key: str) -> UUID:
@@ -104,6 +106,8 @@ class Summary:
     sessions: Counts = field(default_factory=Counts)
     messages: Counts = field(default_factory=Counts)
     left_out: Counter[str] = field(default_factory=Counter)
+    # What should be here and is not: the ids there, by the reason in words.
+    not_here: dict[str, list[str]] = field(default_factory=dict)
     abort_reason: str | None = None
 
     def add(self, outcome: Outcome, name: str) -> None:
@@ -111,10 +115,13 @@ class Summary:
         if outcome not in DONE:
             self.named.setdefault(outcome, []).append(name)
 
+    def miss(self, words: str, key: str) -> None:
+        self.not_here.setdefault(words, []).append(key)
+
     @property
     def is_complete(self) -> bool:
         """Whether every user there is settled, and nothing is missing but what was left out by rule."""
         missing = sum(one.there - one.here for one in (self.sessions, self.messages))
         left = sum(number for words, number in self.left_out.items() if words.startswith(("sessions", "messages")))
         settled = not any(self.users[outcome] for outcome in MEANINGS if outcome not in SETTLED)
-        return settled and missing == left and self.abort_reason is None
+        return settled and missing == left and not self.not_here and self.abort_reason is None

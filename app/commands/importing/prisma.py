@@ -168,18 +168,21 @@ class PrismaSource:
 
     async def messages(self) -> AsyncIterator[list[ForeignMessage]]:
         """Every message in pages, a session's messages behind each other, as they were said."""
-        table = self.messages_table
-        if table is None:
+        table, sessions = self.messages_table, self.sessions_table
+        if table is None or sessions is None:
             return
+        keys = f"SELECT {sessions.native('id')} AS session_key FROM {sessions.table.quoted} AS t GROUP BY 1"
         columns = [
             *(table.text(column) for column in ("id", "session", "role", "content")),
             _fitting("t." + _DOCUMENT),
             table.time("created_at"),
+            "known.session_key IS NOT NULL",
         ]
+        known = f" LEFT JOIN ({keys}) AS known ON known.session_key = {table.native('session')}"
         order = [table.native(one) for one in ("session", "order") if table.mapping.has(one)]
         order += [table.time("created_at"), table.native("id")]
         rows_with_document = table.rows(f"{self._metadata(table)} AS {_DOCUMENT}")
-        select = f"SELECT {', '.join(columns)} FROM ({rows_with_document}) AS t ORDER BY {', '.join(order)}"
+        select = f"SELECT {', '.join(columns)} FROM ({rows_with_document}) AS t{known} ORDER BY {', '.join(order)}"
         async for rows in read_pages(self.pool, (select.encode(), {})):
             yield [ForeignMessage(*row) for row in rows]
 

@@ -1,14 +1,15 @@
 """A whole import: the users first, then their sessions, then the messages. Each step may be repeated."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from app import log
 from app.commands.importing.chats import ChatImport
+from app.commands.importing.mapping import TableMapping, Words
 from app.commands.importing.models import DONE, MEANINGS, ForeignUser, Outcome, Summary, usable_uuid
 from app.commands.importing.patience import OutageTooLong, Patience
-from app.commands.importing.prisma import PrismaSource
+from app.commands.importing.prisma import PrismaSource, Table
 from app.commands.importing.users import UserImport
 from app.commands.progress import Advance, progress
 from app.commands.reconcile.readers import get_assistant
@@ -104,8 +105,8 @@ class Import:
             self.summary,
             self.patience,
             clerk_ids=self._clerk_ids,
-            roles=source.roles,
-            statuses=source.statuses,
+            roles=Words(source.roles, _mapping(source.messages_table), "role"),
+            statuses=Words(source.statuses, _mapping(source.sessions_table), "status"),
             shared_threads=await source.shared_threads(),
             dry_run=self.dry_run,
         )
@@ -117,6 +118,10 @@ class Import:
             async for messages in source.messages():
                 await chats.take_messages(messages)
                 _advance_by(advance, len(messages))
+
+
+def _mapping(table: Table | None) -> TableMapping | None:
+    return table.mapping if table else None
 
 
 def _advance_by(advance: Advance, number: int) -> None:
@@ -137,10 +142,16 @@ def report(summary: Summary, echo: Echo, *, dry_run: bool) -> None:
         echo(f"{counts.there} {name} there, {counts.here} of them {would} here" + f", {counts.new} new" * (not dry_run))
     for words, number in sorted(summary.left_out.items()):
         echo(f"  left out: {number} {words}")
-    for outcome, names in summary.named.items():
-        for name in names[:NAMED]:
-            echo(f"  {outcome}: {name}")
-        if len(names) > NAMED:
-            echo(f"  {outcome}: and {len(names) - NAMED} more")
+    for words, keys in summary.not_here.items():
+        echo(f"  not here: {len(keys)} {words}")
+    _name((*summary.named.items(), *summary.not_here.items()), echo)
     if summary.abort_reason:
         echo(f"{summary.abort_reason}; run it again and it goes on.")
+
+
+def _name(groups: Iterable[tuple[str, list[str]]], echo: Echo) -> None:
+    for words, names in groups:
+        for name in names[:NAMED]:
+            echo(f"  {words}: {name}")
+        if len(names) > NAMED:
+            echo(f"  {words}: and {len(names) - NAMED} more")

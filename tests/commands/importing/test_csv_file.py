@@ -57,7 +57,12 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str, words: str
         (f'clerk_id,assistant_id\n\n"user_a"b,{ID}\n', 3),
         (f'clerk_id,"assistant_id\nuser_a,{ID}\n', 1),
     ],
-    ids=["a quote that is not closed", "a large field", "text behind a quote and an empty line", "a quote in the header"],
+    ids=[
+        "a quote that is not closed",
+        "a large field",
+        "text behind a quote and an empty line",
+        "a quote in the header",
+    ],
 )
 def test_what_is_no_csv_is_named_by_its_line(tmp_path: Path, text: str, line: int) -> None:
     with pytest.raises(UnclearMapping, match=f"^line {line}: is not CSV"):

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from app.commands.importing.command import Place, import_tables
 from app.commands.importing.mapping import Choices, UnclearMapping
 from app.commands.importing.models import Summary
+from app.commands.importing.run import report
 from app.commands.runtime import RefusedExit
 from tests.support import commands
 from tests.support.factories import Person, user_updated
@@ -499,3 +500,78 @@ async def test_a_column_may_have_any_name(
 
     assert (await run(*["User.t=skip"] * (table == "User"))).is_complete
     assert rows(database, "preferences")[0]["document"]["theme"] == "dark"
+
+
+def add_messages(theirs: psycopg.Connection[Any], session: str, *roles: str) -> list[str]:
+    insert = 'INSERT INTO "Message" (id, "sessionId", role, content) VALUES (%s, %s, %s, \'hello\')'
+    keys = [str(uuid4()) for _ in roles]
+    for key, role in zip(keys, roles, strict=True):
+        theirs.execute(insert, [key, session, role])
+    return keys
+
+
+async def test_a_value_that_comes_during_the_run_is_named(
+    theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox
+) -> None:
+    """A usual word has its meaning; another is left, with its messages, and decided at the next run."""
+    make_tables(theirs, "camel_case", SCHEMA)
+    for table, column in (("Message", "role"), ("Session", "status")):
+        theirs.execute(f'ALTER TABLE "{table}" ALTER "{column}" DROP DEFAULT, ALTER "{column}" TYPE TEXT'.encode())
+    person = Person()
+    add_user(theirs, person.clerk_id, backboard.make_assistant("helper").id)
+    said: list[str] = []
+
+    def come(line: str) -> None:
+        """While the counts are shown, after the values were mapped."""
+        if line.endswith(" rows of user"):
+            session, odd = (add_session(theirs, person.clerk_id, status=one) for one in ("ACTIVE", "frozen"))
+            said.extend([odd, *add_messages(theirs, session, "USER", "TOOL", "AI"), *add_messages(theirs, odd, "USER")])
+
+    summary = await run(echo=come)
+
+    assert {words.partition(", which")[0]: keys for words, keys in summary.not_here.items()} == {
+        "sessions with the status 'frozen'": [said[0]], "messages with the role 'TOOL'": [said[2]],
+    }  # fmt: skip
+    assert "--map Message.role.TOOL=" in "".join(summary.not_here)
+    assert (summary.is_complete, summary.left_out) == (False, {"messages of sessions that were not taken over": 1})
+    assert {row["role"] for row in rows(database, "messages")} == {"user", "assistant"}
+    assert (await run("Message.role.TOOL=skip", "Session.status.frozen=skip")).is_complete
+
+
+async def test_a_message_without_a_session_is_left_out_in_a_dry_run_as_well(
+    theirs: psycopg.Connection[Any], run: Run, backboard: Sandbox
+) -> None:
+    make_tables(theirs, "camel_case", SCHEMA)
+    theirs.execute(b'ALTER TABLE "Message" DROP CONSTRAINT "Message_sessionId_fkey"')
+    person = Person()
+    add_user(theirs, person.clerk_id, backboard.make_assistant("helper").id)
+    add_messages(theirs, add_session(theirs, person.clerk_id), "USER")
+    add_messages(theirs, "gone", "USER", "ASSISTANT")
+
+    for summary in (await run(dry_run=True), await run()):
+        assert summary.left_out == {"messages of a session that does not exist": 2}
+        assert (summary.messages.there, summary.messages.here, summary.is_complete) == (3, 1, True)
+
+
+async def test_a_session_whose_id_another_user_has_here_is_named(
+    theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox, capsys: Any
+) -> None:
+    make_tables(theirs, "camel_case", SCHEMA)
+    person, other = Person(), Person()
+    add_user(theirs, person.clerk_id, backboard.make_assistant("helper").id)
+    mine, taken = (add_session(theirs, person.clerk_id) for _ in range(2))
+    add_messages(theirs, taken, "USER")
+    insert = "INSERT INTO users (clerk_id, assistant_id) VALUES (%s, %s) RETURNING id"
+    owner = database.execute(insert, [other.clerk_id, backboard.make_assistant("helper").id]).fetchall()[0]["id"]
+    database.execute("INSERT INTO sessions (id, user_id) VALUES (%s, %s)", [taken, owner])
+
+    summary = await run()
+
+    words = "sessions whose id another user's session has here"
+    assert (summary.not_here, summary.is_complete) == ({words: [taken]}, False)
+    assert summary.left_out == {"messages of sessions that were not taken over": 1}
+    assert (summary.sessions.here, {str(row["id"]) for row in rows(database, "sessions")}) == (1, {mine, taken})
+    report(summary, print, dry_run=False)
+    printed = capsys.readouterr().out
+    assert f"not here: 1 {words}" in printed
+    assert f"{words}: {taken}" in printed
