@@ -109,7 +109,7 @@ class ChatImport:
                 is_taken = row in anyones
                 self._left_out.add(session.key)
                 self._summary.miss(
-                    "sessions whose id another user's session has here"
+                    "sessions with an id that another user's session has here"
                     if is_taken
                     else "sessions of users deleted here",
                     session.key,

@@ -553,7 +553,7 @@ async def test_a_message_without_a_session_is_left_out_in_a_dry_run_as_well(
         assert (summary.messages.there, summary.messages.here, summary.is_complete) == (3, 1, True)
 
 
-async def test_a_session_whose_id_another_user_has_here_is_named(
+async def test_a_session_with_an_id_that_another_user_has_here_is_named(
     theirs: psycopg.Connection[Any], run: Run, database: Database, backboard: Sandbox, capsys: Any
 ) -> None:
     make_tables(theirs, "camel_case", SCHEMA)
@@ -567,7 +567,7 @@ async def test_a_session_whose_id_another_user_has_here_is_named(
 
     summary = await run()
 
-    words = "sessions whose id another user's session has here"
+    words = "sessions with an id that another user's session has here"
     assert (summary.not_here, summary.is_complete) == ({words: [taken]}, False)
     assert summary.left_out == {"messages of sessions that were not taken over": 1}
     assert (summary.sessions.here, {str(row["id"]) for row in rows(database, "sessions")}) == (1, {mine, taken})
