@@ -110,8 +110,8 @@ def test_a_command_without_words_of_its_own_refuses_them(word: str) -> None:
     ("words", "program"),
     [
         (["run"], "-m tools.sandbox"),
-        (["test"], "-m pytest --numprocesses=6 --dist=worksteal"),
-        (["test", "-q", "--durations=9"], "-m pytest --numprocesses=6 --dist=worksteal -q --durations=9"),
+        (["test"], "-m pytest --numprocesses=5 --dist=worksteal"),
+        (["test", "-q", "--durations=9"], "-m pytest --numprocesses=5 --dist=worksteal -q --durations=9"),
         (["test", "-q", "tests/users"], "-m pytest -q tests/users"),
         (["test", "-k", "two words"], "-m pytest -k two words"),
         (["test", "-x"], "-m pytest -x"),
