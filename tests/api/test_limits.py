@@ -302,7 +302,7 @@ async def test_every_route_that_a_session_token_may_call_has_a_limit(
                 answers = await refused_repeats(callers, issuer, method, path)
                 limited = [answer.status_code == 429 for answer in answers]
                 assert (method, path, limited) == (method, path, [False, True, False, False])
-                assert answers[1].headers["retry-after"] == "60"
+                assert 30 < int(answers[1].headers["retry-after"]) <= 60
 
 
 @pytest.mark.anyio

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import respx
 
-from app.backboard import circuit_breaker
+from app.backboard import circuit_breaker, client
 from app.backboard.calls import build_backboard_client
 from app.backboard.circuit_breaker import CircuitBreaker
 from app.backboard.client import Backboard
@@ -274,8 +274,11 @@ def page_of_strangers(request: httpx.Request) -> httpx.Response:
 
 
 @respx.mock
-async def test_a_listing_that_never_ends_is_a_failed_lookup(backboard: Backboard) -> None:
+async def test_a_listing_that_never_ends_is_a_failed_lookup(
+    backboard: Backboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After 10,200 assistants Backboard lists no more, and an unlisted assistant may exist."""
+    monkeypatch.setattr(client, "LOOKUP_SECONDS", 20.0)
     respx.get(ASSISTANTS).mock(side_effect=page_of_strangers)
 
     with pytest.raises(OutcomeUnknown, match="listing_cut"):
