@@ -10,14 +10,14 @@
 
 An assistant that Backboard has lost is replaced (app.users.replacement), and the session is tried once more.
 
-Threads have no name, and Backboard knows no idempotency key. But an empty thread is as good as any other: a thread
-that a lost answer left behind goes to the next session of its user. So each try has an attempt row of its own, and a
-try that finds another's under the lock looks before it creates. Anything wrong rolls back and leaves the row.
+A thread that a lost answer left behind goes to the next session of its user (app.chat.threads). So each try has an
+attempt row of its own, and a try that finds another's under the lock looks before it creates. Anything wrong rolls
+back and leaves the row.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4
 
@@ -28,6 +28,7 @@ from app.backboard.slots import ProvisioningSlots
 from app.chat.models import Session, SessionRequest
 from app.chat.repository import SessionRepository, read_session
 from app.chat.scenarios import SCENARIO_KEY, not_active
+from app.chat.threads import ThreadChoice, Threads
 from app.deadline import Deadline
 from app.errors import (
     AssistantMissing,
@@ -46,19 +47,8 @@ from app.users.models import UserState
 from app.users.replacement import AssistantReplacement
 from app.users.repository import UserRepository
 
-# How far Backboard's clock and the database's may be apart.
-CLOCK_SKEW = timedelta(minutes=1)
 # After this long, a request that a try has sent to Backboard has arrived or never will.
 IN_FLIGHT_SECONDS = 600
-# So many threads are asked for alone. The chat backend may have made many of its own, without a session.
-MOST_LOOKS = 10
-
-
-class ThreadChoice(NamedTuple):
-    """The thread of a new session, and whether a listing has just shown that no other one is unused."""
-
-    thread: Thread
-    is_only_unused: bool = False
 
 
 class UnderLock(NamedTuple):
@@ -86,7 +76,7 @@ class CreateSession:
         self._sessions = SessionRepository(queries)
         self._query_pool = query_pool
         self._slots = slots
-        self._backboard = backboard
+        self._threads = Threads(queries, backboard)
         self._replacement = replacement
 
     async def create(self, request: SessionRequest, deadline: Deadline) -> Session:
@@ -130,7 +120,7 @@ class CreateSession:
         try:
             # As read under the lock: the assistant may have been replaced since the user was looked up.
             assistant_id = (locked.user.user or request.user).assistant_id
-            choice = await self._adopt_or_create(transaction, assistant_id, locked.attempted_since, deadline)
+            choice = await self._threads.adopt_or_create(transaction, assistant_id, locked.attempted_since, deadline)
         except AssistantMissing:
             # Nothing can be left below an assistant that is not there.
             await transaction.commit(self._delete_attempt(session_id, sent=False))
@@ -151,34 +141,6 @@ class CreateSession:
             committed_first=(self._queries.insert_session_attempt, own),
         )
         return UnderLock(UserState.from_row(states[0]), existing, attempts[0][0])
-
-    async def _adopt_or_create(
-        self, transaction: Transaction, assistant_id: str, attempted_since: datetime | None, deadline: Deadline
-    ) -> ThreadChoice:
-        """Step 3. A listing that failed is an error, never "none"."""
-        if attempted_since is None:
-            return ThreadChoice(await self._backboard.create_thread(assistant_id, deadline))
-        candidates = await self._find_candidates(transaction, assistant_id, attempted_since - CLOCK_SKEW, deadline)
-        for number, thread in enumerate(candidates[:MOST_LOOKS], start=1):
-            if await self._backboard.is_empty_thread(thread.id, deadline):
-                log.bind(adopted=True)
-                return ThreadChoice(thread, is_only_unused=number == len(candidates))
-        created = await self._backboard.create_thread(assistant_id, deadline)
-        return ThreadChoice(created, is_only_unused=len(candidates) <= MOST_LOOKS)
-
-    async def _find_candidates(
-        self, transaction: Transaction, assistant_id: str, since: datetime, deadline: Deadline
-    ) -> list[Thread]:
-        """The threads that lost tries may have left, the oldest first: those of no session and of no deletion.
-
-        A listing may show no messages of a thread that has some, so each is still to be looked at alone.
-        """
-        threads = await self._backboard.list_threads(assistant_id, deadline)
-        possible = [thread for thread in threads if not thread.has_messages and thread.created_at >= since]
-        query = (self._queries.find_taken_threads, {"thread_ids": [thread.id for thread in possible]})
-        (rows,) = await transaction.execute(query)
-        taken = {thread_id for (thread_id,) in rows}
-        return [thread for thread in possible if thread.id not in taken]
 
     async def _insert_and_commit(
         self,

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -66,7 +66,23 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES, *, ow
     announced = announced_length(scope, cap)
     if announced > cap:
         raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
-    body, is_counted = bytearray(), False
+    reserved = False
+
+    def reserve(length: int) -> None:
+        nonlocal reserved
+        if length > SMALL_BYTES and not reserved:
+            budget_of(scope).reserve(scope, announced, owner)
+            reserved = True
+
+    return await collect_body(receive, cap, reserve)
+
+
+async def collect_body(receive: Receive, cap: int, grown: Callable[[int], None] | None = None) -> bytes:
+    """The whole body; HttpError as soon as it is over `cap` bytes.
+
+    `grown` gets its length after each piece but the last.
+    """
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -76,9 +92,8 @@ async def read_json(scope: Scope, receive: Receive, cap: int = BODY_BYTES, *, ow
             raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
         if not message.get("more_body", False):
             return bytes(body)
-        if len(body) > SMALL_BYTES and not is_counted:
-            budget_of(scope).reserve(scope, announced, owner)
-            is_counted = True
+        if grown is not None:
+            grown(len(body))
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:

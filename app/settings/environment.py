@@ -1,4 +1,4 @@
-"""Where the settings come from: the environment, then `.env`, whose values stay as they are written."""
+"""Where the settings come from: the environment, then `.env`; its values stay as they are written."""
 
 import codecs
 import errno

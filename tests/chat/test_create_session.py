@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from app.chat.create_session import MOST_LOOKS
+from app.chat.threads import MOST_LOOKS
 from tests.support.factories import Person, event
 from tests.support.service import Chat, Service, connected_to
 from tools.processes import ServerProcess, responds, wait_until

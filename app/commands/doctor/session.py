@@ -73,8 +73,8 @@ def _mend_default(name: str, source: str, facts: DatabaseFacts) -> str:
     if source in {"client", "session"}:
         return f"Take {name} out of the address (options) and of PGOPTIONS, or let the pooler take client_encoding."
     role, database = quote(facts.role), quote(facts.database)
-    whose = {"user": f"ROLE {role}", "database user": f"ROLE {role} IN DATABASE {database}"}
-    return f"ALTER {whose.get(source, f'DATABASE {database}')} SET {name} = {DEFAULTS[name].good};"
+    owner = {"user": f"ROLE {role}", "database user": f"ROLE {role} IN DATABASE {database}"}
+    return f"ALTER {owner.get(source, f'DATABASE {database}')} SET {name} = {DEFAULTS[name].good};"
 
 
 async def check_place(report: Report, ask: Ask, facts: DatabaseFacts) -> bool:
@@ -92,8 +92,8 @@ async def check_place(report: Report, ask: Ask, facts: DatabaseFacts) -> bool:
         name, role = quote(schema), quote(facts.role)
         todo = f"GRANT USAGE ON SCHEMA {name} TO {role};"
         if may_look:
-            whose = f"{role} IN DATABASE {quote(facts.database)}"
-            todo = f"ALTER ROLE {whose} SET search_path = {name}; or options=-csearch_path%3D{schema} in the address."
+            owner = f"{role} IN DATABASE {quote(facts.database)}"
+            todo = f"ALTER ROLE {owner} SET search_path = {name}; or options=-csearch_path%3D{schema} in the address."
         report.wrong("schema", text, todo)
         return False
     if is_unusable(facts.schema):

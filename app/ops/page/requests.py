@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from app import log
 from app.clerk.users import CLERK_ID
 from app.errors import InvalidRequest
-from app.http.requests import headers_named
+from app.http.requests import collect_body, headers_named
 from app.http.responses import CLOSE, HttpError
 from app.ops.page.access import Operator
 
@@ -44,23 +43,11 @@ class OpsRequest:
         types = headers_named(self.scope, b"content-type")
         if len(types) != 1 or types[0].partition(b";")[0].strip().lower() != _FORM:
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "ops_form", headers=CLOSE)
-        return _parse(await self._body(), "shape")
+        return _parse(await collect_body(self.receive, FORM_BYTES), "shape")
 
     async def drain(self) -> None:
         """Read a body that says nothing: what is left in the connection would be taken for a request."""
-        await self._body()
-
-    async def _body(self) -> bytes:
-        body = bytearray()
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            body += message.get("body", b"")
-            if len(body) > FORM_BYTES:
-                raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", headers=CLOSE)
-            if not message.get("more_body", False):
-                return bytes(body)
+        await collect_body(self.receive, FORM_BYTES)
 
     def path(self, name: str) -> str:
         """A part of the path."""
